@@ -1,0 +1,271 @@
+/* adv_op.h: what an op is, what a kernel is, and the tables a plugin hands over. With adv_types.h it is all a plugin needs.
+**
+** An op is one constant AdvOpDef in one file: ports, attributes, shape rule, gradient, definition in double (`ref`), doc.
+** Ours and a plugin's fill the same struct; nothing else in the engine knows an op by name, but rule files of passes.
+** A kernel is one constant AdvKernel: it only makes an op fast on one back end and never changes what it means.
+**
+** Errors: functions return AdvStatus; `infer` explains itself through c->fail. Callbacks must not keep pointers after they
+** return, must not allocate outside what they are given, and may be called from several threads at once.
+*/
+#ifndef ADV_OP_H
+#define ADV_OP_H
+
+#include "runtime/adv_types.h"
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ADV_OP_ABI 1u
+#define ADV_MAX_ATTRS 12   /* attributes an op may have */
+#define ADV_MAX_FIXED 12   /* ports an op may have, the last of which may repeat */
+
+/* ---- attributes ------------------------------------------------------------------------------------------------ */
+
+typedef enum AdvAttrKind {
+    ADV_ATTR_END = 0,  /* ends a table */
+    ADV_ATTR_INT,      /* .i within [min,max] */
+    ADV_ATTR_FLOAT,    /* .f within [min,max] */
+    ADV_ATTR_ENUM,     /* .i is an index into `choices`, names split by '|' */
+    ADV_ATTR_INTS,     /* .ints, each within [min,max]; default is the empty list */
+    ADV_ATTR_FLOATS    /* .floats, likewise */
+} AdvAttrKind;
+
+/* A value; which member is meant is said by the AdvAttrDef at the same index. Lists are borrowed. */
+typedef struct AdvAttr {
+    int64_t i;
+    double f;
+    const int64_t *ints;
+    const double *floats;
+    uint32_t n;  /* of ints or floats */
+} AdvAttr;
+
+typedef struct AdvAttrDef {
+    const char *name;
+    uint8_t kind;          /* AdvAttrKind */
+    double dflt, min, max; /* of INT and ENUM: integers; NAN as dflt: must be given */
+    const char *choices;   /* ENUM only */
+    const char *doc;       /* meaning and unit, one line */
+} AdvAttrDef;
+
+/* ---- ports ----------------------------------------------------------------------------------------------------- */
+
+typedef enum AdvPortKind {
+    ADV_PORT_END = 0,
+    ADV_PORT_FLOAT,  /* f32, f64, bf16, f16 */
+    ADV_PORT_INT,    /* i32, i64, u8 */
+    ADV_PORT_ANY
+} AdvPortKind;
+#define ADV_PORT_REPEAT 0x80u   /* or-ed to the last input port: none or more of it */
+
+typedef struct AdvPortDef {
+    const char *name;
+    uint8_t kind;     /* AdvPortKind, maybe | ADV_PORT_REPEAT */
+    const char *doc;  /* shape and meaning, e.g. "logits [N,K]" */
+} AdvPortDef;
+
+/* ---- shape rule ------------------------------------------------------------------------------------------------ */
+
+typedef struct AdvInferCtx AdvInferCtx;
+struct AdvInferCtx {
+    uint32_t n_in;
+    const AdvTensorType *in;  /* n_in types; port kinds are already checked */
+    const AdvAttr *attr;      /* one for each AdvAttrDef, ranges already checked */
+    uint8_t float_dtype;      /* the graph's float type where no input tells it: F32, or F64 on target ref64 */
+    uint32_t n_out;           /* set already to the number of output ports; an op whose outputs repeat changes it */
+    AdvTensorType *out;       /* to fill: layout 0, unused dims 0; room for ADV_MAX_FIXED + n_in */
+    /* Says what does not fit, in the recipe's words ("`matmul` needs ..., got ..."), and returns ADV_ERECIPE. */
+    AdvStatus (*fail)(AdvInferCtx *c, const char *fmt, ...) ADV_PRINTF(2, 3);
+    void *host;
+};
+
+/* ---- building nodes (gradients, expansions) ---------------------------------------------------------------------- */
+
+/* A value of the graph under construction; 0 is "none". */
+typedef struct AdvVal { uint32_t i; } AdvVal;
+
+/* Appends nodes. The compiler's appends to a graph, that of `ref` executes at once. If an input is none, or something
+** does not fit, results are none and the builder remembers the failure: no need to test between calls. */
+typedef struct AdvBuild AdvBuild;
+struct AdvBuild {
+    /* attrs: one for each AdvAttrDef of the op in its order, or NULL for all defaults. outs: n_out values. */
+    void (*node)(AdvBuild *b, const char *op, const AdvVal *in, uint32_t n_in, const AdvAttr *attrs, AdvVal *out_vals, uint32_t n_out);
+    /* The type of a value; of none a rank-0 type with dtype 0. Valid until the next node. */
+    const AdvTensorType *(*type)(AdvBuild *b, AdvVal v);
+    /* A rank-0 number of dtype `dtype`. */
+    AdvVal (*number)(AdvBuild *b, double value, uint8_t dtype);
+};
+
+/* One result, up to three inputs, default attributes: adv_b2(b, "mul", x, y). */
+static inline AdvVal adv_b1(AdvBuild *b, const char *op, AdvVal x) { AdvVal r; b->node(b, op, &x, 1, NULL, &r, 1); return r; }
+static inline AdvVal adv_b2(AdvBuild *b, const char *op, AdvVal x, AdvVal y)
+{
+    AdvVal in[2], r;
+    in[0] = x; in[1] = y;
+    b->node(b, op, in, 2, NULL, &r, 1);
+    return r;
+}
+static inline AdvVal adv_b3(AdvBuild *b, const char *op, AdvVal x, AdvVal y, AdvVal z)
+{
+    AdvVal in[3], r;
+    in[0] = x; in[1] = y; in[2] = z;
+    b->node(b, op, in, 3, NULL, &r, 1);
+    return r;
+}
+/* One result and attributes. */
+static inline AdvVal adv_ba(AdvBuild *b, const char *op, const AdvVal *in, uint32_t n_in, const AdvAttr *attrs)
+{
+    AdvVal r;
+    b->node(b, op, in, n_in, attrs, &r, 1);
+    return r;
+}
+static inline AdvAttr adv_attr_i(int64_t i) { AdvAttr a = {0, 0, NULL, NULL, 0}; a.i = i; return a; }
+static inline AdvAttr adv_attr_f(double f) { AdvAttr a = {0, 0, NULL, NULL, 0}; a.f = f; return a; }
+static inline AdvAttr adv_attr_ints(const int64_t *ints, uint32_t n) { AdvAttr a = {0, 0, NULL, NULL, 0}; a.ints = ints; a.n = n; return a; }
+
+/* What a gradient function sees of the forward node. It sets gin[k] for each k with need[k], or leaves it none, which
+** means a gradient of zero. gin[k] must have the type of in[k] (the caller sums over broadcast dimensions of
+** elementwise ops, flag ADV_OP_ELEMENTWISE, so those need not). */
+typedef struct AdvGradCtx {
+    uint32_t n_in, n_out;
+    const AdvVal *in, *out;
+    const AdvVal *gout;    /* gradient of each output; none where nothing depends on it */
+    const AdvAttr *attr;
+    const bool *need;      /* which inputs want a gradient */
+    AdvVal *gin;
+} AdvGradCtx;
+
+typedef AdvStatus AdvGradFn(AdvBuild *b, const AdvGradCtx *g);
+
+/* Instead of a function: the gradient is zero / reaching it is the recipe's mistake ("write detach(...) around it"). */
+extern AdvGradFn adv_grad_zero, adv_grad_never;
+#define ADV_GRAD_ZERO adv_grad_zero
+#define ADV_GRAD_NEVER adv_grad_never
+
+/* What an expansion sees of a fused node: it builds the equal sub-graph and sets out[]. */
+typedef struct AdvExpandCtx {
+    uint32_t n_in, n_out;
+    const AdvVal *in;
+    AdvVal *out;
+    const AdvAttr *attr;
+} AdvExpandCtx;
+
+/* ---- definition in double ---------------------------------------------------------------------------------------- */
+
+/* `ref` computes every output element from its inputs with adv_ld and adv_st (view.h), arithmetic in double, plain loops,
+** any dtype, any stride, any size. Outputs never overlap inputs, but where `inplace` allows it. */
+typedef struct AdvRefCall {
+    uint32_t n_in, n_out;
+    const AdvView *in, *out;
+    const AdvAttr *attr;
+} AdvRefCall;
+
+/* ---- the op ------------------------------------------------------------------------------------------------------ */
+
+/* Facts that passes ask for. */
+enum {
+    ADV_OP_ELEMENTWISE = 1u << 0, /* out[i] from in[i]; inputs of rank 0, or of out's rank with dims equal or 1 */
+    ADV_OP_COMMUTES = 1u << 1,    /* the first two inputs may be swapped */
+    ADV_OP_RANDOM = 1u << 2,      /* draws numbers: a pure function of its key all the same */
+    ADV_OP_VIEW = 1u << 3,        /* out 0 is in 0's storage seen otherwise; needs row layout; no kernel */
+    ADV_OP_STRUCT = 1u << 4,      /* read, write, loop, yield, grad: handled by the compiler itself */
+    ADV_OP_CONV = 1u << 5,        /* counts as a unit of work: convolution and matmul, and their gradients */
+    ADV_OP_WGRAD = 1u << 6,       /* a gradient by weights */
+    ADV_OP_BATCH = 1u << 7        /* couples samples: the batch dimension is reduced */
+};
+#define ADV_INPLACE_NONE 0
+#define ADV_INPLACE_ANY 0xff      /* any input of the same type */
+#define ADV_INPLACE(ix) ((uint8_t)((ix) + 1))
+
+/* How an op lives with 16-bit types. */
+enum { ADV_PREC_LOW = 0 /* computes in the target's low type */, ADV_PREC_F32 = 1 /* never below f32 */, ADV_PREC_FOLLOW = 2 /* as its inputs */ };
+
+/* How an op lives with layouts: whether rank-4 operands may be channels-last. */
+enum { ADV_LAYOUT_OP_ROW = 0 /* row only */, ADV_LAYOUT_OP_ANY = 1 /* all rank-4 operands in one order, either */ };
+
+typedef struct AdvOpDef {
+    uint32_t abi;          /* ADV_OP_ABI */
+    uint32_t struct_size;  /* sizeof(AdvOpDef) */
+    const char *name;      /* snake_case, as in graph text */
+    uint16_t version;      /* raised when the meaning changes */
+    uint8_t precision, layout;
+    uint32_t flags;
+    const AdvPortDef *in, *out;  /* ended by ADV_PORT_END */
+    const AdvAttrDef *attrs;     /* ended by ADV_ATTR_END; NULL: none */
+    uint8_t inplace[4];    /* of output k: ADV_INPLACE_NONE, ADV_INPLACE(input index), ADV_INPLACE_ANY */
+    AdvStatus (*infer)(AdvInferCtx *c);
+    AdvGradFn *grad;       /* never NULL for an op with `ref`: a function, ADV_GRAD_ZERO or ADV_GRAD_NEVER */
+    AdvStatus (*ref)(const AdvRefCall *c);                        /* exactly one of ref ... */
+    AdvStatus (*expand)(AdvBuild *b, const AdvExpandCtx *c);      /* ... and expand, but for ADV_OP_STRUCT and ADV_OP_VIEW */
+    const char *doc;       /* first line a sentence; then ranges, what happens at kinks, source (paper, equation) */
+} AdvOpDef;
+
+#define ADV_OP_HEADER .abi = ADV_OP_ABI, .struct_size = sizeof(AdvOpDef)
+
+/* ---- kernels ----------------------------------------------------------------------------------------------------- */
+
+/* One instruction as `can` and `prepare` see it: views without data. */
+typedef struct AdvSig {
+    const AdvOpDef *op;
+    uint32_t n_in, n_out;
+    const AdvView *in, *out;
+    const AdvAttr *attr;
+} AdvSig;
+
+typedef struct AdvPrep {
+    const AdvSig *sig;
+    uint32_t n_threads;
+    uint64_t scratch_bytes; /* to set: 64-byte aligned memory that `run` gets; shared with other instructions */
+    void *(*alloc)(struct AdvPrep *p, size_t bytes); /* zeroed memory that lives until the session closes; NULL: out of memory */
+    AdvStatus (*fail)(struct AdvPrep *p, AdvStatus st, const char *fmt, ...) ADV_PRINTF(3, 4);
+    void *host;
+} AdvPrep;
+
+typedef struct AdvLaunch {
+    const AdvView *in, *out;
+    const AdvAttr *attr;
+    void *scratch;
+    void *stream;       /* the back end's; NULL on the CPU */
+    uint32_t n_threads;
+} AdvLaunch;
+
+typedef struct AdvKernel {
+    uint32_t abi, struct_size;
+    const char *backend;  /* "cpu", "cuda" */
+    const char *op;
+    const char *name;     /* of the variant, shown by --explain and --profile */
+    uint16_t op_version;
+    int16_t order;        /* lower is tried first */
+    /* May it run this? Pure; if not, *why gets a constant sentence. */
+    bool (*can)(const AdvSig *sig, const char **why);
+    /* Cold work: descriptors, packing plans, scratch size. NULL: none. */
+    AdvStatus (*prepare)(AdvPrep *p, void **out_state);
+    /* Hot: no allocation, no lookup, no log. */
+    AdvStatus (*run)(const AdvLaunch *l, void *state);
+    void (*release)(void *state); /* NULL: nothing to release beyond p->alloc memory */
+} AdvKernel;
+
+#define ADV_KERNEL_HEADER .abi = ADV_OP_ABI, .struct_size = sizeof(AdvKernel)
+
+/* ---- plugins ----------------------------------------------------------------------------------------------------- */
+
+typedef struct AdvHost {
+    uint32_t struct_size, abi_major, abi_minor;
+} AdvHost;
+
+typedef struct AdvPlugin {
+    uint32_t struct_size, abi_major, abi_minor;
+    const char *name, *version;
+    const AdvOpDef *const *ops;      /* ended by NULL */
+    const AdvKernel *const *kernels; /* ended by NULL */
+} AdvPlugin;
+
+/* The one symbol a plugin exports. */
+typedef const AdvPlugin *AdvPluginFn(const AdvHost *host);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,85 @@
+/* cpu.h: what the cpu kernels share: threads, clones for wider vectors, and loops over dense memory.
+**
+** Rules of the folder: f32 (and integers) only; sums in double; the result never depends on the number of threads, because
+** work is cut by shape alone; `run` allocates nothing. A kernel handles every size its `can` accepted.
+*/
+#ifndef ADV_OPS_CPU_H
+#define ADV_OPS_CPU_H
+
+#include "ops/adv_op.h"
+#include "ops/view.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#define ADV_OMP(...) ADV_OMP_TEXT(omp __VA_ARGS__)
+#define ADV_OMP_TEXT(...) _Pragma(#__VA_ARGS__)
+#define adv_thread_at() ((uint32_t)omp_get_thread_num())
+#else
+#define ADV_OMP(...)
+#define adv_thread_at() 0u
+#endif
+
+/* A hot loop, compiled for three instruction sets and chosen when the program is loaded. Left out where the choice itself
+** would run too early (sanitizers) or the compiler lacks it (clang 14). */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(ADV_NO_CLONES)
+#define ADV_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define ADV_CLONES
+#endif
+
+/* Threads for n_elems elements of work: one below a few thousand, where waking others costs more. */
+static inline int adv_cpu_threads(uint32_t n_threads, int64_t n_elems)
+{
+    int64_t most = n_elems / 4096;
+    return most < 1 ? 1 : most < n_threads ? (int)most : (int)n_threads;
+}
+
+static inline int64_t adv_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Element of an integer view, exact. */
+static inline int64_t adv_cpu_i64(const AdvView *v, int64_t at)
+{
+    switch (v->dtype) {
+    case ADV_I64: return ((const int64_t *)v->data)[at];
+    case ADV_I32: return ((const int32_t *)v->data)[at];
+    default: return ((const uint8_t *)v->data)[at];
+    }
+}
+
+/* Several views of one shape as one loop nest over the first view's memory order: dims of 1 dropped, outermost first,
+** neighbours merged where every view allows it. Rank 0 becomes one dim of 1. */
+#define ADV_LOOP_MAX 8
+typedef struct AdvLoop {
+    uint32_t rank, n_views;
+    int64_t dim[ADV_MAX_RANK];
+    int64_t stride[ADV_LOOP_MAX][ADV_MAX_RANK];
+} AdvLoop;
+
+/* views[0] gives order and shape; the others have its shape, or broadcast to it. n_views <= ADV_LOOP_MAX. */
+void adv_loop_make(AdvLoop *l, const AdvView *const *views, uint32_t n_views);
+
+/* Offsets at[k] of the outer position `row` (0 .. product of all dims but the last - 1) of each view. */
+static inline void adv_loop_at(const AdvLoop *l, int64_t row, int64_t at[ADV_LOOP_MAX])
+{
+    for (uint32_t k = 0; k < l->n_views; k++) at[k] = 0;
+    for (uint32_t d = l->rank - 1; d-- > 0;) {
+        int64_t i = row % l->dim[d];
+        row /= l->dim[d];
+        for (uint32_t k = 0; k < l->n_views; k++) at[k] += i * l->stride[k][d];
+    }
+}
+static inline int64_t adv_loop_rows(const AdvLoop *l)
+{
+    int64_t n = 1;
+    for (uint32_t d = 0; d + 1 < l->rank; d++) n *= l->dim[d];
+    return n;
+}
+
+/* Questions that `can` asks. */
+bool adv_sig_f32(const AdvSig *s, const char **why);                   /* every float is f32 */
+bool adv_sig_dense(const AdvView *v);                                  /* no gaps, row or channels-last */
+bool adv_view_same_order(const AdvView *a, const AdvView *b);          /* same shape and strides, dims of 1 aside */
+bool adv_can_f32(const AdvSig *s, const char **why);                   /* adv_sig_f32 and every output dense */
+
+#endif

@@ -1,0 +1,41 @@
+/* hflip.c: mirrors half of the images, left to right. */
+#include "ops/nn/nn.h"
+#include "ops/rng.h"
+
+static const AdvPortDef in[] = {{"x", ADV_PORT_FLOAT, "images [N,C,H,W]"},
+                                {"seed", ADV_PORT_INT, "the run's seed, rank 0"},
+                                {"epoch", ADV_PORT_INT, "epoch number, rank 0"},
+                                {"ids", ADV_PORT_INT, "sample ids [N]"},
+                                {0}};
+static const AdvPortDef out[] = {{"y", ADV_PORT_FLOAT, "as x"}, {0}};
+static const AdvAttrDef attrs[] = {{"purpose", ADV_ATTR_INT, 0, -0x1p63, 0x1p63, NULL, "hash of the place in the recipe"}, {0}};
+
+static AdvStatus infer(AdvInferCtx *c)
+{
+    const AdvTensorType *x = &c->in[0];
+    if (x->rank != 4 || c->in[1].rank || c->in[2].rank || c->in[3].rank != 1 || c->in[3].dim[0] != x->dim[0])
+        return c->fail(c, "`hflip` needs images [N, C, H, W] and a sample id for each, got %s and %s", adv_shape_text(x).s, adv_shape_text(&c->in[3]).s);
+    c->out[0] = adv_type_like(x);
+    return ADV_OK;
+}
+
+static AdvStatus ref(const AdvRefCall *c)
+{
+    const AdvView *x = &c->in[0], *ids = &c->in[3], *y = &c->out[0];
+    uint64_t key = adv_rng_key(adv_i64(&c->in[1], 0), c->attr[0].i);
+    for (int64_t n = 0; n < y->dim[0]; n++) {
+        bool flip = adv_rng_flip(key, adv_i64(&c->in[2], 0), adv_i64(ids, n * ids->stride[0]));
+        for (int64_t k = 0; k < y->dim[1]; k++)
+            for (int64_t h = 0; h < y->dim[2]; h++)
+                for (int64_t w = 0; w < y->dim[3]; w++)
+                    adv_st(y, adv_at4(y, n, k, h, w), adv_ld(x, adv_at4(x, n, k, h, flip ? y->dim[3] - 1 - w : w)));
+    }
+    return ADV_OK;
+}
+
+const AdvOpDef adv_op_hflip = {
+    ADV_OP_HEADER, .name = "hflip", .version = 1, .precision = ADV_PREC_FOLLOW, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_RANDOM,
+    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .ref = ref,
+    .doc = "Each image mirrored left to right with probability one half.\n"
+           "A pure function of (seed, purpose, epoch, sample id). Comes before everything that has gradients.",
+};

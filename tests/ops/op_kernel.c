@@ -1,0 +1,171 @@
+/* op_kernel.c: every kernel of a back end that accepts a case, against the op's definition on the same operands.
+**
+** Tolerance, stated once: a result may be off by eps*(16 + sqrt(L)) times the largest magnitude of that result (at least
+** 1e-6), where eps is that of the float type and L the largest number of elements of an operand, which no reduction exceeds;
+** L is 1 for elementwise ops. Integers, NaN and infinities are equal. The number of threads changes no bit, but in a library's
+** kernels ("dnnl"), which may cut a sum by threads.
+*/
+#include "op_suite.h"
+
+#include "runtime/base/container.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void *prep_alloc(AdvPrep *p, size_t bytes)
+{
+    Suite *s = p->host;
+    return adv_arena_new(&s->arena, bytes);
+}
+
+static AdvStatus prep_fail(AdvPrep *p, AdvStatus st, const char *fmt, ...)
+{
+    va_list ap;
+    (void)p;
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    printf("\n");
+    return st;
+}
+
+static double tolerance(const OpCase *c, const Run *want, const Buf *out)
+{
+    double eps = out->type.dtype == ADV_F32 ? 0x1p-24 : 0x1p-9, len = 1;
+    for (uint32_t k = 0; k < want->n_in && !(c->op->flags & ADV_OP_ELEMENTWISE); k++) len = fmax(len, (double)c->in[k].n);
+    return eps * (16 + sqrt(len)) * fmax(buf_scale(out), 1e-6);
+}
+
+static int compare(const Suite *s, const OpCase *c, const AdvKernel *k, const Run *got, const Run *want, const char *how)
+{
+    for (uint32_t o = 0; o < want->n_out; o++) {
+        double tol = tolerance(c, want, &want->out[o]);
+        AdvIter it;
+        int64_t i = 0;
+        adv_iter_init(&it, want->out[o].view.rank, want->out[o].view.dim);
+        adv_iter_add(&it, &got->out[o].view);
+        adv_iter_add(&it, &want->out[o].view);
+        for (; it.more; adv_iter_next(&it), i++) {
+            double x = adv_ld(&got->out[o].view, it.at[0]), y = adv_ld(&want->out[o].view, it.at[1]);
+            bool ok = isnan(y) ? isnan(x) : x == y || fabs(x - y) <= tol;
+            if (!ok)
+                return suite_fail(s, c, "kernel %s.%s%s: result %u, element %lld: %.9g, definition %.9g", k->op, k->name, how, (unsigned)o,
+                                  (long long)i, x, y);
+        }
+    }
+    return 0;
+}
+
+/* Prepares and runs a kernel on fresh results. */
+static int launch(Suite *s, const OpCase *c, const AdvKernel *k, uint32_t n_threads, Run *r)
+{
+    AdvView in[CASE_MAX_IN], out[CASE_MAX_IN + ADV_MAX_FIXED];
+    AdvSig sig = {.op = c->op, .n_in = r->n_in, .n_out = r->n_out, .in = in, .out = out, .attr = c->attr};
+    AdvPrep prep = {.sig = &sig, .n_threads = n_threads, .alloc = prep_alloc, .fail = prep_fail, .host = s};
+    AdvLaunch l = {.in = in, .out = out, .attr = c->attr, .n_threads = n_threads};
+    AdvTensorType bytes = {.dtype = ADV_U8, .rank = 1};
+    Buf scratch;
+    void *state = NULL;
+    AdvStatus st = ADV_OK;
+    for (uint32_t i = 0; i < r->n_in; i++) in[i] = r->in[i].view, in[i].data = NULL;
+    for (uint32_t i = 0; i < r->n_out; i++) out[i] = r->out[i].view, out[i].data = NULL;
+    if (k->prepare) st = k->prepare(&prep, &state);
+    if (st != ADV_OK) return suite_fail(s, c, "kernel %s.%s: prepare returns %s", k->op, k->name, adv_status_name(st));
+    bytes.dim[0] = prep.scratch_bytes ? (int64_t)prep.scratch_bytes : 1;
+    scratch = buf_new(s, &bytes, BUF_ROW, 0xdd);
+    l.scratch = scratch.view.data;
+    for (uint32_t i = 0; i < r->n_in; i++) in[i] = r->in[i].view;
+    for (uint32_t i = 0; i < r->n_out; i++) out[i] = r->out[i].view;
+    st = k->run(&l, state);
+    if (k->release) k->release(state);
+    s->n_kernel_runs++;
+    if (st != c->status) return suite_fail(s, c, "kernel %s.%s: run returns %s", k->op, k->name, adv_status_name(st));
+    if (!buf_guards_ok(s, &scratch)) return suite_fail(s, c, "kernel %s.%s writes beyond its scratch", k->op, k->name);
+    for (uint32_t i = 0; i < r->n_in; i++)
+        if (!buf_guards_ok(s, &r->in[i])) return suite_fail(s, c, "kernel %s.%s writes around operand %u", k->op, k->name, (unsigned)i);
+    for (uint32_t i = 0; i < r->n_out; i++)
+        if (!buf_guards_ok(s, &r->out[i])) return suite_fail(s, c, "kernel %s.%s writes around result %u", k->op, k->name, (unsigned)i);
+    return 0;
+}
+
+static void fresh(Suite *s, const OpCase *c, const Run *want, int form, unsigned char fill, Run *r)
+{
+    *r = *want;
+    for (uint32_t i = 0; i < r->n_in; i++) r->in[i] = buf_of(s, &c->in[i], want->in[i].type.dtype, form);
+    for (uint32_t i = 0; i < r->n_out; i++) r->out[i] = buf_new(s, &want->out[i].type, form, fill);
+}
+
+static bool accepts(const OpCase *c, const AdvKernel *k, const Run *r)
+{
+    AdvView in[CASE_MAX_IN], out[CASE_MAX_IN + ADV_MAX_FIXED];
+    AdvSig sig = {.op = c->op, .n_in = r->n_in, .n_out = r->n_out, .in = in, .out = out, .attr = c->attr};
+    const char *why = NULL;
+    for (uint32_t i = 0; i < r->n_in; i++) in[i] = r->in[i].view, in[i].data = NULL;
+    for (uint32_t i = 0; i < r->n_out; i++) out[i] = r->out[i].view, out[i].data = NULL;
+    return k->can(&sig, &why);
+}
+
+static int try_kernel(Suite *s, const OpCase *c, const AdvKernel *k, const Run *want, int form)
+{
+    static const char *const names[] = {"", " (channels-last)", " (holes)"};
+    bool is_library = strcmp(k->name, "dnnl") == 0;
+    Run one, many;
+    int n = 0;
+    fresh(s, c, want, form, 0x11, &one);
+    if (!accepts(c, k, &one)) return 0;
+    fresh(s, c, want, form, 0xee, &many);
+    n += launch(s, c, k, 1, &one);
+    if (n == 0) n += launch(s, c, k, 3, &many);
+    if (n == 0) n += compare(s, c, k, &one, want, names[form]);
+    if (n == 0 && is_library) n += compare(s, c, k, &many, want, " (3 threads)");
+    for (uint32_t o = 0; o < want->n_out && n == 0 && !is_library; o++)
+        if (!buf_same(&one.out[o], &many.out[o]))
+            n += suite_fail(s, c, "kernel %s.%s%s: result %u depends on the threads or is not all written", k->op, k->name, names[form],
+                            (unsigned)o);
+    return n;
+}
+
+/* The result in the storage of an operand, where the op allows it: the planner will ask for it. */
+static int try_inplace(Suite *s, const OpCase *c, const AdvKernel *k, const Run *want)
+{
+    for (uint32_t o = 0; o < want->n_out && o < 4; o++) {
+        for (uint32_t i = 0; i < want->n_in; i++) {
+            Run r;
+            bool is_any = c->op->inplace[o] == ADV_INPLACE_ANY;
+            if (c->op->inplace[o] == ADV_INPLACE_NONE || (!is_any && c->op->inplace[o] != i + 1)) continue;
+            if (!adv_type_eq(&want->in[i].type, &want->out[o].type)) continue;
+            fresh(s, c, want, BUF_ROW, 0x11, &r);
+            r.out[o] = r.in[i];
+            if (!accepts(c, k, &r)) continue;
+            if (launch(s, c, k, 2, &r) || compare(s, c, k, &r, want, " (in place)")) return 1;
+        }
+    }
+    return 0;
+}
+
+int suite_kernels(Suite *s, const OpCase *c)
+{
+    uint32_t n_kernels;
+    const AdvKernel *const *k = adv_registry_kernels(&s->reg, s->backend, c->op->name, &n_kernels);
+    static const uint8_t dtypes[] = {ADV_F32, ADV_BF16};
+    int n = 0;
+    for (uint32_t d = 0; d < 2 && n_kernels; d++) {
+        AdvTensorType in[CASE_MAX_IN], out[CASE_MAX_IN + ADV_MAX_FIXED];
+        char msg[256];
+        uint32_t n_out;
+        Run want;
+        for (uint32_t i = 0; i < c->n_in; i++) {
+            in[i] = c->in[i].type;
+            if (in[i].dtype == ADV_F64) in[i].dtype = dtypes[d];
+        }
+        if (adv_op_infer(c->op, in, c->n_in, c->attr, dtypes[d], out, &n_out, msg, sizeof msg) != ADV_OK) continue;
+        if (suite_run(s, c, dtypes[d], BUF_ROW, 0x11, &want)) return 1;
+        for (uint32_t i = 0; i < n_kernels && n == 0; i++) {
+            for (int form = BUF_ROW; form <= BUF_GAPS && n == 0; form++) n += try_kernel(s, c, k[i], &want, form);
+            if (n == 0) n += try_inplace(s, c, k[i], &want);
+        }
+    }
+    return n;
+}

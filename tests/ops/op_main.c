@@ -1,0 +1,96 @@
+/* op_main.c: runs every line of tests/ops that ends in .case through the suite, and demands that every op has one. */
+#include "op_main.h"
+
+#include "op_suite.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_FILES 64
+#define MAX_LINE  4096
+
+typedef struct Count {
+    int passed, failed;
+} Count;
+
+/* One .case file; marks the ops it names. */
+static void run_file(Suite *s, const char *folder, const char *name, bool *is_named, Count *n)
+{
+    char path[512], line[MAX_LINE], msg[256];
+    FILE *f;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    f = fopen(path, "r");
+    if (!f) {
+        printf("%s: cannot be read\n", path);
+        n->failed++;
+        return;
+    }
+    for (int at = 1; fgets(line, sizeof line, f); at++) {
+        OpCase c;
+        adv_arena_fini(&s->arena);
+        adv_arena_init(&s->arena, adv_alloc_default());
+        if (!case_parse(&c, &s->arena, &s->reg, name, at, line, msg, sizeof msg)) {
+            if (msg[0]) printf("%s:%d: %s\n", name, at, msg), n->failed++;
+            continue;
+        }
+        for (uint32_t i = 0; i < s->reg.n_ops; i++) is_named[i] |= s->reg.ops[i] == c.op && !c.refuse;
+        if (suite_case(s, &c))
+            n->failed++;
+        else
+            n->passed++;
+    }
+    fclose(f);
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(a, b); }
+
+static void run_files(Suite *s, bool *is_named, Count *n)
+{
+    static char names[MAX_FILES][128];
+    char folder[400];
+    const char *root = getenv("ADV_SOURCE_ROOT");
+    struct dirent *e;
+    uint32_t n_files = 0;
+    DIR *d;
+    snprintf(folder, sizeof folder, "%s/tests/ops", root ? root : ".");
+    d = opendir(folder);
+    while (d && (e = readdir(d))) {
+        const char *dot = strrchr(e->d_name, '.');
+        if (!dot || strcmp(dot, ".case") != 0 || strlen(e->d_name) >= sizeof names[0]) continue;
+        if (n_files < MAX_FILES) strcpy(names[n_files++], e->d_name);
+    }
+    if (d) closedir(d);
+    if (n_files == 0 || n_files == MAX_FILES) printf("%s: %u case files\n", folder, (unsigned)n_files), n->failed++;
+    qsort(names, n_files, sizeof names[0], by_text);
+    for (uint32_t i = 0; i < n_files; i++) run_file(s, folder, names[i], is_named, n);
+}
+
+int op_main(const char *backend, const AdvKernel *const *kernels)
+{
+    Suite s = {.backend = backend};
+    Count n = {0, 0};
+    static bool is_named[1024];
+    AdvDiags *ds = adv_diags_new(adv_alloc_default());
+    adv_arena_init(&s.arena, adv_alloc_default());
+    if (adv_registry_init(&s.reg, adv_alloc_default()) != ADV_OK || s.reg.n_ops > 1024)
+        printf("the registry refuses a built-in op\n"), n.failed++;
+    if (kernels && adv_registry_add_kernels(&s.reg, kernels, ds) != ADV_OK) {
+        printf("the registry refuses a kernel: %s\n", ds && ds->list.n ? ds->list.at[0]->message : "");
+        n.failed++;
+    }
+    run_files(&s, is_named, &n);
+    for (uint32_t i = 0; i < s.reg.n_ops; i++) {
+        if (is_named[i] || (s.reg.ops[i]->flags & ADV_OP_STRUCT)) continue;
+        printf("no case names `%s`\n", s.reg.ops[i]->name);
+        n.failed++;
+    }
+    if (kernels && s.n_kernel_runs == 0) printf("no kernel was run\n"), n.failed++;
+    if (kernels) printf("%u kernel runs\n", (unsigned)s.n_kernel_runs);
+    adv_arena_fini(&s.arena);
+    adv_registry_fini(&s.reg);
+    adv_diags_free(ds);
+    printf("%d passed, %d failed\n", n.passed, n.failed);
+    return n.failed != 0;
+}

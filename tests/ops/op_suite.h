@@ -1,0 +1,68 @@
+/* op_suite.h: what is demanded of every op, for each line of a .case file. Every function returns the number of findings and
+** prints each with its line unless s->quiet (which the tests of the suite itself set).
+*/
+#ifndef ADV_TEST_OP_SUITE_H
+#define ADV_TEST_OP_SUITE_H
+
+#include "op_case.h"
+
+#include "ops/view.h"
+
+typedef struct Suite {
+    AdvRegistry reg;
+    AdvArena arena;      /* of the case in hand */
+    const char *backend; /* NULL: definitions only */
+    bool quiet;
+    uint32_t n_kernel_runs;
+} Suite;
+
+/* Counts a finding: prints "file:line: message" and the case. Returns 1. */
+int suite_fail(const Suite *s, const OpCase *c, const char *fmt, ...) ADV_PRINTF(3, 4);
+
+/* ---- guarded buffers (op_buf.c) ---- */
+
+enum { BUF_ROW = 0, BUF_CL = 1 /* rank 4 only, else row */, BUF_GAPS = 2 /* strides with holes */ };
+
+typedef struct Buf {
+    AdvTensorType type;
+    AdvView view;
+    unsigned char *mem;
+    size_t n_bytes; /* with guards */
+} Buf;
+
+/* Memory from the suite's arena, everything outside the elements set to a pattern, the elements to `fill`. */
+Buf buf_new(Suite *s, const AdvTensorType *t, int form, unsigned char fill);
+
+/* An operand's values in a float dtype (integers keep theirs). */
+Buf buf_of(Suite *s, const CaseTensor *t, uint8_t float_dtype, int form);
+
+/* Is everything outside the elements as it was? */
+bool buf_guards_ok(Suite *s, const Buf *b);
+
+/* Do the elements have the same bits? */
+bool buf_same(const Buf *a, const Buf *b);
+
+/* ---- running (op_suite.c) ---- */
+
+typedef struct Run {
+    uint32_t n_in, n_out;
+    Buf in[CASE_MAX_IN], out[CASE_MAX_IN + ADV_MAX_FIXED];
+} Run;
+
+/* Shapes of the results; *out_n 0 and a finding if the shape rule refuses. */
+int suite_infer(const Suite *s, const OpCase *c, uint8_t float_dtype, AdvTensorType *out, uint32_t *out_n);
+
+/* Runs the definition on fresh buffers; checks status, guards and that operands stay. */
+int suite_run(Suite *s, const OpCase *c, uint8_t float_dtype, int form, unsigned char fill, Run *out_run);
+
+/* All checks of one case; 0 is a pass. With a back end its kernels are checked, without one the gradients. */
+int suite_case(Suite *s, const OpCase *c);
+
+/* Largest magnitude of the finite elements. */
+double buf_scale(const Buf *b);
+
+/* ---- parts ---- */
+int suite_grad(Suite *s, const OpCase *c);    /* op_grad.c: gradients against finite differences */
+int suite_kernels(Suite *s, const OpCase *c); /* op_kernel.c: kernels of s->backend against the definition */
+
+#endif

@@ -1,0 +1,40 @@
+/* test_ops_kernels.c: the table of cpu kernels is one that a registry takes, and leaves no op to the definition. */
+#include "tests/adv_test.h"
+
+#include "ops/cpu/kernels_cpu.h"
+#include "ops/registry.h"
+
+static void test_every_op_has_a_kernel(void)
+{
+    AdvRegistry r;
+    CHECK_EQ(adv_registry_init(&r, adv_alloc_default()), ADV_OK);
+    CHECK_EQ(adv_registry_add_kernels(&r, adv_kernels_cpu, NULL), ADV_OK);
+    for (uint32_t i = 0; i < r.n_ops; i++) {
+        uint32_t n = 0;
+        if (r.ops[i]->flags & (ADV_OP_STRUCT | ADV_OP_VIEW)) continue;
+        adv_registry_kernels(&r, "cpu", r.ops[i]->name, &n);
+        if (n == 0) printf("`%s` has no kernel\n", r.ops[i]->name);
+        CHECK(n > 0);
+    }
+    adv_registry_fini(&r);
+}
+
+static void test_every_kernel_has_an_op(void)
+{
+    AdvRegistry r;
+    CHECK_EQ(adv_registry_init(&r, adv_alloc_default()), ADV_OK);
+    for (uint32_t i = 0; adv_kernels_cpu[i]; i++) {
+        const AdvOpDef *op = adv_registry_op(&r, adv_kernels_cpu[i]->op);
+        CHECK(op != NULL);
+        CHECK(!op || op->version == adv_kernels_cpu[i]->op_version);
+        CHECK_STR(adv_kernels_cpu[i]->backend, "cpu");
+    }
+    adv_registry_fini(&r);
+}
+
+int main(void)
+{
+    RUN(test_every_op_has_a_kernel);
+    RUN(test_every_kernel_has_an_op);
+    return ADV_TEST_END();
+}
