@@ -1,0 +1,279 @@
+/* adv.h: run compiled plans from your own program. This header, adv_types.h and the library are all that is needed.
+**
+**   AdvCtx *ctx;  AdvDiags *ds;  AdvPlan *plan;  AdvSession *s;
+**   adv_ctx_new(NULL, &ctx);  adv_diags_open(ctx, &ds);
+**   adv_plan_open(ctx, "out.plan", ds, &plan);
+**   adv_session_open(ctx, plan, NULL, ds, &s);
+**   adv_session_bind_file(s, "mnist.safetensors", ds);
+**   adv_session_train(s, NULL, ds);                   // the whole program of the plan; or adv_session_step(s, 100, ds)
+**   adv_session_close(s);  adv_plan_close(plan);  adv_diags_free(ds);  adv_ctx_free(ctx);
+**
+** Handles. AdvCtx holds allocator, log, op table. AdvPlan is immutable and may be used by several sessions and threads.
+** AdvSession is the memory and the kernels of one run: one thread at a time. AdvDiags collects messages to people.
+** A context outlives its plans, sessions and diagnostics; a plan outlives its sessions. Closing or freeing NULL is allowed.
+**
+** Errors. Functions return AdvStatus (0 ok, negative); what, where and why is appended to the AdvDiags passed, which may be
+** NULL. Outputs come last and are NULL after a failure. A failed call leaves its object as it was, or poisoned: then every
+** later call but close returns ADV_EPOISONED.
+**
+** Options. Every options struct begins with struct_size = sizeof(it) and flags; zero means the default, NULL means all
+** defaults. Unknown flag bits are ADV_EINVAL. Fields are only ever appended.
+**
+** Threads. A context may be used from one thread at a time, a plan from many, a session from one at a time; only
+** adv_session_cancel may be called from any thread (and from a signal handler) at any time.
+** The library never prints, exits, installs signal handlers, reads the environment or uses the network. Memory goes through
+** the context's allocator, but for what the JSON library takes while a header or program is read, memory mappings of data
+** files, and what oneDNN takes when a session opens.
+*/
+#ifndef ADV_H
+#define ADV_H
+
+#include "runtime/adv_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct AdvCtx AdvCtx;
+typedef struct AdvDiags AdvDiags;
+typedef struct AdvPlan AdvPlan;
+typedef struct AdvSession AdvSession;
+struct AdvIo;
+
+/* ---- statuses ---------------------------------------------------------------------------------------------------- */
+
+/* The name of a status, e.g. "ADV_EIO"; constant text. */
+ADV_API const char *adv_status_name(AdvStatus st);
+
+/* The exit code the programs use for a status: 0, 1 (the answer is no), 64..75 as in sysexits.h, 80 (numeric failure). */
+ADV_API int adv_status_exit(AdvStatus st);
+
+/* ---- context ----------------------------------------------------------------------------------------------------- */
+
+/* Levels of log lines. */
+enum { ADV_LOG_INFO = 0, ADV_LOG_WARNING = 1, ADV_LOG_DEBUG = 2 };
+
+typedef struct AdvCtxOpts {
+    uint32_t struct_size, flags; /* no flags yet */
+    /* p NULL allocates; new_bytes 0 frees; else resizes. 64-byte aligned or NULL. NULL: the C library's. */
+    void *(*alloc)(void *user, void *p, size_t old_bytes, size_t new_bytes);
+    /* One line without newline. NULL: nothing is logged. */
+    void (*log)(void *user, int32_t level, const char *text, size_t n_bytes);
+    const struct AdvIo *io; /* file calls (runtime/base/io.h). NULL: POSIX. Borrowed. */
+    void *user;             /* for alloc and log */
+} AdvCtxOpts;
+
+/* Makes a context with all built-in ops and kernels. opts may be NULL. The caller frees it. ADV_ENOMEM, ADV_EINVAL. */
+ADV_API AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx) ADV_MUST_USE;
+
+/* Frees a context. Its plans, sessions and diagnostics must be closed. */
+ADV_API void adv_ctx_free(AdvCtx *ctx);
+
+/* ---- diagnostics ------------------------------------------------------------------------------------------------- */
+
+enum { ADV_PRINT_HUMAN = 0, ADV_PRINT_COLOR = 1, ADV_PRINT_SHORT = 2, ADV_PRINT_JSON = 3 };
+
+/* Makes an empty list. The caller frees it with adv_diags_free. */
+ADV_API AdvStatus adv_diags_open(AdvCtx *ctx, AdvDiags **out_diags) ADV_MUST_USE;
+ADV_API void adv_diags_free(AdvDiags *ds);
+
+/* How many errors and warnings there are; either pointer may be NULL. */
+ADV_API void adv_diags_count(const AdvDiags *ds, uint32_t *out_errors, uint32_t *out_warnings);
+
+/* The stable code (6007 is printed as ADV6007) and text of diagnostic `ix` (0..); 0 and NULL beyond the end. The text
+** lives as long as the list. */
+ADV_API int32_t adv_diags_at(const AdvDiags *ds, uint32_t ix, const char **out_message);
+
+/* Prints all, in order, in a format of ADV_PRINT_*; `write` gets pieces of text. */
+ADV_API void adv_diags_render(const AdvDiags *ds, int32_t format, void (*write)(void *user, const char *text, size_t n_bytes), void *user);
+
+/* ---- plans ------------------------------------------------------------------------------------------------------- */
+
+/* Loads and checks a plan from memory; the bytes are copied. ADV_EDATA with a sentence when anything does not fit. */
+ADV_API AdvStatus adv_plan_load(AdvCtx *ctx, const void *bytes, size_t n_bytes, AdvDiags *ds, AdvPlan **out_plan) ADV_MUST_USE;
+
+/* As adv_plan_load, from a file. ADV_ENOENT, ADV_EIO. */
+ADV_API AdvStatus adv_plan_open(AdvCtx *ctx, const char *path, AdvDiags *ds, AdvPlan **out_plan) ADV_MUST_USE;
+
+ADV_API void adv_plan_close(AdvPlan *plan);
+
+/* What a plan says of itself. Texts live as long as the plan. */
+typedef struct AdvPlanInfo {
+    uint32_t struct_size, flags; /* set struct_size before the call */
+    const char *recipe;          /* name, e.g. "mine" */
+    const char *hash;            /* of sources, overrides and op versions */
+    const char *data;            /* data set it needs, e.g. "mnist", or NULL */
+    const char *precision;       /* "f32" */
+    int64_t seed, batch, epochs, steps; /* steps: in an epoch */
+    int64_t n_train, n_test;     /* rows of the data set, 0 without one */
+    uint32_t n_sources;          /* texts in the plan; 0 is the recipe */
+    uint32_t n_targets;
+} AdvPlanInfo;
+ADV_API AdvStatus adv_plan_info(const AdvPlan *plan, AdvPlanInfo *out_info) ADV_MUST_USE;
+
+/* Name of target `ix` ("cpu", "cuda"); NULL beyond the end. */
+ADV_API const char *adv_plan_target_name(const AdvPlan *plan, uint32_t ix);
+
+/* Name and text of source `ix` (NUL-terminated, *out_bytes without the NUL). ADV_EINVAL beyond the end. */
+ADV_API AdvStatus adv_plan_source(const AdvPlan *plan, uint32_t ix, const char **out_name, const char **out_text, size_t *out_bytes) ADV_MUST_USE;
+
+/* Name, seed-independent value and origin of recipe parameter `ix`, as text. ADV_EINVAL beyond the end. */
+ADV_API AdvStatus adv_plan_param(const AdvPlan *plan, uint32_t ix, const char **out_name, double *out_value, const char **out_origin) ADV_MUST_USE;
+
+/* ---- sessions ---------------------------------------------------------------------------------------------------- */
+
+enum { ADV_CHECK_OFF = 0, ADV_CHECK_FINITE = 1, ADV_CHECK_REF = 2 };
+
+enum {
+    ADV_SESSION_STRICT = 1u << 0,       /* refuse to open if an instruction would run on the reference kernels of a faster back end */
+    ADV_SESSION_PROFILE = 1u << 1,      /* time each instruction */
+    ADV_SESSION_LOG_DISPATCH = 1u << 2  /* log which kernel each instruction got and why others refused */
+};
+
+typedef struct AdvSessionOpts {
+    uint32_t struct_size, flags; /* ADV_SESSION_* */
+    const char *backend;         /* "auto" (NULL), "cpu", "ref", "null" */
+    const char *target;          /* part of the plan to run, e.g. "ref64"; NULL: the back end's own, else the first there is */
+    uint32_t n_threads;          /* 0: one for each core */
+    int32_t check;               /* ADV_CHECK_* */
+} AdvSessionOpts;
+
+/* Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but by
+** adv_session_train's own tables at its start. States are zero until the entry `init` runs. ADV_EUNAVAILABLE (back end, or
+** no kernel under STRICT: the diagnostics name the recipe's lines), ADV_ENOMEM, ADV_EINVAL. */
+ADV_API AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds, AdvSession **out_session) ADV_MUST_USE;
+ADV_API void adv_session_close(AdvSession *s);
+
+typedef struct AdvSessionInfo {
+    uint32_t struct_size, flags; /* set struct_size before the call */
+    const char *backend, *device, *target, *why; /* `why` says why this back end */
+    uint32_t n_threads, n_insts, n_on_ref;       /* instructions, and those that fell back to the reference */
+    uint64_t state_bytes, temp_bytes, const_bytes, scratch_bytes, data_bytes; /* data: bound, not owned */
+    const char *data_digest; /* XXH3-128 of the data file bound, or "" */
+    uint64_t n_run_allocs; /* allocations while entries ran: 0 unless something is wrong */
+} AdvSessionInfo;
+ADV_API AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info) ADV_MUST_USE;
+
+/* Binds memory of the caller to a data state ("data.train.x"): dense, row order, of the state's type; borrowed until the
+** session closes or it is bound anew. Other states are written with adv_session_write. */
+ADV_API AdvStatus adv_session_bind(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
+
+/* Maps a decoded data file and binds every data state of the plan to the tensor of its name ("data.train.x" takes
+** "train.x"). The mapping lives as long as the session. ADV_ENOENT, ADV_EIO, ADV_EDATA. */
+ADV_API AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
+
+/* Runs one entry of the plan, e.g. "init", "batch", "step.main". ADV_EINVAL: no such entry, or data is not bound.
+** ADV_ECANCELLED if cancelled before it began. With ADV_CHECK_FINITE: ADV_ENUMERIC and the recipe's line. */
+ADV_API AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds) ADV_MUST_USE;
+
+/* The type of a state; ADV_EINVAL if there is none of that name. */
+ADV_API AdvStatus adv_session_type(const AdvSession *s, const char *state, AdvTensorType *out_type) ADV_MUST_USE;
+
+/* Name of state `ix` (0..), its kind (AdvStateKind) and whether checkpoints hold it; NULL beyond the end. */
+ADV_API const char *adv_session_state(const AdvSession *s, uint32_t ix, int32_t *out_kind, int32_t *out_is_saved);
+
+/* Copies a state out of / into the session. `view` is the caller's memory of the state's shape, any strides and dtype:
+** numbers are converted. ADV_EINVAL if the state is unknown or the shape differs. */
+ADV_API AdvStatus adv_session_read(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
+ADV_API AdvStatus adv_session_write(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
+
+/* As read and write, of a state that is a single number. */
+ADV_API AdvStatus adv_session_get(AdvSession *s, const char *state, double *out_value) ADV_MUST_USE;
+ADV_API AdvStatus adv_session_set(AdvSession *s, const char *state, double value) ADV_MUST_USE;
+
+/* Reads weights (safetensors) into parameters and running statistics by name; a name without the model's prefix will do
+** where it is the only one. Run `init` first: what the file lacks is an error, what it has beyond is a warning. */
+ADV_API AdvStatus adv_session_load_weights(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
+
+/* Asks for a stop: the running adv_session_train finishes its step, saves and returns ADV_ECANCELLED. Any thread, and
+** signal handlers. The request stays until a train call has obeyed it. */
+ADV_API void adv_session_cancel(AdvSession *s);
+
+/* ---- the program of a plan ---------------------------------------------------------------------------------------- */
+
+/* A logged value. For kind NUMBER: `value` (in an epoch event: the mean over its steps). For SAMPLE also the distribution. */
+enum { ADV_METRIC_NUMBER = 0, ADV_METRIC_SAMPLE = 1 };
+typedef struct AdvMetric {
+    const char *name, *unit; /* unit "" or "1/255": how people like to read it; values are never scaled */
+    int32_t kind, zero;
+    int64_t n;               /* numbers behind it */
+    double value, min, q1, median, q3, max;
+} AdvMetric;
+
+/* Result of one attack of an evaluation. `dist` is the distance from the clean sample that the attack used, `eps` the radius
+** that the recipe names for it, or NAN. */
+typedef struct AdvEvalRow {
+    const char *eval, *attack, *weights; /* weights: "last" or "best" */
+    int64_t epoch, n, n_correct;
+    double accuracy, eps, dist_mean, dist_max;
+} AdvEvalRow;
+
+enum {
+    ADV_EVENT_STEP = 1,       /* a training step ended: metrics hold its values */
+    ADV_EVENT_EPOCH = 2,      /* an epoch ended: metrics hold means and distributions */
+    ADV_EVENT_EVAL_BATCH = 3, /* a batch of an evaluation ended */
+    ADV_EVENT_EVAL = 4,       /* an evaluation ended: rows */
+    ADV_EVENT_SAVED = 5,      /* a checkpoint is safe: text is its folder */
+    ADV_EVENT_ENTRY = 6       /* an entry ran: text is its name (only with ADV_TRAIN_ENTRIES) */
+};
+
+typedef struct AdvEvent {
+    uint32_t struct_size;
+    int32_t kind;
+    int64_t epoch, n_epochs;    /* from 1 */
+    int64_t step, n_steps;      /* done in this epoch; for EVAL_BATCH: samples done and planned in this stage */
+    int64_t total_step, n_total;
+    uint64_t elapsed_ns;        /* since adv_session_train began */
+    const AdvMetric *metrics;
+    uint32_t n_metrics, n_rows;
+    const AdvEvalRow *rows;
+    const char *text;           /* EVAL_BATCH: attack; see above */
+} AdvEvent;
+
+enum {
+    ADV_TRAIN_ENTRIES = 1u << 0 /* also send ADV_EVENT_ENTRY */
+};
+
+typedef struct AdvTrainOpts {
+    uint32_t struct_size, flags;  /* ADV_TRAIN_* */
+    const char *run_dir;          /* existing folder for checkpoints, events.jsonl and eval-*.json; NULL: nothing is written */
+    const char *only_eval;        /* run just this evaluation on the present weights; nothing is trained or saved */
+    uint64_t max_steps;           /* stop after so many training steps (evaluations that fall due are run); 0: to the end */
+    uint64_t save_every_steps;    /* checkpoints also every so many steps; 0: none */
+    uint64_t save_every_ns;       /* and after so much time; 0: none */
+    /* Called after each event, in the calling thread; non-zero asks for a stop, like adv_session_cancel. It may not call
+    ** into the session (ADV_EBUSY) but for cancel. */
+    int32_t (*progress)(void *user, const AdvEvent *event);
+    uint64_t (*clock_ns)(void *user); /* NULL: the monotonic clock */
+    void *user;
+} AdvTrainOpts;
+
+/* Runs the plan's program from where the session stands (its beginning, or where resume put it) to its end: epochs,
+** phases, evaluations, kept weights, early stop. ADV_ECANCELLED after a stop that was asked for (a checkpoint has been
+** written if there is a run folder); ADV_ENUMERIC when a logged value became NaN or infinite: the step has been run again
+** under ADV_CHECK_FINITE and the diagnostics name the recipe's line. A session that is at the end returns ADV_OK. The first
+** call after a resume at the end of a run sends the events of its last epoch and finished evaluations once more. */
+ADV_API AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *ds) ADV_MUST_USE;
+
+/* adv_session_train for n_steps steps, without files. */
+ADV_API AdvStatus adv_session_step(AdvSession *s, uint64_t n_steps, AdvDiags *ds) ADV_MUST_USE;
+
+/* 1 when the program has come to its end. */
+ADV_API int adv_session_is_done(const AdvSession *s);
+
+/* Writes a checkpoint into run folder `dir`: all saved states and the place in the program. Older ones stay until it is
+** safe; then two and the best are kept. */
+ADV_API AdvStatus adv_session_save(AdvSession *s, const char *dir, AdvDiags *ds) ADV_MUST_USE;
+
+/* Continues from run folder `dir`: its newest checkpoint that is whole (a broken one gets a warning). Resuming is
+** bit-exact. ADV_ENOENT: there is none. ADV_EDATA: it is of another plan. */
+ADV_API AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *ds) ADV_MUST_USE;
+
+/* Writes the profile of a session opened with ADV_SESSION_PROFILE: one line an instruction, then the costliest lines of
+** the recipe. */
+ADV_API void adv_session_profile(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

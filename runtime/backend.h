@@ -1,0 +1,101 @@
+/* backend.h: what a session needs of a device, as a table. Arguments were checked by the session; a back end only obeys.
+**
+** One `self` belongs to one session and one thread. Optional members are NULL where marked. Everything is asynchronous
+** until `sync`, but on back ends of the host, where all calls finish at once and `sync` does nothing.
+** Failures are statuses with a diagnostic; after a failed launch or sync the session is poisoned.
+*/
+#ifndef ADV_RUNTIME_BACKEND_H
+#define ADV_RUNTIME_BACKEND_H
+
+#include "ops/registry.h"
+
+typedef struct AdvBackendOpts {
+    AdvAlloc alloc;          /* for everything that lives as long as the session */
+    const AdvRegistry *reg;
+    uint32_t n_threads;      /* > 0 */
+    /* Hears why a kernel refused an instruction; may be NULL. */
+    void (*refused)(void *user, const AdvSig *sig, const AdvKernel *k, const char *why);
+    void *user;
+} AdvBackendOpts;
+
+/* An instruction ready to launch. The views' `data` are set by the session after all are prepared, and again when a data
+** state is bound. */
+typedef struct AdvBound {
+    AdvSig sig;
+    const AdvKernel *kernel; /* NULL: the op's definition, or nothing to do */
+    void *state;             /* of the kernel */
+    uint64_t scratch_bytes;
+    bool is_ref;             /* runs the op's definition */
+    bool has_run;
+} AdvBound;
+
+enum { ADV_TO_DEVICE = 0, ADV_TO_HOST = 1, ADV_ON_DEVICE = 2 };
+
+typedef struct AdvBackend {
+    const char *name;
+    const char *target;  /* the plan target it was made for, or NULL: any will do */
+    bool is_host;        /* its memory may be read and written by the host directly */
+    bool is_ref;         /* running definitions is what it is for: not counted as falling back */
+    bool does_nothing;   /* launches have no effect */
+
+    /* Takes hold of the device. The caller closes *out_self. */
+    AdvStatus (*open)(const AdvBackendOpts *o, AdvDiags *ds, void **out_self);
+    void (*close)(void *self);
+
+    /* 64-byte aligned, zeroed device memory. n_bytes > 0. NULL: out of memory. */
+    void *(*alloc)(void *self, uint64_t n_bytes);
+    void (*free)(void *self, void *p, uint64_t n_bytes);
+    AdvStatus (*copy)(void *self, void *dst, const void *src, uint64_t n_bytes, int32_t direction);
+    AdvStatus (*fill)(void *self, void *dst, int byte, uint64_t n_bytes);
+
+    /* Chooses what runs b->sig (views without data) and fills the rest of *b. Cold. */
+    AdvStatus (*prepare)(void *self, AdvBound *b, AdvDiags *ds);
+    /* Runs it. scratch: at least b->scratch_bytes. Hot: no allocation, but what the first launch of a definition with
+    ** intermediate values takes for good. */
+    AdvStatus (*launch)(void *self, AdvBound *b, void *scratch);
+
+    /* Optional: between begin and end launches are recorded, not run; replay runs them. */
+    AdvStatus (*record_begin)(void *self);
+    AdvStatus (*record_end)(void *self, void **out_recording);
+    AdvStatus (*replay)(void *self, void *recording);
+
+    AdvStatus (*sync)(void *self);
+    /* One line about the device. */
+    void (*device_info)(void *self, char *text, size_t n_bytes);
+    /* Allocations made by launches that were not the instruction's first. */
+    uint64_t (*n_run_allocs)(const void *self);
+} AdvBackend;
+
+extern const AdvBackend adv_backend_ref, adv_backend_cpu, adv_backend_null;
+
+/* The back end of that name, or NULL. */
+const AdvBackend *adv_backend_find(const char *name);
+
+/* ---- shared by the back ends of the host (backend_host.c) ---------------------------------------------------------- */
+
+typedef struct AdvHostBlock AdvHostBlock;
+typedef struct AdvHostSelf {
+    AdvBackendOpts opts;
+    AdvHostBlock *blocks;       /* what kernels took in prepare */
+    AdvHostBlock *pool;         /* for intermediate values of definitions: reset at each launch */
+    uint64_t pool_used;
+    uint64_t n_run_allocs;
+    bool is_first;              /* the launch under way is the instruction's first */
+} AdvHostSelf;
+
+AdvStatus adv_host_open(const AdvBackendOpts *o, AdvDiags *ds, void **out_self);
+void adv_host_close(void *self);
+void adv_host_fini(AdvHostSelf *h);  /* all but `h` itself */
+void *adv_host_alloc(void *self, uint64_t n_bytes);
+void adv_host_free(void *self, void *p, uint64_t n_bytes);
+AdvStatus adv_host_copy(void *self, void *dst, const void *src, uint64_t n_bytes, int32_t direction);
+AdvStatus adv_host_fill(void *self, void *dst, int byte, uint64_t n_bytes);
+AdvStatus adv_host_sync(void *self);
+void adv_host_device_info(void *self, char *text, size_t n_bytes);
+uint64_t adv_host_n_run_allocs(const void *self);
+/* Memory until close, for AdvPrep.alloc: zeroed, 64-byte aligned. */
+void *adv_host_keep(AdvHostSelf *h, size_t n_bytes);
+/* Runs an op's definition; intermediate values come from the pool. */
+AdvStatus adv_host_run_ref(AdvHostSelf *h, AdvBound *b);
+
+#endif

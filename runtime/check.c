@@ -1,0 +1,216 @@
+/* check.c: what --check asks for, around each launch. Kernels know nothing of it.
+**
+** finite: after an instruction its float outputs are scanned. A NaN is a finding; so is an infinity, unless an input or a
+** float attribute is infinite too (masks are made with -inf). What only passes a NaN of its inputs on is still reported, with a
+** note, because its input came from before the entry: a state or data.
+**
+** ref: the definition runs first, into memory of its own, since the kernel may overwrite inputs; then the kernel; then the
+** outputs are compared. Tolerance, relative to the largest magnitude of the output (or 1e-30): f32 1e-4, 16-bit types 2e-2,
+** f64 1e-9; integers exactly; NaN equals NaN. It covers sums of up to some 10^6 terms in any order.
+*/
+#include "runtime/session.h"
+
+#include "ops/view.h"
+
+#include <math.h>
+#include <string.h>
+
+struct AdvChecks {
+    AdvHostSelf *ref;      /* runs the definitions */
+    char *mem;             /* outputs of one instruction */
+    uint64_t n_bytes;
+    AdvView out[ADV_MAX_FIXED + 64];
+};
+
+static uint64_t padded_bytes(const AdvView *v)
+{
+    AdvTensorType t = {.dtype = v->dtype, .rank = v->rank};
+    memcpy(t.dim, v->dim, sizeof t.dim);
+    return ((uint64_t)adv_type_bytes(&t) + 63) & ~UINT64_C(63);
+}
+
+static bool is_compared(const AdvSession *s, uint32_t inst)
+{
+    const AdvBound *b = &s->bound[inst];
+    return !b->is_ref && b->kernel && b->sig.n_out <= ADV_MAX_FIXED + 64;
+}
+
+AdvStatus adv_checks_open(AdvSession *s, AdvDiags *ds)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < s->t->n_insts; i++) {
+        uint64_t n = 0;
+        for (uint32_t k = 0; is_compared(s, i) && k < s->bound[i].sig.n_out; k++) n += padded_bytes(&s->bound[i].sig.out[k]);
+        if (n > most) most = n;
+    }
+    AdvChecks *c = adv_mem_new0(&s->ctx->alloc, sizeof *c);
+    s->checks = c;
+    if (!c) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
+    AdvBackendOpts o = {s->ctx->alloc, &s->ctx->reg, s->n_threads, NULL, NULL};
+    void *self;
+    ADV_TRY(adv_host_open(&o, ds, &self));
+    c->ref = self;
+    c->mem = adv_mem_new(&s->ctx->alloc, (size_t)most + 64);
+    c->n_bytes = most + 64;
+    if (!c->mem) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: checking against the definitions needs %.1f MB", (double)most / 1e6);
+    return ADV_OK;
+}
+
+void adv_checks_close(AdvSession *s)
+{
+    AdvChecks *c = s->checks;
+    if (!c) return;
+    adv_host_close(c->ref);
+    if (c->mem) adv_mem_free(&s->ctx->alloc, c->mem, (size_t)c->n_bytes);
+    adv_mem_free(&s->ctx->alloc, c, sizeof *c);
+    s->checks = NULL;
+}
+
+AdvStatus adv_check_before(AdvSession *s, uint32_t inst, AdvDiags *ds)
+{
+    AdvChecks *c = s->checks;
+    const AdvSig *sig = &s->bound[inst].sig;
+    if (!is_compared(s, inst)) return ADV_OK;
+    char *at = c->mem;
+    for (uint32_t k = 0; k < sig->n_out; k++) {
+        c->out[k] = sig->out[k];
+        c->out[k].data = at;
+        at += padded_bytes(&sig->out[k]);
+    }
+    AdvBound b = {.sig = *sig};
+    b.sig.out = c->out;
+    AdvStatus st = adv_host_run_ref(c->ref, &b);
+    if (st != ADV_OK) return adv_fail(ds, st, ADV_D_KERNEL, "the definition of `%s` failed: %s", sig->op->name, adv_status_name(st));
+    return ADV_OK;
+}
+
+static bool is_float(uint8_t dtype)
+{
+    return dtype == ADV_F32 || dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16;
+}
+
+static double tolerance(uint8_t dtype)
+{
+    if (dtype == ADV_F32) return 1e-4;
+    if (dtype == ADV_F64) return 1e-9;
+    return is_float(dtype) ? 2e-2 : 0;
+}
+
+typedef struct Count { int64_t n, n_nan, n_inf; } Count;
+
+static Count count_bad(const AdvView *v)
+{
+    Count c = {0, 0, 0};
+    AdvIter it;
+    if (!is_float(v->dtype) || !v->data) return c;
+    adv_iter_init(&it, v->rank, v->dim);
+    adv_iter_add(&it, v);
+    for (; it.more; adv_iter_next(&it)) {
+        double x = adv_ld(v, it.at[0]);
+        c.n++;
+        c.n_nan += isnan(x) != 0;
+        c.n_inf += isinf(x) != 0;
+    }
+    return c;
+}
+
+static bool has_inf_attr(const AdvSig *sig)
+{
+    for (uint32_t k = 0; k < adv_op_n_attrs(sig->op); k++) {
+        if (isinf(sig->attr[k].f)) return true;
+        for (uint32_t i = 0; sig->attr[k].floats && i < sig->attr[k].n; i++)
+            if (isinf(sig->attr[k].floats[i])) return true;
+    }
+    return false;
+}
+
+/* The first element that is not finite, as an index tuple. */
+static void first_bad(const AdvView *v, AdvDiag *d)
+{
+    AdvIter it;
+    adv_iter_init(&it, v->rank, v->dim);
+    adv_iter_add(&it, v);
+    for (; it.more; adv_iter_next(&it)) {
+        double x = adv_ld(v, it.at[0]);
+        if (isfinite(x)) continue;
+        if (v->rank) adv_diag_note(d, (AdvSpan){0, 0, 0}, "the first is %g, in row %lld of %lld", x, (long long)it.ix[0], (long long)v->dim[0]);
+        return;
+    }
+}
+
+static AdvStatus check_finite(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
+{
+    const AdvSig *sig = &s->bound[inst].sig;
+    for (uint32_t k = 0; k < sig->n_out; k++) {
+        Count c = count_bad(&sig->out[k]);
+        if (!c.n_nan && !c.n_inf) continue;
+        bool inf_in = has_inf_attr(sig);
+        uint32_t from = UINT32_MAX;
+        for (uint32_t i = 0; i < sig->n_in; i++) {
+            bool is_overwritten = false;   /* then it shows the output by now */
+            for (uint32_t o = 0; o < sig->n_out; o++) is_overwritten |= sig->in[i].data == sig->out[o].data;
+            Count ci = is_overwritten ? (Count){0, 0, 0} : count_bad(&sig->in[i]);
+            inf_in |= ci.n_inf > 0;
+            if (ci.n_nan + ci.n_inf && from == UINT32_MAX) from = i;
+        }
+        if (!c.n_nan && inf_in) continue;
+        AdvDiag *d = adv_fault(s, ds, ADV_D_NOT_FINITE, entry, inst, "`%s` produced %lld non-finite value%s of %lld", sig->op->name,
+                               (long long)(c.n_nan + c.n_inf), c.n_nan + c.n_inf == 1 ? "" : "s", (long long)c.n);
+        first_bad(&sig->out[k], d);
+        if (from != UINT32_MAX) adv_diag_note(d, (AdvSpan){0, 0, 0}, "its input `%s` holds such values already", adv_operand_name(s, inst, from));
+        return ADV_ENUMERIC;
+    }
+    return ADV_OK;
+}
+
+/* Infinities that both sides have are equal; a NaN only equals a NaN. */
+static bool differs(double got, double want, double tol)
+{
+    if (isnan(got) || isnan(want)) return isnan(got) != isnan(want);
+    if (isinf(got) || isinf(want)) return got != want;
+    return fabs(got - want) > tol;
+}
+
+static AdvStatus check_ref(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
+{
+    const AdvSig *sig = &s->bound[inst].sig;
+    const AdvChecks *c = s->checks;
+    for (uint32_t k = 0; k < sig->n_out; k++) {
+        const AdvView *got = &sig->out[k], *want = &c->out[k];
+        AdvIter it;
+        double most = 1e-30, worst_got = 0, worst_want = 0, worst = -1;
+        int64_t n = 0, n_bad = 0;
+        adv_iter_init(&it, got->rank, got->dim);
+        adv_iter_add(&it, want);
+        for (; it.more; adv_iter_next(&it)) {
+            double w = fabs(adv_ld(want, it.at[0]));
+            if (isfinite(w) && w > most) most = w;
+        }
+        adv_iter_init(&it, got->rank, got->dim);
+        adv_iter_add(&it, got);
+        adv_iter_add(&it, want);
+        for (; it.more; adv_iter_next(&it), n++) {
+            double g = adv_ld(got, it.at[0]), w = adv_ld(want, it.at[1]);
+            if (!differs(g, w, tolerance(got->dtype) * most)) continue;
+            double gap = isfinite(g) && isfinite(w) ? fabs(g - w) : INFINITY;
+            n_bad++;
+            if (gap <= worst) continue;
+            worst = gap;
+            worst_got = g;
+            worst_want = w;
+        }
+        if (!n_bad) continue;
+        AdvDiag *d = adv_fault(s, ds, ADV_D_REF_DIFFERS, entry, inst, "`%s` differs from its definition in %lld of %lld values", sig->op->name,
+                               (long long)n_bad, (long long)n);
+        adv_diag_note(d, (AdvSpan){0, 0, 0}, "the worst is %.9g instead of %.9g; the largest of the output is %.9g", worst_got, worst_want, most);
+        return ADV_EDIFFERS;
+    }
+    return ADV_OK;
+}
+
+AdvStatus adv_check_after(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
+{
+    if (s->be->does_nothing) return ADV_OK;
+    if (s->check == ADV_CHECK_FINITE) return check_finite(s, entry, inst, ds);
+    return is_compared(s, inst) ? check_ref(s, entry, inst, ds) : ADV_OK;
+}

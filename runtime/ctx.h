@@ -1,0 +1,25 @@
+/* ctx.h: the context behind adv.h, seen from inside. */
+#ifndef ADV_RUNTIME_CTX_H
+#define ADV_RUNTIME_CTX_H
+
+#include "ops/registry.h"
+#include "runtime/adv.h"
+#include "runtime/base/io.h"
+
+#include <stdbool.h>
+
+struct AdvCtx {
+    AdvAlloc alloc;
+    AdvRegistry reg;
+    const AdvIo *io;
+    void (*log)(void *user, int32_t level, const char *text, size_t n_bytes);
+    void *user;
+};
+
+/* One line to the caller's log, if there is one. */
+void adv_ctx_log(const AdvCtx *ctx, int32_t level, const char *fmt, ...) ADV_PRINTF(3, 4);
+
+/* Copies the caller's options (their struct_size bytes, the rest zero) after checking size and flags. in NULL: all zero. */
+AdvStatus adv_opts_read(const void *in, size_t own_bytes, uint32_t known_flags, void *out_own, AdvDiags *ds) ADV_MUST_USE;
+
+#endif

@@ -1,0 +1,170 @@
+/* data.c: decoded data sets: a container (base/container.h) mapped read-only, its tensors bound to the plan's data states.
+**
+** Structure and digest of the file are checked on every open.
+** A tensor that does not lie at a multiple of its element is copied, since kernels may rely on alignment; so is one of f32 for
+** a target that computes in double.
+*/
+#include "runtime/session.h"
+
+#include "ops/view.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct AdvMapping {
+    AdvMapping *next;
+    void *map;          /* or NULL: */
+    void *copy;         /* memory of ours */
+    uint64_t n_bytes;
+};
+
+static AdvStatus keep(AdvSession *s, void *map, void *copy, uint64_t n_bytes, AdvDiags *ds)
+{
+    AdvMapping *m = adv_mem_new0(&s->ctx->alloc, sizeof *m);
+    if (!m) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding data");
+    *m = (AdvMapping){s->maps, map, copy, n_bytes};
+    s->maps = m;
+    return ADV_OK;
+}
+
+void adv_mappings_close(AdvSession *s)
+{
+    while (s->maps) {
+        AdvMapping *m = s->maps;
+        s->maps = m->next;
+        if (m->map) munmap(m->map, (size_t)m->n_bytes);
+        if (m->copy) adv_mem_free(&s->ctx->alloc, m->copy, (size_t)m->n_bytes);
+        adv_mem_free(&s->ctx->alloc, m, sizeof *m);
+    }
+}
+
+static AdvStatus missing(const AdvSession *s, const char *path, AdvDiags *ds)
+{
+    AdvDiag *d = adv_diag(ds, ADV_D_DATA_MISSING, (AdvSpan){0, 0, 0}, "there is no data file `%s`", path);
+    if (s->plan->prog->data) adv_diag_help(d, "get it with `advdata fetch %s`, or name its folder with --data", s->plan->prog->data);
+    return ADV_ENOENT;
+}
+
+static AdvStatus map_file(AdvSession *s, const char *path, AdvDiags *ds, void **out_map, uint64_t *out_bytes)
+{
+    struct stat sb;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        if (errno == ENOENT) return missing(s, path, ds);
+        return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot open `%s`: %s", path, strerror(errno));
+    }
+    if (fstat(fd, &sb) || !S_ISREG(sb.st_mode) || sb.st_size <= 0) {
+        close(fd);
+        return adv_fail(ds, ADV_EDATA, ADV_D_CONTAINER, "`%s` is not a data file: it is empty or no regular file", path);
+    }
+    void *map = mmap(NULL, (size_t)sb.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    int err = errno;
+    close(fd);
+    if (map == MAP_FAILED) return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot map `%s`: %s", path, strerror(err));
+    AdvStatus st = keep(s, map, NULL, (uint64_t)sb.st_size, ds);
+    if (st != ADV_OK) {
+        munmap(map, (size_t)sb.st_size);
+        return st;
+    }
+    *out_map = map;
+    *out_bytes = (uint64_t)sb.st_size;
+    return ADV_OK;
+}
+
+static void shape_text(uint32_t rank, const int64_t *dim, uint8_t dtype, char *text, size_t n_bytes)
+{
+    int n = snprintf(text, n_bytes, "%s[", adv_dtype_name(dtype));
+    for (uint32_t k = 0; k < rank && n > 0 && (size_t)n < n_bytes; k++) n += snprintf(text + n, n_bytes - (size_t)n, k ? ",%lld" : "%lld", (long long)dim[k]);
+    if (n > 0 && (size_t)n < n_bytes) snprintf(text + n, n_bytes - (size_t)n, "]");
+}
+
+/* Memory of the session until it closes. */
+static AdvStatus keep_new(AdvSession *s, uint64_t n_bytes, AdvDiags *ds, void **out)
+{
+    *out = adv_mem_new(&s->ctx->alloc, (size_t)n_bytes);
+    if (!*out) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding data");
+    AdvStatus st = keep(s, NULL, *out, n_bytes, ds);
+    if (st != ADV_OK) adv_mem_free(&s->ctx->alloc, *out, (size_t)n_bytes);
+    return st;
+}
+
+AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void *data, AdvDiags *ds)
+{
+    const AdvTensorType *t = &s->t->state_types[state];
+    bool is_widened = dtype == ADV_F32 && t->dtype == ADV_F64;
+    bool is_aligned = (uintptr_t)data % adv_dtype_bytes(dtype) == 0;
+    void *mem = (void *)(uintptr_t)data;  /* data states are never written */
+    assert(dtype == t->dtype || is_widened);
+    if (is_widened || !is_aligned) {
+        ADV_TRY(keep_new(s, s->states[state].n_bytes, ds, &mem));
+        if (!is_widened) memcpy(mem, data, (size_t)s->states[state].n_bytes);
+        for (int64_t i = 0; is_widened && i < adv_type_elems(t); i++) {
+            float f;
+            memcpy(&f, (const char *)data + i * (int64_t)sizeof f, sizeof f);
+            ((double *)mem)[i] = (double)f;
+        }
+    }
+    adv_session_rebind(s, state, mem);
+    return ADV_OK;
+}
+
+static AdvStatus bind_blob(AdvSession *s, uint32_t state, const AdvBlob *b, const char *path, AdvDiags *ds)
+{
+    const AdvTensorType *t = &s->t->state_types[state];
+    bool fits = b->rank == t->rank && (b->dtype == t->dtype || (b->dtype == ADV_F32 && t->dtype == ADV_F64));
+    for (uint32_t k = 0; fits && k < t->rank; k++) fits = b->dim[k] == t->dim[k];
+    if (!fits) {
+        char got[128], want[128];
+        shape_text(b->rank, b->dim, b->dtype, got, sizeof got);
+        shape_text(t->rank, t->dim, t->dtype, want, sizeof want);
+        return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` in `%s` is %s, but the plan was compiled for %s", b->name, path, got, want);
+    }
+    ADV_TRY(adv_data_bind(s, state, b->dtype, b->data, ds));
+    s->data_bytes += b->n_bytes;
+    return ADV_OK;
+}
+
+/* Labels and such index tables of the size the plan knows: a class beyond it would reach past them. */
+static AdvStatus check_labels(const AdvSession *s, uint32_t state, const char *path, AdvDiags *ds)
+{
+    const AdvTensorType *t = &s->t->state_types[state];
+    int64_t n_classes = s->plan->prog->classes;
+    const char *name = adv_state_name(s, state), *last = strrchr(name, '.');
+    if (n_classes <= 0 || t->dtype != ADV_I32 || t->rank != 1 || !last || strcmp(last, ".y")) return ADV_OK;
+    const int32_t *y = s->states[state].data;
+    for (int64_t i = 0; i < t->dim[0]; i++)
+        if (y[i] < 0 || y[i] >= n_classes)
+            return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "row %lld of `%s` in `%s` has class %d, but the plan knows classes 0 .. %lld", (long long)i, name,
+                            path, (int)y[i], (long long)n_classes - 1);
+    return ADV_OK;
+}
+
+AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds)
+{
+    void *map = NULL;
+    uint64_t n_bytes = 0;
+    AdvArena arena;
+    AdvContainer c;
+    ADV_TRY(adv_session_ready(s, ds));
+    if (!s->be->is_host) return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "back end `%s` cannot use mapped data", s->be->name);
+    ADV_TRY(map_file(s, path, ds, &map, &n_bytes));
+    adv_arena_init(&arena, s->ctx->alloc);
+    AdvStatus st = adv_container_parse(&arena, map, n_bytes, path, ds, &c);
+    for (uint32_t i = 0; st == ADV_OK && i < s->plan->n_states; i++) {
+        const char *name = adv_state_name(s, i);
+        if (s->plan->states[i].kind != ADV_STATE_DATA) continue;
+        const AdvBlob *b = adv_container_blob(&c, !strncmp(name, "data.", 5) ? name + 5 : name);
+        if (b) st = bind_blob(s, i, b, path, ds);
+        else st = adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` lacks the tensor `%s` that the plan needs", path, name);
+        if (st == ADV_OK) st = check_labels(s, i, path, ds);
+    }
+    if (st == ADV_OK) snprintf(s->data_digest, sizeof s->data_digest, "%s", c.digest ? c.digest : "");
+    adv_arena_fini(&arena);
+    return st;
+}

@@ -1,0 +1,96 @@
+/* metrics.c: logged values: of a step, and over an epoch as a mean or as a distribution. */
+#include "runtime/run.h"
+
+#include "ops/view.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+void adv_logs_reset(AdvRun *r)
+{
+    for (uint32_t i = 0; i < r->p->n_logs; i++) {
+        r->logs[i].sum = r->logs[i].last = 0;
+        r->logs[i].n = 0;
+    }
+}
+
+AdvStatus adv_logs_add(AdvRun *r, uint32_t *out_log)
+{
+    AdvStatus result = ADV_OK;
+    for (uint32_t i = 0; i < r->p->n_logs; i++) {
+        AdvLogSum *l = &r->logs[i];
+        uint32_t state = r->p->logs[i].state;
+        ADV_TRY(adv_session_get_bytes(r->s, state, r->slot));
+        AdvView v = adv_view_of(&r->s->t->state_types[state], r->slot);
+        double sum = 0;
+        int64_t n = adv_view_elems(&v);
+        for (int64_t k = 0; k < n; k++) {
+            double x = adv_ld(&v, k);
+            sum += x;
+            if (l->values && l->n + k < l->cap) l->values[l->n + k] = (float)x;
+        }
+        l->sum += sum;
+        l->last = sum / (double)n;
+        l->n += n;
+        if (!isfinite(sum) && result == ADV_OK && !r->s->be->does_nothing) {
+            result = ADV_ENUMERIC;
+            *out_log = i;
+        }
+    }
+    return result;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* Quantile by linear interpolation between the two nearest of n sorted values. */
+static double quantile(const float *sorted, int64_t n, double q)
+{
+    double at = q * (double)(n - 1);
+    int64_t i = (int64_t)at;
+    if (i >= n - 1) return (double)sorted[n - 1];
+    return (double)sorted[i] + (at - (double)i) * ((double)sorted[i + 1] - (double)sorted[i]);
+}
+
+static void distribution(AdvMetric *m, float *values, int64_t n)
+{
+    if (n <= 0) return;
+    qsort(values, (size_t)n, sizeof *values, by_value);
+    m->min = (double)values[0];
+    m->max = (double)values[n - 1];
+    m->q1 = quantile(values, n, 0.25);
+    m->median = quantile(values, n, 0.5);
+    m->q3 = quantile(values, n, 0.75);
+}
+
+static AdvMetric metric(const AdvRun *r, uint32_t i, int64_t n, double value)
+{
+    const AdvProgLog *l = &r->p->logs[i];
+    return (AdvMetric){.name = l->name, .unit = l->unit, .kind = l->kind, .n = n, .value = value, .min = value, .q1 = value, .median = value,
+                       .q3 = value, .max = value};
+}
+
+void adv_logs_step(AdvRun *r)
+{
+    for (uint32_t i = 0; i < r->p->n_logs; i++) {
+        AdvLogSum *l = &r->logs[i];
+        int64_t b = adv_type_elems(&r->s->t->state_types[r->p->logs[i].state]);
+        r->metrics[i] = metric(r, i, b, l->last);
+        if (!l->values || l->n < b || l->n > l->cap) continue;
+        float *copy = r->slot;
+        for (int64_t k = 0; k < b; k++) copy[k] = l->values[l->n - b + k];
+        distribution(&r->metrics[i], copy, b);
+    }
+}
+
+void adv_logs_epoch(AdvRun *r)
+{
+    for (uint32_t i = 0; i < r->p->n_logs; i++) {
+        AdvLogSum *l = &r->logs[i];
+        r->metrics[i] = metric(r, i, l->n, l->n ? l->sum / (double)l->n : 0);
+        if (l->values) distribution(&r->metrics[i], l->values, l->n < l->cap ? l->n : l->cap);
+    }
+}

@@ -1,0 +1,88 @@
+/* plan.h: the plan file, the contract between compiler and runtime. Format only: structs as they lie in the file.
+**
+** A plan is a container (runtime/base/container.h). __metadata__: "adv.plan" = "1" (format major), "adv.plan.minor",
+** "adv.recipe" (name), "adv.hash" (hash of sources, overrides and op versions), "adv.targets" ("cpu,cuda").
+** Sections are blobs of dtype U8; integers little-endian; every index is checked before first use (plan_load.c).
+**
+**   strings               NUL-terminated texts; a "str" below is a byte offset into it; 0 is ""
+**   sources               AdvPlanSource[]: name and text, so a message prints its line even if the file is gone
+**   ops                   AdvPlanOp[]: required ops
+**   states                AdvPlanState[]: in the recipe's order and dtype, whatever the target
+**   locs                  AdvPlanLoc[]: at[0] is "no place"
+**   program               JSON text: what runs when (see below)
+** and for each target T:
+**   T.attrs               AdvPlanAttr[]; T.numbers  f64[]: pool of INTS and FLOATS lists (i64 bits as such)
+**   T.consts              bytes of constants, each at a multiple of 64
+**   T.values              AdvPlanValue[]; T.operands u32[]: value indices
+**   T.insts               AdvPlanInst[]; T.entries AdvPlanEntry[]
+**   T.info                JSON text: { "temp_bytes": n, "lower_bound_bytes": n, "blocks": {..} } and what explain prints
+**
+** Program JSON (all names are states or entries of the plan):
+** { "recipe": "mine", "seed": 1, "batch": 128, "epochs": 100, "steps": 390, "classes": 10, "shape": [3,32,32],
+**   "data": { "name": "cifar10", "train": 50000, "test": 10000 } | null,       (null: the recipe makes its own)
+**   "phases": [ { "name": "main", "from": 1, "to": 100, "entries": ["batch", "step.main"], "epoch": "epoch" | null } ],
+**   "evals": [ { "name": "final", "split": "test", "first_id": 0, "n": 10000, "batch": 128, "every": 0,
+**                "stages": [ { "name": "strong", "entry": "eval.final.strong", "among": "all" | "alive", "result": "final.strong" } ] } ],
+**   "after_epoch": entry run after an epoch's evaluations, before `stop` is read | null,
+**   "keep": "quick.strong" | null, "stop": "train.stop" | null, "log": [ { "name": "eps", "state": "metric.eps", "kind": "number" | "sample",
+**   "unit": "" | "1/255" } ], "run": { "precision": "f32", "deterministic": false }, "params": [ {"name","value","origin"} ] }
+** How it is interpreted: runtime/program.c. Host-written states: run.epoch (i64, from 1), run.step (i64, steps done in this
+** epoch; the step entry writes +1), eval.ids (i64[B]), eval.mask (float[B]), and results (float, rank 0) after evaluations.
+** An evaluation entry writes eval.correct (float[B]: 1 right, 0 wrong), eval.y (i32[B]) and eval.dist (float[B], distance used).
+*/
+#ifndef ADV_RUNTIME_PLAN_H
+#define ADV_RUNTIME_PLAN_H
+
+#include "runtime/adv_types.h"
+
+#define ADV_PLAN_MAJOR 1
+#define ADV_PLAN_MINOR 0
+#define ADV_PLAN_NONE 0xffffffffu
+#define ADV_PLAN_MAX_TURNS (1 << 20)
+
+typedef struct AdvPlanSource { uint32_t name, text, n_bytes, zero; } AdvPlanSource;
+typedef struct AdvPlanOp { uint32_t name; uint32_t version; } AdvPlanOp;
+
+typedef struct AdvPlanState {
+    uint32_t name;
+    uint8_t kind, saved, zero[2];
+    AdvTensorType type;  /* float dtype of the recipe (F32) in every target but ref64 */
+} AdvPlanState;
+
+typedef struct AdvPlanLoc { uint32_t file, off, len; uint32_t why; uint32_t parent, also; } AdvPlanLoc;
+
+/* Where a value's bytes are. */
+enum { ADV_BLOCK_TEMP = 0 /* one block, overlaid by all entries */, ADV_BLOCK_CONST = 1, ADV_BLOCK_STATE = 2, ADV_BLOCK_COUNT };
+
+typedef struct AdvPlanValue {
+    AdvTensorType type;  /* as executed on the target */
+    int64_t stride[ADV_MAX_RANK];
+    uint64_t offset;     /* bytes into the block; in STATE: into that state */
+    uint32_t state;      /* STATE: which, else NONE */
+    uint8_t block;
+    uint8_t rate, zero[2];
+    uint32_t name, zero2;
+} AdvPlanValue;
+
+typedef struct AdvPlanAttr {
+    int64_t i;
+    double f;
+    uint32_t list_at, n;  /* into numbers */
+} AdvPlanAttr;
+
+/* Ops of their own here: "loop" (operand out 0: the turn number, an i64 in TEMP that the runtime sets before each turn;
+** n_body instructions that follow are the body; turns in its attribute 0). Reads are operands in STATE; carried values
+** have one home each; "copy" instructions move what could not be computed in place. */
+typedef struct AdvPlanInst {
+    uint32_t op;                 /* into ops */
+    uint32_t in_at, n_in;        /* into operands */
+    uint32_t out_at, n_out;
+    uint32_t attr_at, n_attr;
+    uint32_t loc;
+    uint32_t n_body;             /* loop only */
+    uint32_t zero;
+} AdvPlanInst;
+
+typedef struct AdvPlanEntry { uint32_t name; uint32_t first, n_insts; uint32_t loc; } AdvPlanEntry;
+
+#endif

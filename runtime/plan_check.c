@@ -1,0 +1,145 @@
+/* plan_check.c: the second half of loading: every instruction against the op it names.
+**
+** plan_load.c proved that all indices are in range; here each op is looked up and its shape rule (adv_op_infer) runs on the
+** types of the operands. `emit` runs the same check on its own bytes, so a loaded plan passes no other test than a compiled one.
+** Layouts are the plan's own: shape rules do not know them, so types go in and come out in row order, and only ops
+** that need row order are checked for it.
+*/
+#include "runtime/plan_load.h"
+
+#include "ops/view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct Check {
+    AdvPlan *p;
+    const AdvRegistry *reg;
+    AdvDiags *ds;
+    const AdvPlanTarget *t;
+    const AdvPlanEntry *e;
+    uint32_t ix;          /* of the instruction in its target */
+    AdvTensorType *types; /* room for the largest instruction: inputs, then outputs */
+} Check;
+
+static AdvStatus bad(Check *c, const char *how)
+{
+    const AdvPlanInst *in = &c->t->insts[c->ix];
+    return adv_fail(c->ds, ADV_EDATA, ADV_D_PLAN_OP, "target `%s`, entry `%s`, instruction %u (`%s`): %s", c->t->name,
+                    adv_plan_str(c->p, c->e->name), (unsigned)(c->ix - c->e->first), adv_plan_str(c->p, c->p->ops[in->op].name), how);
+}
+
+static const AdvPlanValue *value_of(const Check *c, uint32_t operand) { return &c->t->values[c->t->operands[operand]]; }
+
+static bool overlaps(const AdvPlanValue *a, const AdvPlanValue *b)
+{
+    if (a->block != b->block || (a->block == ADV_BLOCK_STATE && a->state != b->state)) return false;
+    return a->offset < b->offset + adv_plan_value_bytes(b) && b->offset < a->offset + adv_plan_value_bytes(a);
+}
+
+/* May output k lie exactly on input j? */
+static bool inplace_ok(const AdvOpDef *op, uint32_t k, uint32_t j)
+{
+    uint8_t fact = k < 4 ? op->inplace[k] : ADV_INPLACE_NONE;
+    return fact == ADV_INPLACE_ANY || (fact != ADV_INPLACE_NONE && fact == ADV_INPLACE(j));
+}
+
+static AdvStatus check_overlap(Check *c, const AdvOpDef *op, const AdvPlanInst *in)
+{
+    for (uint32_t k = 0; k < in->n_out; k++) {
+        const AdvPlanValue *o = value_of(c, in->out_at + k);
+        for (uint32_t m = 0; m < k; m++)
+            if (overlaps(o, value_of(c, in->out_at + m))) return bad(c, "two outputs overlap");
+        for (uint32_t j = 0; j < in->n_in; j++) {
+            const AdvPlanValue *v = value_of(c, in->in_at + j);
+            if (!overlaps(o, v)) continue;
+            if (v->offset != o->offset || !adv_type_eq(&v->type, &o->type) || !inplace_ok(op, k, j))
+                return bad(c, "an output overlaps an input that the op still reads");
+        }
+    }
+    return ADV_OK;
+}
+
+static AdvStatus check_types(Check *c, const AdvOpDef *op, const AdvPlanInst *in)
+{
+    AdvTensorType *out = c->types + in->n_in;
+    uint32_t n_out = 0;
+    char msg[512];
+    for (uint32_t j = 0; j < in->n_in; j++) {
+        const AdvPlanValue *v = value_of(c, in->in_at + j);
+        AdvView view = adv_plan_view(v, NULL);
+        if (op->layout == ADV_LAYOUT_OP_ROW && !adv_view_is_row(&view)) return bad(c, "an input is not in row order, which the op needs");
+        c->types[j] = v->type;
+        c->types[j].layout = ADV_LAYOUT_ROW;
+    }
+    if (adv_op_infer(op, c->types, in->n_in, &c->t->attrs[in->attr_at], c->t->float_dtype, out, &n_out, msg, sizeof msg) != ADV_OK)
+        return bad(c, msg);
+    if (n_out != in->n_out) return bad(c, "the number of outputs is not the op's");
+    for (uint32_t k = 0; k < n_out; k++) {
+        const AdvPlanValue *v = value_of(c, in->out_at + k);
+        AdvView view = adv_plan_view(v, NULL);
+        if (op->layout == ADV_LAYOUT_OP_ROW && !adv_view_is_row(&view)) return bad(c, "an output is not in row order, which the op needs");
+        if (v->type.dtype != out[k].dtype || !adv_shape_eq(&v->type, &out[k]))
+            return bad(c, "an output's type is not what the op's shape rule gives");
+    }
+    return ADV_OK;
+}
+
+static AdvStatus check_inst(Check *c)
+{
+    const AdvPlanInst *in = &c->t->insts[c->ix];
+    const AdvOpDef *op = c->p->op_defs[in->op];
+    if (strcmp(op->name, "loop") == 0) return ADV_OK; /* plan_load.c did */
+    if (op->flags & (ADV_OP_STRUCT | ADV_OP_VIEW)) return bad(c, "the op is no instruction");
+    if (in->n_attr != adv_op_n_attrs(op)) return bad(c, "the number of attributes is not the op's");
+    ADV_TRY(check_types(c, op, in));
+    return check_overlap(c, op, in);
+}
+
+static AdvStatus resolve_ops(Check *c)
+{
+    AdvPlan *p = c->p;
+    const AdvOpDef **defs = (const AdvOpDef **)adv_arena_array(&p->arena, p->n_ops, sizeof *defs);
+    if (!defs) return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while checking a plan");
+    for (uint32_t i = 0; i < p->n_ops; i++) {
+        const char *name = adv_plan_str(p, p->ops[i].name);
+        defs[i] = adv_registry_op(c->reg, name);
+        if (!defs[i]) return adv_fail(c->ds, ADV_EDATA, ADV_D_PLAN_OP, "the plan needs op `%.64s`, which is not there", name);
+        if (defs[i]->version != p->ops[i].version)
+            return adv_fail(c->ds, ADV_EDATA, ADV_D_PLAN_OP,
+                            "the plan needs version %u of op `%s`, but version %u is there: compile it again", (unsigned)p->ops[i].version,
+                            name, (unsigned)defs[i]->version);
+    }
+    p->op_defs = defs;
+    return ADV_OK;
+}
+
+/* Room for types: what adv_op_infer may fill is ADV_MAX_FIXED + n_in beyond the inputs. */
+static size_t most_types(const AdvPlan *p)
+{
+    size_t most = 0;
+    for (uint32_t t = 0; t < p->n_targets; t++)
+        for (uint32_t i = 0; i < p->targets[t].n_insts; i++)
+            if (p->targets[t].insts[i].n_in > most) most = p->targets[t].insts[i].n_in;
+    return 2 * most + ADV_MAX_FIXED;
+}
+
+AdvStatus adv_plan_check(AdvPlan *plan, const AdvRegistry *reg, AdvDiags *ds)
+{
+    Check c = {.p = plan, .reg = reg, .ds = ds};
+    size_t n_types = most_types(plan);
+    AdvStatus st = ADV_OK;
+    ADV_TRY(resolve_ops(&c));
+    c.types = adv_mem_new(&plan->alloc, n_types * sizeof *c.types);
+    if (!c.types) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while checking a plan");
+    for (uint32_t t = 0; t < plan->n_targets && st == ADV_OK; t++) {
+        c.t = &plan->targets[t];
+        for (uint32_t e = 0; e < c.t->n_entries && st == ADV_OK; e++) {
+            c.e = &c.t->entries[e];
+            for (c.ix = c.e->first; c.ix < c.e->first + c.e->n_insts && st == ADV_OK; c.ix++) st = check_inst(&c);
+        }
+    }
+    adv_mem_free(&plan->alloc, c.types, n_types * sizeof *c.types);
+    if (st != ADV_OK) plan->op_defs = NULL;
+    return st;
+}

@@ -1,0 +1,563 @@
+/* program.c: interprets the program of a plan: epochs, phases, steps, evaluations, kept weights, stop rule.
+**
+** adv_session_train moves an AdvPlace on, one step or one batch of an evaluation at a time, and looks between two moves
+** whether a stop was asked for or a checkpoint is due. So every place is one where a run can end and be resumed.
+**
+** After an epoch the evaluations that are due run in the program's order; then the kept result is looked at (higher is
+** better; the states are copied when it improves); then the entry `after_epoch` runs; then the stop rule is read. At the end the evaluations without `every` run on the
+** last weights, and on the kept ones if those are others.
+**
+** A logged value that is not finite ends the run. To say where it came from, the states are copied every SNAP steps (one
+** memory copy); the run goes back to the last copy and repeats the steps since, the last one under ADV_CHECK_FINITE.
+*/
+#include "runtime/run.h"
+
+#include "ops/view.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SNAP = 16 };
+static const AdvSpan no_place = {0, 0, 0};
+
+/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+
+static void *take(AdvRun *r, uint64_t n, size_t elem_bytes, bool *ok)
+{
+    uint64_t bytes;
+    void *p = NULL;
+    if (__builtin_mul_overflow(n ? n : 1, (uint64_t)elem_bytes, &bytes) || bytes > SIZE_MAX / 2) *ok = false;
+    else p = adv_mem_new0(&r->s->ctx->alloc, (size_t)bytes);
+    if (!p) *ok = false;
+    return p;
+}
+
+static void drop(AdvRun *r, void *p, uint64_t n, size_t elem_bytes)
+{
+    if (p) adv_mem_free(&r->s->ctx->alloc, p, (size_t)((n ? n : 1) * elem_bytes));
+}
+
+static int64_t log_cap(const AdvRun *r, uint32_t i)
+{
+    return r->p->logs[i].kind == ADV_METRIC_SAMPLE ? r->p->steps * adv_type_elems(&r->s->t->state_types[r->p->logs[i].state]) : 0;
+}
+
+/* Sizes that follow from the program. */
+static void measure(AdvRun *r)
+{
+    const AdvSession *s = r->s;
+    r->n_classes = r->p->classes <= 1024 ? r->p->classes : 0;
+    for (uint32_t i = 0; i < r->p->n_evals; i++) {
+        const AdvProgEval *e = &r->p->evals[i];
+        r->n_max_rows += 2 * e->n_stages;
+        if (e->n > r->n_max_eval) r->n_max_eval = e->n;
+        if (e->batch > r->n_slot) r->n_slot = e->batch;
+    }
+    for (uint32_t i = 0; i < r->p->n_logs; i++) {
+        int64_t n = adv_type_elems(&s->t->state_types[r->p->logs[i].state]);
+        if (n > r->n_slot) r->n_slot = n;
+    }
+    if (r->n_slot < 8) r->n_slot = 8;
+    for (uint32_t i = 0; i < s->plan->n_states; i++)
+        if (adv_state_is_saved(s, i)) r->saved_bytes += s->states[i].n_bytes;
+}
+
+static bool take_all(AdvRun *r)
+{
+    bool ok = true;
+    uint64_t n_rows = r->n_max_rows, n_cls = 2 * ((uint64_t)r->n_classes + 1);
+    r->logs = take(r, r->p->n_logs, sizeof *r->logs, &ok);
+    r->metrics = take(r, r->p->n_logs, sizeof *r->metrics, &ok);
+    r->row_ints = take(r, n_rows, sizeof *r->row_ints, &ok);
+    r->row_nums = take(r, n_rows, sizeof *r->row_nums, &ok);
+    r->rows = take(r, n_rows, sizeof *r->rows, &ok);
+    r->row_classes = take(r, n_rows * n_cls, sizeof(int64_t), &ok);
+    r->classes = take(r, n_cls, sizeof(int64_t), &ok);
+    r->flags = take(r, (uint64_t)r->n_max_eval, 1, &ok);
+    r->todo = take(r, (uint64_t)r->n_max_eval, sizeof(int64_t), &ok);
+    r->slot = take(r, (uint64_t)r->n_slot, 2 * sizeof(int64_t), &ok);
+    for (uint32_t i = 0; ok && i < r->p->n_logs; i++) {
+        r->logs[i].cap = log_cap(r, i);
+        if (r->logs[i].cap) r->logs[i].values = take(r, (uint64_t)r->logs[i].cap, sizeof(float), &ok);
+    }
+    if (r->p->keep) {
+        r->best_mem = take(r, r->saved_bytes, 1, &ok);
+        r->last_mem = take(r, r->saved_bytes, 1, &ok);
+    }
+    if (!r->s->be->does_nothing && r->p->n_logs) r->snap_mem = take(r, r->s->state_bytes, 1, &ok);
+    return ok;
+}
+
+void adv_run_close(AdvSession *s)
+{
+    AdvRun *r = s->run;
+    if (!r) return;
+    uint64_t n_rows = r->n_max_rows, n_cls = 2 * ((uint64_t)r->n_classes + 1);
+    for (uint32_t i = 0; r->logs && i < r->p->n_logs; i++) drop(r, r->logs[i].values, (uint64_t)r->logs[i].cap, sizeof(float));
+    drop(r, r->logs, r->p->n_logs, sizeof *r->logs);
+    drop(r, r->metrics, r->p->n_logs, sizeof *r->metrics);
+    drop(r, r->row_ints, n_rows, sizeof *r->row_ints);
+    drop(r, r->row_nums, n_rows, sizeof *r->row_nums);
+    drop(r, r->rows, n_rows, sizeof *r->rows);
+    drop(r, r->row_classes, n_rows * n_cls, sizeof(int64_t));
+    drop(r, r->classes, n_cls, sizeof(int64_t));
+    drop(r, r->flags, (uint64_t)r->n_max_eval, 1);
+    drop(r, r->todo, (uint64_t)r->n_max_eval, sizeof(int64_t));
+    drop(r, r->slot, (uint64_t)r->n_slot, 2 * sizeof(int64_t));
+    drop(r, r->best_mem, r->saved_bytes, 1);
+    drop(r, r->last_mem, r->saved_bytes, 1);
+    drop(r, r->snap_mem, s->state_bytes, 1);
+    adv_mem_free(&s->ctx->alloc, r, sizeof *r);
+    s->run = NULL;
+}
+
+AdvStatus adv_run_get(AdvSession *s, AdvDiags *ds, AdvRun **out)
+{
+    AdvRun *r = s->run;
+    if (!r) {
+        r = adv_mem_new0(&s->ctx->alloc, sizeof *r);
+        if (!r) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while starting the program");
+        s->run = r;
+        r->s = s;
+        r->p = s->plan->prog;
+        r->events_fd = -1;
+        r->snap_step = r->prev_best_step = -1;
+        r->at.epoch = 1;
+        measure(r);
+        if (!take_all(r)) {
+            adv_run_close(s);
+            return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while starting the program");
+        }
+    }
+    *out = r;
+    return ADV_OK;
+}
+
+AdvStatus adv_run_store(AdvRun *r, char *mem)
+{
+    for (uint32_t i = 0; i < r->s->plan->n_states; i++) {
+        if (!adv_state_is_saved(r->s, i)) continue;
+        ADV_TRY(adv_session_get_bytes(r->s, i, mem));
+        mem += r->s->states[i].n_bytes;
+    }
+    return ADV_OK;
+}
+
+AdvStatus adv_run_restore(AdvRun *r, const char *mem)
+{
+    for (uint32_t i = 0; i < r->s->plan->n_states; i++) {
+        if (!adv_state_is_saved(r->s, i)) continue;
+        ADV_TRY(adv_session_put_bytes(r->s, i, mem));
+        mem += r->s->states[i].n_bytes;
+    }
+    return ADV_OK;
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------------------- */
+
+static uint64_t now_ns(const AdvRun *r)
+{
+    return r->o.clock_ns ? r->o.clock_ns(r->o.user) : adv_clock_ns();
+}
+
+void adv_run_event(AdvRun *r, AdvEvent *e)
+{
+    if (!r->o.progress) return;
+    e->struct_size = sizeof *e;
+    e->epoch = r->at.epoch;
+    e->n_epochs = r->p->epochs;
+    e->total_step = r->at.total_step;
+    e->n_total = r->p->epochs * r->p->steps;
+    e->elapsed_ns = now_ns(r) - r->begin_ns;
+    r->s->is_busy = true;
+    if (r->o.progress(r->o.user, e)) r->wants_stop = true;
+    r->s->is_busy = false;
+}
+
+AdvStatus adv_run_entry(AdvRun *r, const char *name, AdvDiags *ds)
+{
+    uint32_t ix = adv_plan_entry(r->s->plan, r->s->t, name);
+    AdvStatus st = adv_session_run_entry(r->s, ix, ds);
+    if (st == ADV_OK && (r->o.flags & ADV_TRAIN_ENTRIES)) {
+        AdvEvent e = {.kind = ADV_EVENT_ENTRY, .step = r->at.step, .n_steps = r->p->steps, .text = name};
+        adv_run_event(r, &e);
+    }
+    return st;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------------------------------- */
+
+static AdvStatus take_snapshot(AdvRun *r)
+{
+    if (!r->snap_mem) return ADV_OK;
+    if (r->snap_step >= 0 && r->at.step - r->snap_step < SNAP && r->at.step > r->snap_step) return ADV_OK;
+    r->snap_step = r->at.step;
+    return r->s->be->copy(r->s->self, r->snap_mem, r->s->state_mem, r->s->state_bytes, ADV_TO_HOST);
+}
+
+static AdvStatus run_step_entries(AdvRun *r, AdvDiags *ds)
+{
+    const AdvProgPhase *ph = adv_program_phase(r->p, r->at.epoch);
+    for (uint32_t i = 0; i < ph->n_entries; i++) ADV_TRY(adv_run_entry(r, ph->entries[i], ds));
+    return ADV_OK;
+}
+
+/* Says which instruction made a logged value bad: repeats the steps since the last snapshot, the last one checked. */
+static AdvStatus explain_bad(AdvRun *r, uint32_t log, AdvDiags *ds)
+{
+    AdvSession *s = r->s;
+    adv_diag(ds, ADV_D_LOG_NOT_FINITE, no_place, "`%s` became %g at step %lld of epoch %lld", r->p->logs[log].name, r->logs[log].last,
+             (long long)r->at.step + 1, (long long)r->at.epoch);
+    if (!r->snap_mem || r->snap_step < 0) return ADV_ENUMERIC;
+    AdvTrainOpts o = r->o;
+    int32_t check = s->check;
+    AdvStatus st = s->be->copy(s->self, s->state_mem, r->snap_mem, s->state_bytes, ADV_TO_DEVICE);
+    r->o.flags = 0;   /* repeated steps are no events */
+    r->o.progress = NULL;
+    s->check = ADV_CHECK_OFF;
+    for (int64_t k = r->snap_step; st == ADV_OK && k < r->at.step; k++) st = run_step_entries(r, NULL);
+    if (st == ADV_OK) {
+        s->check = ADV_CHECK_FINITE;
+        st = run_step_entries(r, ds);
+    }
+    s->check = check;
+    r->o = o;
+    return ADV_ENUMERIC;
+}
+
+static AdvStatus open_epoch(AdvRun *r, AdvDiags *ds)
+{
+    const AdvProgPhase *ph = adv_program_phase(r->p, r->at.epoch);
+    adv_logs_reset(r);
+    ADV_TRY(adv_session_put_number(r->s, r->p->epoch_state, (double)r->at.epoch));
+    ADV_TRY(adv_session_put_number(r->s, r->p->step_state, 0));
+    if (ph->epoch) ADV_TRY(adv_run_entry(r, ph->epoch, ds));
+    r->at.is_epoch_open = 1;
+    r->snap_step = -1;
+    return ADV_OK;
+}
+
+static AdvStatus end_epoch(AdvRun *r, AdvDiags *ds)
+{
+    adv_logs_epoch(r);
+    ADV_TRY(adv_events_epoch(r, ds));
+    AdvEvent e = {.kind = ADV_EVENT_EPOCH, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
+    adv_run_event(r, &e);
+    r->at.is_epoch_open = 0;
+    r->at.where = ADV_AT_EVALS;
+    r->at.eval = r->at.stage = -1;
+    return ADV_OK;
+}
+
+static AdvStatus do_step(AdvRun *r, AdvDiags *ds)
+{
+    uint32_t log = 0;
+    if (!r->at.is_epoch_open) ADV_TRY(open_epoch(r, ds));
+    if (r->at.step < r->p->steps) {
+        ADV_TRY(take_snapshot(r));
+        ADV_TRY(run_step_entries(r, ds));
+        AdvStatus st = adv_logs_add(r, &log);
+        if (st == ADV_ENUMERIC) return explain_bad(r, log, ds);
+        ADV_TRY(st);
+        r->at.step++;
+        r->at.total_step++;
+        adv_logs_step(r);
+        ADV_TRY(adv_events_step(r, ds));
+        AdvEvent e = {.kind = ADV_EVENT_STEP, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
+        adv_run_event(r, &e);
+    }
+    return r->at.step >= r->p->steps ? end_epoch(r, ds) : ADV_OK;
+}
+
+/* ---- after an epoch -------------------------------------------------------------------------------------------------- */
+
+/* Was the kept result computed after this epoch? A result that no evaluation makes is a logged value: then always. */
+static bool keep_is_new(const AdvRun *r)
+{
+    bool is_result = false;
+    for (uint32_t i = 0; i < r->p->n_evals; i++)
+        for (uint32_t k = 0; k < r->p->evals[i].n_stages; k++) {
+            if (r->p->evals[i].stages[k].result != r->p->keep_state) continue;
+            is_result = true;
+            if (adv_eval_is_due(r, i)) return true;
+        }
+    return !is_result;
+}
+
+static AdvStatus look_at_best(AdvRun *r, AdvDiags *ds)
+{
+    double value;
+    if (!r->p->keep || !keep_is_new(r)) return ADV_OK;
+    ADV_TRY(adv_session_get_number(r->s, r->p->keep_state, &value));
+    if (isnan(value) || (r->at.best_epoch && value <= r->sums.best)) return ADV_OK;
+    r->sums.best = value;
+    r->at.best_epoch = r->at.epoch;
+    r->at.best_step = r->at.total_step;
+    r->best_is_unsaved = true;
+    ADV_TRY(adv_run_store(r, r->best_mem));
+    return adv_events_note(r, "best", ds);
+}
+
+static AdvStatus next_epoch(AdvRun *r, AdvDiags *ds)
+{
+    double stop = 0;
+    ADV_TRY(look_at_best(r, ds));
+    if (r->p->after_epoch) ADV_TRY(adv_run_entry(r, r->p->after_epoch, ds));
+    ADV_TRY(adv_session_get_number(r->s, r->p->stop_state, &stop));
+    bool is_last = r->at.epoch >= r->p->epochs || stop != 0;
+    if (is_last) {
+        if (r->at.epoch < r->p->epochs) ADV_TRY(adv_events_note(r, "stop", ds));
+        r->at.where = ADV_AT_FINAL;
+        r->at.eval = -1;
+        r->at.n_rows = r->at.row_first = 0;
+        return ADV_OK;
+    }
+    r->at.where = ADV_AT_STEPS;
+    r->at.epoch++;
+    r->at.step = 0;
+    return ADV_OK;
+}
+
+/* Puts the kept weights in the place of the last ones, or back. */
+static AdvStatus swap_best(AdvRun *r, bool to_best)
+{
+    if (r->is_swapped == to_best) return ADV_OK;
+    if (to_best) {
+        r->best_event_bytes = r->at.event_bytes;
+        ADV_TRY(adv_run_store(r, r->last_mem));
+    }
+    ADV_TRY(adv_run_restore(r, to_best ? r->best_mem : r->last_mem));
+    r->is_swapped = to_best;
+    return ADV_OK;
+}
+
+static AdvStatus finish(AdvRun *r, AdvDiags *ds)
+{
+    ADV_TRY(swap_best(r, false));
+    r->at.where = ADV_AT_DONE;
+    return adv_events_note(r, "end", ds);
+}
+
+/* All due evaluations have run. */
+static AdvStatus evals_ended(AdvRun *r, AdvDiags *ds)
+{
+    if (r->at.where == ADV_AT_EVALS) return next_epoch(r, ds);
+    bool has_final = r->at.n_rows > 0;
+    if (r->at.where == ADV_AT_FINAL && has_final && r->at.best_epoch && r->at.best_step != r->at.total_step) {
+        r->at.where = ADV_AT_FINAL_BEST;
+        r->at.eval = -1;
+        return swap_best(r, true);
+    }
+    return finish(r, ds);
+}
+
+static AdvStatus eval_ended(AdvRun *r, AdvDiags *ds)
+{
+    int64_t first = r->at.row_first, n = r->at.n_rows - first;
+    adv_eval_rows(r, first, n);
+    ADV_TRY(adv_events_eval(r, first, n, ds));
+    if (r->at.where != ADV_AT_EVALS) ADV_TRY(adv_events_result(r, (uint32_t)r->at.eval, ds));
+    AdvEvent e = {.kind = ADV_EVENT_EVAL, .rows = r->rows, .n_rows = (uint32_t)n, .text = r->p->evals[r->at.eval].name};
+    adv_run_event(r, &e);
+    return ADV_OK;
+}
+
+/* One batch of the present evaluation; or the next evaluation that is due; or what follows the last. */
+static AdvStatus do_eval(AdvRun *r, AdvDiags *ds)
+{
+    bool has_ended = false;
+    if (r->at.where == ADV_AT_FINAL_BEST) ADV_TRY(swap_best(r, true));
+    if (r->at.eval < 0 || r->at.stage < 0) {
+        int64_t next = r->at.eval + 1;
+        while (next < r->p->n_evals && !adv_eval_is_due(r, (uint32_t)next)) next++;
+        r->at.eval = next;
+        if (next >= r->p->n_evals) return evals_ended(r, ds);
+        adv_eval_begin(r, (uint32_t)next);
+    }
+    ADV_TRY(adv_eval_advance(r, ds, &has_ended));
+    if (!has_ended) return ADV_OK;
+    ADV_TRY(eval_ended(r, ds));
+    r->at.stage = -1;
+    return ADV_OK;
+}
+
+/* ---- the calls of adv.h ----------------------------------------------------------------------------------------------- */
+
+static AdvStatus save_now(AdvRun *r, AdvDiags *ds)
+{
+    if (!r->o.run_dir) return ADV_OK;
+    ADV_TRY(adv_checkpoint_save(r, r->o.run_dir, ds));
+    r->saved_ns = now_ns(r);
+    r->saved_step = r->at.total_step;
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s", r->o.run_dir, r->this_dir);
+    AdvEvent e = {.kind = ADV_EVENT_SAVED, .step = r->at.step, .n_steps = r->p->steps, .text = path};
+    adv_run_event(r, &e);
+    return ADV_OK;
+}
+
+static bool save_is_due(const AdvRun *r)
+{
+    if (!r->o.run_dir) return false;
+    if (r->at.where == ADV_AT_DONE) return true;
+    if (r->o.save_every_steps && r->at.where == ADV_AT_STEPS && r->at.total_step > r->saved_step &&
+        (uint64_t)r->at.total_step % r->o.save_every_steps == 0) return true;
+    return r->o.save_every_ns && now_ns(r) - r->saved_ns >= r->o.save_every_ns;
+}
+
+/* A stop inside the evaluation of the kept weights starts that part again: its checkpoint holds the last weights. */
+static AdvStatus stop_now(AdvRun *r, AdvDiags *ds)
+{
+    if (r->is_swapped) {
+        ADV_TRY(swap_best(r, false));
+        r->at.eval = r->at.stage = -1;
+        int64_t n = 0;
+        while (n < r->at.n_rows && !r->row_ints[n].is_best) n++;
+        r->at.n_rows = r->at.row_first = n;
+        r->at.event_bytes = r->best_event_bytes;
+    }
+    ADV_TRY(save_now(r, ds));
+    r->wants_stop = false;
+    atomic_store(&r->s->cancelled, 0);
+    return ADV_ECANCELLED;
+}
+
+static AdvStatus move_on(AdvRun *r, AdvDiags *ds)
+{
+    int64_t last = r->o.max_steps ? r->at.total_step + (int64_t)r->o.max_steps : INT64_MAX;
+    while (r->at.where != ADV_AT_DONE) {
+        if (r->wants_stop || atomic_load(&r->s->cancelled)) return stop_now(r, ds);
+        if (r->at.where == ADV_AT_STEPS && r->at.total_step >= last) return ADV_OK;
+        if (r->at.where == ADV_AT_STEPS) ADV_TRY(do_step(r, ds));
+        else ADV_TRY(do_eval(r, ds));
+        if (!r->is_swapped && save_is_due(r)) ADV_TRY(save_now(r, ds));
+    }
+    return ADV_OK;
+}
+
+static AdvStatus start(AdvRun *r, AdvDiags *ds)
+{
+    if (r->at.is_started) return ADV_OK;
+    if (!r->s->has_init && adv_plan_entry(r->s->plan, r->s->t, "init") != ADV_PLAN_NONE) ADV_TRY(adv_run_entry(r, "init", ds));
+    r->at.is_started = 1;
+    if (r->p->epochs == 0) {
+        r->at.where = ADV_AT_FINAL;
+        r->at.epoch = 0;
+        r->at.eval = r->at.stage = -1;
+    }
+    return ADV_OK;
+}
+
+/* One evaluation, on the weights as they are, without moving the program's place. */
+static AdvStatus only_eval(AdvRun *r, AdvDiags *ds)
+{
+    uint32_t ix = 0;
+    bool has_ended = false;
+    while (ix < r->p->n_evals && strcmp(r->p->evals[ix].name, r->o.only_eval)) ix++;
+    if (ix == r->p->n_evals) {
+        AdvDiag *d = adv_diag(ds, ADV_D_OPTION, no_place, "the plan has no evaluation `%s`", r->o.only_eval);
+        for (uint32_t i = 0; i < r->p->n_evals; i++) adv_diag_note(d, no_place, "it has `%s`", r->p->evals[i].name);
+        return ADV_EINVAL;
+    }
+    AdvPlace kept = r->at;
+    AdvSums sums = r->sums;
+    r->at.where = ADV_AT_EVALS;   /* rows start anew */
+    ADV_TRY(adv_session_put_number(r->s, r->p->epoch_state, (double)r->at.epoch));
+    adv_eval_begin(r, ix);
+    bool is_stopped = false;
+    while (!has_ended && !is_stopped) {
+        ADV_TRY(adv_eval_advance(r, ds, &has_ended));
+        is_stopped = !has_ended && (r->wants_stop || atomic_load(&r->s->cancelled));
+    }
+    if (!is_stopped) {
+        ADV_TRY(eval_ended(r, ds));
+        ADV_TRY(adv_events_result(r, ix, ds));
+    }
+    atomic_store(&r->s->cancelled, 0);
+    r->at = kept;
+    r->sums = sums;
+    return is_stopped ? ADV_ECANCELLED : ADV_OK;
+}
+
+/* After a resume at the end of a run: what its last epoch and its finished evaluations gave, as events once more, so that
+** the caller sees the whole result. */
+static void tell_again(AdvRun *r)
+{
+    if (!r->is_resumed || r->at.where < ADV_AT_FINAL) return;
+    r->is_resumed = false;
+    if (r->p->epochs > 0) {
+        adv_logs_epoch(r);
+        AdvEvent e = {.kind = ADV_EVENT_EPOCH, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
+        adv_run_event(r, &e);
+    }
+    int64_t end = r->at.where != ADV_AT_DONE && r->at.stage >= 0 ? r->at.row_first : r->at.n_rows;
+    for (int64_t first = 0, n; first < end; first += n) {
+        const AdvRowInts *x = &r->row_ints[first];
+        for (n = 1; first + n < end && x[n].eval == x->eval && x[n].is_best == x->is_best; n++) { }
+        adv_eval_rows(r, first, n);
+        AdvEvent e = {.kind = ADV_EVENT_EVAL, .rows = r->rows, .n_rows = (uint32_t)n, .text = r->p->evals[x->eval].name};
+        adv_run_event(r, &e);
+    }
+}
+
+static AdvStatus train(AdvRun *r, AdvDiags *ds)
+{
+    ADV_TRY(start(r, ds));
+    if (r->o.only_eval) return only_eval(r, ds);
+    tell_again(r);
+    if (r->at.where == ADV_AT_DONE) return ADV_OK;
+    ADV_TRY(adv_events_open(r, ds));
+    AdvStatus st = move_on(r, ds);
+    adv_events_close(r);
+    return st;
+}
+
+AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *ds)
+{
+    AdvTrainOpts o;
+    AdvRun *r = NULL;
+    ADV_TRY(adv_session_ready(s, ds));
+    ADV_TRY(adv_opts_read(opts, sizeof o, ADV_TRAIN_ENTRIES, &o, ds));
+    if (s->n_unbound && !s->be->does_nothing) {
+        for (uint32_t i = 0; i < s->plan->n_states; i++)
+            if (!s->states[i].data) return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", adv_state_name(s, i));
+    }
+    ADV_TRY(adv_run_get(s, ds, &r));
+    r->o = o;
+    r->wants_stop = false;
+    r->begin_ns = r->saved_ns = now_ns(r);
+    r->saved_step = r->at.total_step;
+    AdvStatus st = train(r, ds);
+    if (st != ADV_OK && st != ADV_ECANCELLED && !(st == ADV_EINVAL && o.only_eval)) s->is_poisoned = true;
+    memset(&r->o, 0, sizeof r->o);
+    return st;
+}
+
+AdvStatus adv_session_step(AdvSession *s, uint64_t n_steps, AdvDiags *ds)
+{
+    AdvTrainOpts o = {.struct_size = sizeof o, .max_steps = n_steps};
+    if (!n_steps) return ADV_OK;
+    return adv_session_train(s, &o, ds);
+}
+
+int adv_session_is_done(const AdvSession *s)
+{
+    return s->run && s->run->at.where == ADV_AT_DONE;
+}
+
+AdvStatus adv_session_save(AdvSession *s, const char *dir, AdvDiags *ds)
+{
+    AdvRun *r = NULL;
+    ADV_TRY(adv_session_ready(s, ds));
+    ADV_TRY(adv_run_get(s, ds, &r));
+    return adv_checkpoint_save(r, dir, ds);
+}
+
+AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *ds)
+{
+    AdvRun *r = NULL;
+    ADV_TRY(adv_session_ready(s, ds));
+    ADV_TRY(adv_run_get(s, ds, &r));
+    return adv_checkpoint_load(r, dir, ds);
+}

@@ -1,0 +1,508 @@
+/* session.c: a plan on a back end: choose kernels, take memory, run entries.
+**
+** Opening does all that is slow; running an entry is one loop over its instructions that launches what was bound. A loop of
+** the plan is run here, by writing the turn number and running its body again, so no back end knows loops.
+** Arguments are checked here once, never in a back end.
+*/
+#include "runtime/session.h"
+
+#include "ops/view.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ALIGN 64u
+
+static uint64_t round_up(uint64_t n)
+{
+    return (n + (ALIGN - 1)) & ~(uint64_t)(ALIGN - 1);
+}
+
+static bool is_loop(const AdvSession *s, uint32_t inst)
+{
+    return (s->plan->op_defs[s->t->insts[inst].op]->flags & ADV_OP_STRUCT) != 0;
+}
+
+/* ---- opening: back end and target ----------------------------------------------------------------------------------- */
+
+static AdvStatus choose_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
+{
+    const char *name = o->backend ? o->backend : "auto";
+    if (!strcmp(name, "auto")) {
+        const AdvPlanTarget *t = adv_plan_target(s->plan, o->target ? o->target : "cpu");
+        bool is_cpu = t && t->float_dtype != ADV_F64;
+        s->be = is_cpu ? &adv_backend_cpu : &adv_backend_ref;
+        snprintf(s->why, sizeof s->why, "%s", is_cpu ? "the only device of this build" : t ? "the target computes in double" : "the plan has no part for `cpu`");
+    } else {
+        s->be = adv_backend_find(name);
+        snprintf(s->why, sizeof s->why, "asked for");
+    }
+    if (!s->be) {
+        AdvStatus st = adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "there is no back end `%s` in this build", name);
+        return adv_fail_while(ds, st, "the back ends are `auto`, `cpu`, `ref` and `null`");
+    }
+    const char *want = o->target ? o->target : s->be->target ? s->be->target : "cpu";
+    s->t = adv_plan_target(s->plan, want);
+    if (!s->t && !o->target && !s->be->target && s->plan->n_targets) s->t = &s->plan->targets[0];
+    if (!s->t) {
+        AdvDiag *d = adv_diag(ds, ADV_D_BACKEND, (AdvSpan){0, 0, 0}, "the plan has no part for target `%s`", want);
+        for (uint32_t i = 0; i < s->plan->n_targets; i++) adv_diag_note(d, (AdvSpan){0, 0, 0}, "it has one for `%s`", s->plan->targets[i].name);
+        adv_diag_help(d, "compile it with `advc --target=%s`", want);
+        return ADV_EUNAVAILABLE;
+    }
+    if (s->t->float_dtype == ADV_F64 && !s->be->is_ref)
+        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "target `%s` computes in double, which only back end `ref` does", s->t->name);
+    if (o->check != ADV_CHECK_OFF && !s->be->is_host)
+        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "checks need a back end of the host, not `%s`", s->be->name);
+    return ADV_OK;
+}
+
+static void log_refusal(void *user, const AdvSig *sig, const AdvKernel *k, const char *why)
+{
+    const AdvSession *s = user;
+    if (s->flags & ADV_SESSION_LOG_DISPATCH) adv_ctx_log(s->ctx, ADV_LOG_INFO, "  %s: kernel `%s` refuses: %s", sig->op->name, k->name, why);
+}
+
+/* ---- opening: memory ------------------------------------------------------------------------------------------------ */
+
+/* Device memory, zeroed; of no bytes too, so that pointers are never NULL. */
+static AdvStatus take(AdvSession *s, uint64_t n_bytes, const char *what, AdvDiags *ds, void **out)
+{
+    *out = s->be->alloc(s->self, n_bytes ? n_bytes : 1);
+    if (*out) return ADV_OK;
+    return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: %s need %.1f MB", what, (double)n_bytes / 1e6);
+}
+
+static void *host_array(AdvSession *s, uint64_t n, size_t elem_bytes)
+{
+    return adv_mem_new0(&s->ctx->alloc, (size_t)(n ? n : 1) * elem_bytes);
+}
+
+static void host_free(AdvSession *s, void *p, uint64_t n, size_t elem_bytes)
+{
+    adv_mem_free(&s->ctx->alloc, p, (size_t)(n ? n : 1) * elem_bytes);
+}
+
+static AdvStatus take_states(AdvSession *s, AdvDiags *ds)
+{
+    uint64_t at = 0;
+    s->states = host_array(s, s->plan->n_states, sizeof *s->states);
+    if (!s->states) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
+    for (uint32_t i = 0; i < s->plan->n_states; i++) {
+        if (s->t->state_types[i].layout != ADV_LAYOUT_ROW)
+            return adv_fail(ds, ADV_EDATA, ADV_D_PROGRAM, "state `%s` is not in row order", adv_state_name(s, i));
+        s->states[i].n_bytes = (uint64_t)adv_type_bytes(&s->t->state_types[i]);
+        if (s->plan->states[i].kind == ADV_STATE_DATA) s->n_unbound++;
+        else at += round_up(s->states[i].n_bytes);
+        if (s->states[i].n_bytes > s->staging_bytes && s->plan->states[i].kind != ADV_STATE_DATA) s->staging_bytes = s->states[i].n_bytes;
+    }
+    s->state_bytes = at;
+    ADV_TRY(take(s, at, "the states", ds, &s->state_mem));
+    at = 0;
+    for (uint32_t i = 0; i < s->plan->n_states; i++) {
+        if (s->plan->states[i].kind == ADV_STATE_DATA) continue;
+        s->states[i].data = (char *)s->state_mem + at;
+        at += round_up(s->states[i].n_bytes);
+    }
+    if (!s->be->is_host) {
+        s->staging = host_array(s, s->staging_bytes, 1);
+        if (!s->staging) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
+    }
+    return ADV_OK;
+}
+
+static AdvStatus take_blocks(AdvSession *s, AdvDiags *ds)
+{
+    ADV_TRY(take_states(s, ds));
+    s->const_bytes = s->t->n_const_bytes;
+    s->temp_bytes = s->t->temp_bytes;
+    ADV_TRY(take(s, s->const_bytes, "the constants", ds, &s->const_mem));
+    ADV_TRY(take(s, s->temp_bytes, "the values of a step", ds, &s->temp_mem));
+    return s->be->copy(s->self, s->const_mem, s->t->consts, s->const_bytes, ADV_TO_DEVICE);
+}
+
+static void *value_base(const AdvSession *s, const AdvPlanValue *v)
+{
+    if (v->block == ADV_BLOCK_STATE) return s->states[v->state].data;
+    return v->block == ADV_BLOCK_CONST ? s->const_mem : s->temp_mem;
+}
+
+/* ---- opening: instructions ------------------------------------------------------------------------------------------ */
+
+static AdvStatus refuse_ref(AdvSession *s, uint32_t inst, AdvDiags *ds)
+{
+    uint32_t n;
+    const AdvSig *sig = &s->bound[inst].sig;
+    const AdvKernel *const *ks = adv_registry_kernels(&s->ctx->reg, s->be->name, sig->op->name, &n);
+    AdvSpan at = adv_fault_span(s->plan, ds, s->t->insts[inst].loc);
+    AdvDiag *d = adv_diag(ds, ADV_D_NO_KERNEL, at, "no kernel of `%s` runs this `%s`", s->be->name, sig->op->name);
+    for (uint32_t i = 0; i < n; i++) {
+        const char *why = "no reason given";
+        if (!ks[i]->can(sig, &why)) adv_diag_note(d, (AdvSpan){0, 0, 0}, "kernel `%s` refuses: %s", ks[i]->name, why);
+    }
+    return ADV_EUNAVAILABLE;
+}
+
+static AdvStatus bind_insts(AdvSession *s, AdvDiags *ds)
+{
+    const AdvPlanTarget *t = s->t;
+    for (uint32_t i = 0; i < t->n_insts; i++) s->n_views += t->insts[i].n_in + t->insts[i].n_out;
+    s->bound = host_array(s, t->n_insts, sizeof *s->bound);
+    s->views = host_array(s, s->n_views, sizeof *s->views);
+    s->view_value = host_array(s, s->n_views, sizeof *s->view_value);
+    if (!s->bound || !s->views || !s->view_value) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < t->n_insts; i++) {
+        const AdvPlanInst *in = &t->insts[i];
+        AdvBound *b = &s->bound[i];
+        b->sig = (AdvSig){s->plan->op_defs[in->op], in->n_in, in->n_out, s->views + at, s->views + at + in->n_in, t->attrs + in->attr_at};
+        for (uint32_t k = 0; k < in->n_in + in->n_out; k++, at++) {
+            s->view_value[at] = t->operands[k < in->n_in ? in->in_at + k : in->out_at + k - in->n_in];
+            s->views[at] = adv_plan_view(&t->values[s->view_value[at]], NULL);
+            s->views[at].data = NULL;
+        }
+    }
+    return ADV_OK;
+}
+
+static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
+{
+    AdvStatus st = ADV_OK;
+    for (uint32_t i = 0; i < s->t->n_insts; i++) {
+        AdvBound *b = &s->bound[i];
+        if (is_loop(s, i)) continue;
+        st = s->be->prepare(s->self, b, ds);
+        if (st != ADV_OK) return adv_fail_while(ds, st, "preparing instruction %u (`%s`)", i, b->sig.op->name);
+        if (b->scratch_bytes > s->scratch_bytes) s->scratch_bytes = b->scratch_bytes;
+        if (s->flags & ADV_SESSION_LOG_DISPATCH) {
+            char place[256];
+            adv_fault_place(s->plan, s->t->insts[i].loc, place, sizeof place);
+            adv_ctx_log(s->ctx, ADV_LOG_INFO, "%u %s -> %s  (%s)", i, b->sig.op->name, b->kernel ? b->kernel->name : s->be->does_nothing ? "null" : "ref", place);
+        }
+        if (b->is_ref && !s->be->is_ref) s->n_on_ref++;
+    }
+    if ((s->flags & ADV_SESSION_STRICT) && s->n_on_ref) {
+        for (uint32_t i = 0; i < s->t->n_insts; i++)
+            if (s->bound[i].is_ref) st = refuse_ref(s, i, ds);
+        return st;
+    }
+    return ADV_OK;
+}
+
+static void set_views(AdvSession *s)
+{
+    for (uint32_t i = 0; i < s->n_views; i++) {
+        const AdvPlanValue *v = &s->t->values[s->view_value[i]];
+        void *base = value_base(s, v);
+        s->views[i].data = base ? adv_plan_view(v, base).data : NULL;
+    }
+}
+
+static AdvStatus open_parts(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
+{
+    ADV_TRY(choose_backend(s, o, ds));
+    AdvBackendOpts bo = {s->ctx->alloc, &s->ctx->reg, s->n_threads, log_refusal, s};
+    ADV_TRY(s->be->open(&bo, ds, &s->self));
+    s->be->device_info(s->self, s->device, sizeof s->device);
+    ADV_TRY(bind_insts(s, ds));
+    ADV_TRY(prepare_insts(s, ds));
+    ADV_TRY(take_blocks(s, ds));
+    ADV_TRY(take(s, s->scratch_bytes, "the kernels", ds, &s->scratch_mem));
+    set_views(s);
+    if (s->check == ADV_CHECK_REF) ADV_TRY(adv_checks_open(s, ds));
+    if (s->flags & ADV_SESSION_PROFILE) ADV_TRY(adv_profile_open(s, ds));
+    return ADV_OK;
+}
+
+AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds, AdvSession **out_session)
+{
+    AdvSessionOpts o;
+    *out_session = NULL;
+    ADV_TRY(adv_opts_read(opts, sizeof o, ADV_SESSION_STRICT | ADV_SESSION_PROFILE | ADV_SESSION_LOG_DISPATCH, &o, ds));
+    if (o.check < ADV_CHECK_OFF || o.check > ADV_CHECK_REF) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "unknown check %d", (int)o.check);
+    AdvSession *s = adv_mem_new0(&ctx->alloc, sizeof *s);
+    if (!s) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
+    s->ctx = ctx;
+    s->plan = plan;
+    s->flags = o.flags;
+    s->check = o.check;
+    s->n_threads = o.n_threads;
+    if (!s->n_threads) {
+        long n = sysconf(_SC_NPROCESSORS_ONLN);
+        s->n_threads = n > 0 ? (uint32_t)n : 1;
+    }
+    atomic_init(&s->cancelled, 0);
+    AdvStatus st = open_parts(s, &o, ds);
+    if (st != ADV_OK) {
+        adv_session_close(s);
+        return st;
+    }
+    *out_session = s;
+    return ADV_OK;
+}
+
+void adv_session_close(AdvSession *s)
+{
+    if (!s) return;
+    adv_run_close(s);
+    adv_checks_close(s);
+    adv_profile_close(s);
+    if (s->self) {
+        if (s->state_mem) s->be->free(s->self, s->state_mem, s->state_bytes ? s->state_bytes : 1);
+        if (s->const_mem) s->be->free(s->self, s->const_mem, s->const_bytes ? s->const_bytes : 1);
+        if (s->temp_mem) s->be->free(s->self, s->temp_mem, s->temp_bytes ? s->temp_bytes : 1);
+        if (s->scratch_mem) s->be->free(s->self, s->scratch_mem, s->scratch_bytes ? s->scratch_bytes : 1);
+        s->be->close(s->self);
+    }
+    adv_mappings_close(s);
+    if (s->staging) host_free(s, s->staging, s->staging_bytes, 1);
+    host_free(s, s->states, s->plan->n_states, sizeof *s->states);
+    if (s->t) host_free(s, s->bound, s->t->n_insts, sizeof *s->bound);
+    host_free(s, s->views, s->n_views, sizeof *s->views);
+    host_free(s, s->view_value, s->n_views, sizeof *s->view_value);
+    AdvAlloc a = s->ctx->alloc;
+    adv_mem_free(&a, s, sizeof *s);
+}
+
+AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info)
+{
+    AdvSessionInfo i = {.backend = s->be->name, .device = s->device, .target = s->t->name, .why = s->why, .n_threads = s->n_threads,
+                        .n_insts = s->t->n_insts, .n_on_ref = s->n_on_ref, .state_bytes = s->state_bytes, .temp_bytes = s->temp_bytes,
+                        .const_bytes = s->const_bytes, .scratch_bytes = s->scratch_bytes, .data_bytes = s->data_bytes,
+                        .data_digest = s->data_digest, .n_run_allocs = s->be->n_run_allocs(s->self)};
+    uint32_t n = out_info->struct_size;
+    if (n < 8) return ADV_EINVAL;
+    i.struct_size = n;
+    memcpy(out_info, &i, n < sizeof i ? n : sizeof i);
+    return ADV_OK;
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------------- */
+
+static AdvStatus run_inst(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
+{
+    AdvBound *b = &s->bound[inst];
+    if (s->check == ADV_CHECK_REF) ADV_TRY(adv_check_before(s, inst, ds));
+    uint64_t t0 = s->profile ? adv_clock_ns() : 0;
+    AdvStatus st = s->be->launch(s->self, b, s->scratch_mem);
+    if (s->profile) adv_profile_add(s, inst, adv_clock_ns() - t0);
+    if (st != ADV_OK) {
+        adv_fault(s, ds, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_KERNEL, entry, inst, "`%s` failed: %s", b->sig.op->name, adv_status_name(st));
+        return st;
+    }
+    return s->check == ADV_CHECK_OFF ? ADV_OK : adv_check_after(s, entry, inst, ds);
+}
+
+static AdvStatus run_range(AdvSession *s, uint32_t entry, uint32_t first, uint32_t n, AdvDiags *ds)
+{
+    for (uint32_t i = first; i < first + n; i++) {
+        if (!is_loop(s, i)) {
+            ADV_TRY(run_inst(s, entry, i, ds));
+            continue;
+        }
+        uint32_t n_body = s->t->insts[i].n_body;
+        AdvLoopPlace *place = &s->loops[s->n_loops++];
+        *place = (AdvLoopPlace){i, 0, s->bound[i].sig.attr[0].i};
+        for (int64_t turn = 0; turn < place->n_turns; turn++) {
+            place->turn = turn;
+            ADV_TRY(s->be->copy(s->self, s->bound[i].sig.out[0].data, &turn, sizeof turn, ADV_TO_DEVICE));
+            ADV_TRY(run_range(s, entry, i + 1, n_body, ds));
+        }
+        s->n_loops--;
+        i += n_body;
+    }
+    return ADV_OK;
+}
+
+AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)
+{
+    const AdvPlanEntry *e = &s->t->entries[ix];
+    s->n_loops = 0;
+    ADV_TRY(run_range(s, ix, e->first, e->n_insts, ds));
+    AdvStatus st = s->be->sync(s->self);
+    if (st != ADV_OK) return adv_fail_while(ds, st, "running entry `%s`", adv_plan_str(s->plan, e->name));
+    return ADV_OK;
+}
+
+AdvStatus adv_session_ready(const AdvSession *s, AdvDiags *ds)
+{
+    if (s->is_busy) return adv_fail(ds, ADV_EBUSY, ADV_D_SESSION_STATE, "called from inside a callback of the same session");
+    if (s->is_poisoned) return adv_fail(ds, ADV_EPOISONED, ADV_D_SESSION_STATE, "an earlier failure left the session unusable");
+    return ADV_OK;
+}
+
+/* Does an instruction of the entry use data that is not bound? */
+static AdvStatus check_bound(const AdvSession *s, uint32_t entry, AdvDiags *ds)
+{
+    if (!s->n_unbound || s->be->does_nothing) return ADV_OK;
+    const AdvPlanEntry *e = &s->t->entries[entry];
+    for (uint32_t i = e->first; i < e->first + e->n_insts; i++) {
+        const AdvSig *sig = &s->bound[i].sig;
+        for (uint32_t k = 0; k < sig->n_in; k++)
+            if (!sig->in[k].data)
+                return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", adv_operand_name(s, i, k));
+    }
+    return ADV_OK;
+}
+
+AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds)
+{
+    ADV_TRY(adv_session_ready(s, ds));
+    uint32_t ix = adv_plan_entry(s->plan, s->t, entry);
+    if (ix == ADV_PLAN_NONE) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan has no entry `%s`", entry);
+    ADV_TRY(check_bound(s, ix, ds));
+    if (atomic_load(&s->cancelled)) return ADV_ECANCELLED;
+    AdvStatus st = adv_session_run_entry(s, ix, ds);
+    if (st != ADV_OK) s->is_poisoned = true;
+    else if (!strcmp(entry, "init")) s->has_init = true;
+    return st;
+}
+
+void adv_session_cancel(AdvSession *s)
+{
+    atomic_store(&s->cancelled, 1);
+}
+
+/* ---- states --------------------------------------------------------------------------------------------------------- */
+
+void adv_session_rebind(AdvSession *s, uint32_t state, void *data)
+{
+    if (!s->states[state].data && data) s->n_unbound--;
+    s->states[state].data = data;
+    for (uint32_t i = 0; i < s->n_views; i++) {
+        const AdvPlanValue *v = &s->t->values[s->view_value[i]];
+        if (v->block == ADV_BLOCK_STATE && v->state == state) s->views[i].data = adv_plan_view(v, data).data;
+    }
+}
+
+AdvStatus adv_session_get_bytes(AdvSession *s, uint32_t state, void *to)
+{
+    return s->be->copy(s->self, to, s->states[state].data, s->states[state].n_bytes, ADV_TO_HOST);
+}
+
+AdvStatus adv_session_put_bytes(AdvSession *s, uint32_t state, const void *from)
+{
+    return s->be->copy(s->self, s->states[state].data, from, s->states[state].n_bytes, ADV_TO_DEVICE);
+}
+
+AdvStatus adv_session_get_number(AdvSession *s, uint32_t state, double *out)
+{
+    int64_t raw[2] = {0, 0};
+    *out = 0;
+    if (state == ADV_PLAN_NONE) return ADV_OK;
+    ADV_TRY(adv_session_get_bytes(s, state, raw));
+    AdvView v = adv_view_of(&s->t->state_types[state], raw);
+    *out = adv_ld(&v, 0);
+    return ADV_OK;
+}
+
+AdvStatus adv_session_put_number(AdvSession *s, uint32_t state, double value)
+{
+    int64_t raw[2] = {0, 0};
+    if (state == ADV_PLAN_NONE) return ADV_OK;
+    AdvView v = adv_view_of(&s->t->state_types[state], raw);
+    adv_st(&v, 0, value);
+    return adv_session_put_bytes(s, state, raw);
+}
+
+/* Copies elements, converting numbers where the dtypes differ; same shape, any strides. */
+static void convert(const AdvView *dst, const AdvView *src)
+{
+    AdvIter it;
+    if (dst->dtype == src->dtype) {
+        adv_view_copy(dst, src);
+        return;
+    }
+    adv_iter_init(&it, dst->rank, dst->dim);
+    adv_iter_add(&it, dst);
+    adv_iter_add(&it, src);
+    for (; it.more; adv_iter_next(&it)) adv_st(dst, it.at[0], adv_ld(src, it.at[1]));
+}
+
+AdvStatus adv_session_type(const AdvSession *s, const char *state, AdvTensorType *out_type)
+{
+    uint32_t i = adv_plan_state(s->plan, state);
+    if (i == ADV_PLAN_NONE) return ADV_EINVAL;
+    *out_type = s->t->state_types[i];
+    return ADV_OK;
+}
+
+const char *adv_session_state(const AdvSession *s, uint32_t ix, int32_t *out_kind, int32_t *out_is_saved)
+{
+    if (ix >= s->plan->n_states) return NULL;
+    if (out_kind) *out_kind = s->plan->states[ix].kind;
+    if (out_is_saved) *out_is_saved = s->plan->states[ix].saved;
+    return adv_state_name(s, ix);
+}
+
+static AdvStatus find_state(const AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds, uint32_t *out)
+{
+    *out = adv_plan_state(s->plan, state);
+    if (*out == ADV_PLAN_NONE) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan has no state `%s`", state);
+    const AdvTensorType *t = &s->t->state_types[*out];
+    bool fits = view->rank == t->rank && view->data;
+    for (uint32_t k = 0; fits && k < t->rank; k++) fits = view->dim[k] == t->dim[k];
+    if (!fits) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "state `%s` has another shape than the view that was passed", state);
+    return ADV_OK;
+}
+
+/* Between a state and the caller's view, through staging where the host cannot reach the state. */
+static AdvStatus exchange(AdvSession *s, const char *state, const AdvView *view, bool is_write, AdvDiags *ds)
+{
+    uint32_t i;
+    ADV_TRY(adv_session_ready(s, ds));
+    ADV_TRY(find_state(s, state, view, ds, &i));
+    if (!s->states[i].data) return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", state);
+    if (is_write && s->plan->states[i].kind == ADV_STATE_DATA)
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "`%s` is data: bind it, it cannot be written", state);
+    void *mem = s->be->is_host ? s->states[i].data : s->staging;
+    AdvView own = adv_view_of(&s->t->state_types[i], mem);
+    if (is_write) {
+        convert(&own, view);
+        return s->be->is_host ? ADV_OK : adv_session_put_bytes(s, i, mem);
+    }
+    if (!s->be->is_host) ADV_TRY(adv_session_get_bytes(s, i, mem));
+    convert(view, &own);
+    return ADV_OK;
+}
+
+AdvStatus adv_session_read(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds)
+{
+    return exchange(s, state, view, false, ds);
+}
+
+AdvStatus adv_session_write(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds)
+{
+    return exchange(s, state, view, true, ds);
+}
+
+static AdvStatus number_view(AdvSession *s, const char *state, double *value, bool is_write)
+{
+    AdvView v = {.dtype = ADV_F64, .data = value};
+    return exchange(s, state, &v, is_write, NULL);
+}
+
+AdvStatus adv_session_get(AdvSession *s, const char *state, double *out_value)
+{
+    *out_value = 0;
+    return number_view(s, state, out_value, false);
+}
+
+AdvStatus adv_session_set(AdvSession *s, const char *state, double value)
+{
+    return number_view(s, state, &value, true);
+}
+
+AdvStatus adv_session_bind(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds)
+{
+    uint32_t i;
+    ADV_TRY(adv_session_ready(s, ds));
+    ADV_TRY(find_state(s, state, view, ds, &i));
+    if (s->plan->states[i].kind != ADV_STATE_DATA)
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "`%s` is not data: write it, it cannot be bound", state);
+    uint8_t dtype = s->t->state_types[i].dtype;
+    if ((view->dtype != dtype && !(view->dtype == ADV_F32 && dtype == ADV_F64)) || !adv_view_is_row(view))
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "data bound to `%s` must be dense, in row order, and of dtype %s", state, adv_dtype_name(dtype));
+    return adv_data_bind(s, i, view->dtype, view->data, ds);
+}

@@ -1,0 +1,118 @@
+/* session.h: a session seen from inside the runtime. Everything here is set by adv_session_open and then only read, but for
+** the marked fields.
+**
+** Memory, a block each: STATE (all states but data sets, each at a multiple of 64), CONST, TEMP, scratch. Instructions hold
+** views straight into them; binding a data state moves the views of that state and nothing else.
+*/
+#ifndef ADV_RUNTIME_SESSION_H
+#define ADV_RUNTIME_SESSION_H
+
+#include "runtime/backend.h"
+#include "runtime/ctx.h"
+#include "runtime/plan_load.h"
+#include "runtime/program.h"
+
+#include <stdatomic.h>
+
+typedef struct AdvRun AdvRun;           /* the place in the program and what it gathers: program.c */
+typedef struct AdvMapping AdvMapping;   /* a mapped data file: data.c */
+typedef struct AdvChecks AdvChecks;     /* check.c */
+typedef struct AdvProfile AdvProfile;   /* profile.c */
+
+typedef struct AdvLoopPlace { uint32_t inst; int64_t turn, n_turns; } AdvLoopPlace;
+
+typedef struct AdvStateMem {
+    void *data;          /* device memory; of a data state: the caller's, NULL until bound */
+    uint64_t n_bytes;
+} AdvStateMem;
+
+struct AdvSession {
+    AdvCtx *ctx;
+    const AdvPlan *plan;
+    const AdvPlanTarget *t;
+    const AdvBackend *be;
+    void *self;                   /* of the back end */
+    char why[160], device[160], data_digest[40];
+    uint32_t n_threads, flags;
+    int32_t check;                /* ADV_CHECK_*; the program raises it for a moment */
+
+    AdvStateMem *states;          /* plan->n_states */
+    void *state_mem, *const_mem, *temp_mem, *scratch_mem;
+    uint64_t state_bytes, const_bytes, temp_bytes, scratch_bytes, data_bytes;
+    void *staging;                /* back ends of other devices: the largest state, for copies */
+    uint64_t staging_bytes;
+
+    AdvBound *bound;              /* t->n_insts */
+    AdvView *views;               /* inputs, then outputs, of each instruction */
+    uint32_t *view_value;         /* which plan value each is */
+    uint32_t n_views, n_on_ref, n_unbound;
+
+    AdvMapping *maps;
+    AdvChecks *checks;            /* when ADV_CHECK_REF */
+    AdvProfile *profile;
+    AdvRun *run;
+
+    /* changes while running */
+    AdvLoopPlace loops[ADV_PLAN_MAX_DEPTH];
+    uint32_t n_loops;
+    bool is_poisoned, is_busy, has_init;
+    atomic_int cancelled;
+};
+
+/* Runs entry `ix` of the target. Not for the caller of adv.h: no poisoning, no busy test. */
+AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds) ADV_MUST_USE;
+
+/* ADV_OK if the session takes calls now. */
+AdvStatus adv_session_ready(const AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
+
+/* Whole states to and from host memory, dense in the order the state has. */
+AdvStatus adv_session_get_bytes(AdvSession *s, uint32_t state, void *to) ADV_MUST_USE;
+AdvStatus adv_session_put_bytes(AdvSession *s, uint32_t state, const void *from) ADV_MUST_USE;
+
+/* A state that is one number. `state` may be ADV_PLAN_NONE: then nothing happens (and 0 is read). */
+AdvStatus adv_session_get_number(AdvSession *s, uint32_t state, double *out) ADV_MUST_USE;
+AdvStatus adv_session_put_number(AdvSession *s, uint32_t state, double value) ADV_MUST_USE;
+
+/* The memory of a data state changed: renew the views into it. */
+void adv_session_rebind(AdvSession *s, uint32_t state, void *data);
+
+static inline const char *adv_state_name(const AdvSession *s, uint32_t state) { return adv_plan_str(s->plan, s->plan->states[state].name); }
+
+/* Does a checkpoint hold it? What the plan says, and single numbers always: counters, results, values of rate epoch. */
+static inline bool adv_state_is_saved(const AdvSession *s, uint32_t state)
+{
+    const AdvPlanState *p = &s->plan->states[state];
+    return p->kind != ADV_STATE_DATA && (p->saved || p->kind == ADV_STATE_SCALAR || (p->kind == ADV_STATE_METRIC && p->type.rank == 0));
+}
+
+/* ---- check.c: called around each launch when s->check says so ---- */
+AdvStatus adv_checks_open(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
+void adv_checks_close(AdvSession *s);
+AdvStatus adv_check_before(AdvSession *s, uint32_t inst, AdvDiags *ds) ADV_MUST_USE;
+AdvStatus adv_check_after(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds) ADV_MUST_USE;
+
+/* ---- profile.c ---- */
+AdvStatus adv_profile_open(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
+void adv_profile_close(AdvSession *s);
+void adv_profile_add(AdvSession *s, uint32_t inst, uint64_t ns);
+uint64_t adv_clock_ns(void);
+
+/* ---- fault.c ---- */
+/* A diagnostic at the recipe line of instruction `inst`, with the chain of its origin as notes and where it ran as chain. */
+AdvDiag *adv_fault(AdvSession *s, AdvDiags *ds, AdvDiagId id, uint32_t entry, uint32_t inst, const char *fmt, ...) ADV_PRINTF(6, 7);
+/* The innermost place in the recipe of an instruction, as a span of ds (sources are added if needed). */
+AdvSpan adv_fault_span(const AdvPlan *plan, AdvDiags *ds, uint32_t loc);
+/* As "recipe.adv:21", into text. */
+void adv_fault_place(const AdvPlan *plan, uint32_t loc, char *text, size_t n_bytes);
+/* Name and short description of operand `k` of an instruction (inputs, then outputs). */
+const char *adv_operand_name(const AdvSession *s, uint32_t inst, uint32_t k);
+
+/* ---- data.c ---- */
+void adv_mappings_close(AdvSession *s);
+/* Binds dense data of the state's shape and dtype (or f32 for f64); borrowed where it can be. */
+AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void *data, AdvDiags *ds) ADV_MUST_USE;
+
+/* ---- program.c ---- */
+void adv_run_close(AdvSession *s);
+
+#endif

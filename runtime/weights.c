@@ -1,0 +1,100 @@
+/* weights.c: parameters and running statistics from a safetensors file, by name.
+**
+** A checkpoint's state file is such a file, and so is what PyTorch users save: there the names lack the model's prefix
+** ("conv1.weight" for `f.conv1.weight`), which is accepted where only one model of the plan has that name.
+*/
+#include "runtime/session.h"
+
+#include "ops/view.h"
+
+#include <string.h>
+
+static bool is_weight(const AdvSession *s, uint32_t i)
+{
+    return s->plan->states[i].kind == ADV_STATE_PARAM || s->plan->states[i].kind == ADV_STATE_BUFFER;
+}
+
+static const char *without_prefix(const char *name)
+{
+    const char *dot = strchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* The tensor for a state, or NULL. */
+static const AdvBlob *find(const AdvSession *s, const AdvContainer *c, uint32_t state)
+{
+    const char *name = adv_state_name(s, state), *bare = without_prefix(name);
+    const AdvBlob *b = adv_container_blob(c, name);
+    if (b) return b;
+    for (uint32_t i = 0; i < s->plan->n_states; i++)
+        if (i != state && is_weight(s, i) && !strcmp(without_prefix(adv_state_name(s, i)), bare)) return NULL;
+    return adv_container_blob(c, bare);
+}
+
+static bool same_shape(const AdvBlob *b, const AdvTensorType *t)
+{
+    bool fits = b->rank == t->rank;
+    for (uint32_t k = 0; fits && k < t->rank; k++) fits = b->dim[k] == t->dim[k];
+    return fits;
+}
+
+static AdvStatus check(const AdvSession *s, const AdvContainer *c, const char *path, AdvDiags *ds)
+{
+    AdvDiag *d = NULL;
+    uint32_t n_bad = 0, n_used = 0, n_extra = 0;
+    const char *extra = NULL;
+    for (uint32_t i = 0; i < s->plan->n_states; i++) {
+        if (!is_weight(s, i)) continue;
+        const AdvBlob *b = find(s, c, i);
+        n_used += b != NULL;
+        if (b && same_shape(b, &s->t->state_types[i]) && b->dtype != ADV_U8) continue;
+        if (!d) d = adv_diag(ds, ADV_D_WEIGHTS_MISSING, (AdvSpan){0, 0, 0}, "`%s` does not have the weights of this plan", path);
+        if (n_bad++ < 5) adv_diag_note(d, (AdvSpan){0, 0, 0}, b ? "`%s` has another shape or type there" : "it lacks `%s`", adv_state_name(s, i));
+    }
+    if (n_bad > 5) adv_diag_note(d, (AdvSpan){0, 0, 0}, "and %u more", n_bad - 5);
+    if (n_bad) return ADV_EDATA;
+    for (uint32_t i = 0; i < c->n_blobs; i++) {
+        const char *name = c->blobs[i].name;
+        bool is_known = !strncmp(name, "adv.", 4) || adv_plan_state(s->plan, name) != ADV_PLAN_NONE;
+        for (uint32_t k = 0; !is_known && k < s->plan->n_states; k++) is_known = is_weight(s, k) && find(s, c, k) == &c->blobs[i];
+        if (is_known) continue;
+        if (!n_extra++) extra = name;
+    }
+    if (n_extra) adv_diag(ds, ADV_D_WEIGHTS_EXTRA, (AdvSpan){0, 0, 0}, "%u tensors of `%s` are not used, `%s` first", n_extra, path, extra);
+    return ADV_OK;
+}
+
+static AdvStatus put(AdvSession *s, const AdvContainer *c, AdvDiags *ds)
+{
+    for (uint32_t i = 0; i < s->plan->n_states; i++) {
+        if (!is_weight(s, i)) continue;
+        const AdvBlob *b = find(s, c, i);
+        AdvTensorType t = s->t->state_types[i];
+        t.dtype = b->dtype;
+        void *aligned = adv_mem_new(&s->ctx->alloc, (size_t)b->n_bytes);
+        if (!aligned) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading weights");
+        memcpy(aligned, b->data, (size_t)b->n_bytes);
+        AdvView v = adv_view_of(&t, aligned);
+        AdvStatus st = adv_session_write(s, adv_state_name(s, i), &v, ds);
+        adv_mem_free(&s->ctx->alloc, aligned, (size_t)b->n_bytes);
+        ADV_TRY(st);
+    }
+    return ADV_OK;
+}
+
+AdvStatus adv_session_load_weights(AdvSession *s, const char *path, AdvDiags *ds)
+{
+    void *data = NULL;
+    uint64_t n_bytes = 0;
+    AdvArena arena;
+    AdvContainer c;
+    ADV_TRY(adv_session_ready(s, ds));
+    ADV_TRY(adv_read_file(s->ctx->io, &s->ctx->alloc, path, UINT64_C(1) << 40, ds, &data, &n_bytes));
+    adv_arena_init(&arena, s->ctx->alloc);
+    AdvStatus st = adv_container_parse(&arena, data, n_bytes, path, ds, &c);
+    if (st == ADV_OK) st = check(s, &c, path, ds);
+    if (st == ADV_OK) st = put(s, &c, ds);
+    adv_arena_fini(&arena);
+    adv_mem_free(&s->ctx->alloc, data, (size_t)n_bytes + 1);
+    return st;
+}
