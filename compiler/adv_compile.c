@@ -1,0 +1,352 @@
+/* adv_compile.c: the public entry: text -> tree -> graph -> passes -> plan bytes.
+**
+** All memory of a compilation is in three arenas whose trap is set here: running out of memory anywhere inside jumps back to
+** run() and becomes ADV_ENOMEM, and everything is given back at once.
+*/
+#include "compiler/adv_compile.h"
+
+#include "compiler/elab.h"
+#include "compiler/embed.h"
+#include "compiler/emit.h"
+#include "compiler/pass.h"
+#include "compiler/target.h"
+#include "runtime/plan_load.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define MAX_TARGETS 4
+
+typedef struct Compile {
+    const AdvCompileOpts *o;
+    AdvAlloc alloc;
+    AdvDiags *ds;
+    bool own_ds;
+    AdvRegistry reg;
+    AdvArena arena, scratch;
+    AdvInterns names;
+    El *el;
+    json_t *program;
+    void *out;
+    uint64_t n_out;
+} Compile;
+
+static AdvAlloc alloc_of(const AdvCompileOpts *o)
+{
+    if (!o || !o->alloc) return adv_alloc_default();
+    return (AdvAlloc){o->alloc, o->alloc_user};
+}
+
+static bool listed(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *s = list; s && *s; s += strcspn(s, ","), s += *s == ',')
+        if (strcspn(s, ",") == n && !strncmp(s, word, n)) return true;
+    return false;
+}
+
+/* ---- texts built in ---- */
+
+static const AdvText *find_text(const AdvText *table, const char *name)
+{
+    for (; table->name; table++)
+        if (!strcmp(table->name, name)) return table;
+    return NULL;
+}
+
+const char *el_std_text(El *el, const char *name, size_t *out_bytes)
+{
+    const AdvText *t = find_text(adv_std_texts, name);
+    if (!t) return NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_lines; i++) n += strlen(t->lines[i]);
+    char *s = adv_arena_new(el->arena, n + 1);
+    *out_bytes = n;
+    for (size_t i = 0, at = 0; i < t->n_lines; i++) {
+        size_t len = strlen(t->lines[i]);
+        memcpy(s + at, t->lines[i], len);
+        at += len;
+    }
+    return s;
+}
+
+/* ---- overrides ---- */
+
+/* `--set key=value`: the value is parsed as the recipe's own expressions are. */
+static void read_sets(Compile *c)
+{
+    El *el = c->el;
+    for (uint32_t i = 0; i < c->o->n_sets; i++) {
+        const AdvSet *s = &c->o->sets[i];
+        const char *name = adv_arena_printf(&c->arena, "--set %s", s->key), *text = adv_arena_printf(&c->arena, "adv 1\nparam value = %s\n", s->value);
+        uint32_t file = adv_sources_add(&c->ds->sources, name, text, strlen(text));
+        uint32_t before = c->ds->n_errors;
+        ElModule *m = el_module_load(el, file, adv_intern(&c->names, name), true);
+        if (c->ds->n_errors > before || !m->items.n) continue;
+        AdvSpan at = m->items.at[0]->at;
+        ElVal v = el_const_expr(el, m, NULL, ast_child(m->ast, m->items.at[0]->node, 0), "a value of `--set`");
+        ElVal rec = {.kind = EL_LIST, .name = adv_intern(&c->names, s->key), .n = 1, .span = at, .list = ADV_NEW_ARRAY(&c->arena, ElVal, 1)};
+        rec.list[0] = v;
+        *ADV_PUSH(&c->arena, &el->overrides) = rec;
+    }
+    el->recipe = NULL;
+    el->modules.n = 0;
+}
+
+/* ---- stages ---- */
+
+static AdvStatus elaborate(Compile *c, uint32_t file)
+{
+    El *el = c->el = ADV_NEW(&c->arena, El);
+    el->arena = &c->arena;
+    el->names = &c->names;
+    el->ds = c->ds;
+    el->g = adv_graph_new(&c->arena, &c->reg, &c->names, c->ds);
+    el->load = c->o->load;
+    el->load_user = c->o->load_user;
+    read_sets(c);
+    uint32_t before = c->ds->n_errors;
+    if (before) return ADV_ERECIPE;
+    bool ok = el_recipe(el, file, &c->program);
+    return ok && c->ds->n_errors == before ? ADV_OK : ADV_ERECIPE;
+}
+
+static const char *base_name(Compile *c)
+{
+    const char *name = c->o->name ? c->o->name : "recipe", *slash = strrchr(name, '/');
+    if (slash) name = slash + 1;
+    size_t n = strlen(name);
+    if (n > 4 && !strcmp(name + n - 4, ".adv")) n -= 4;
+    return adv_arena_strn(&c->arena, name, n);
+}
+
+/* Of all sources with their names (overrides are sources too), and of op versions. */
+static const char *hash_of(Compile *c)
+{
+    XXH3_state_t *s = XXH3_createState();
+    if (!s) return "";
+    XXH3_128bits_reset(s);
+    for (uint32_t i = 0; i < c->ds->sources.files.n; i++) {
+        const AdvSource *f = &c->ds->sources.files.at[i];
+        XXH3_128bits_update(s, f->text, f->n_bytes);
+    }
+    for (uint32_t i = 0; i < c->reg.n_ops; i++) {
+        XXH3_128bits_update(s, c->reg.ops[i]->name, strlen(c->reg.ops[i]->name));
+        XXH3_128bits_update(s, &c->reg.ops[i]->version, sizeof c->reg.ops[i]->version);
+    }
+    XXH128_hash_t h = XXH3_128bits_digest(s);
+    XXH3_freeState(s);
+    return adv_arena_printf(&c->arena, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+}
+
+static AdvStatus emit(Compile *c, const AdvEmitTarget *targets, uint32_t n_targets)
+{
+    json_object_set_new(c->program, "recipe", json_string(base_name(c)));
+    char *text = json_dumps(c->program, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text) return ADV_ENOMEM;
+    AdvEmitIn in = {.sources = &c->ds->sources, .program = adv_arena_strn(&c->arena, text, strlen(text)), .recipe = base_name(c), .hash = hash_of(c), .n_targets = n_targets, .targets = targets};
+    free(text);
+    return adv_emit(&c->alloc, c->ds, &in, &c->out, &c->n_out);
+}
+
+static AdvStatus compile_targets(Compile *c, AdvGraph *common, const AdvPipeOpts *pipe)
+{
+    const char *list = c->o->targets ? c->o->targets : "cpu,cuda";
+    AdvEmitTarget targets[MAX_TARGETS];
+    uint32_t n = 0;
+    for (const char *s = list; *s; s += strcspn(s, ","), s += *s == ',') {
+        const char *name = adv_arena_strn(&c->arena, s, strcspn(s, ","));
+        const AdvTarget *t = adv_target_find(name);
+        if (!t || n == MAX_TARGETS) return adv_fail(c->ds, ADV_EINVAL, ADV_D_TARGET, "no target is called `%s`: there are cpu, cuda, ref and ref64", name);
+        AdvTarget *own = ADV_NEW(&c->arena, AdvTarget);
+        *own = *t;
+        const char *precision = json_string_value(json_object_get(json_object_get(c->program, "run"), "precision"));
+        if (own->low_dtype == ADV_BF16 && !(precision && !strcmp(precision, "bf16"))) own->low_dtype = ADV_F32;
+        AdvGraph *g = adv_graph_copy(&c->arena, common);
+        AdvPassCtx p = {.arena = &c->arena, .scratch = &c->scratch, .diags = c->ds, .target = own, .why_write = c->o->write, .why_user = c->o->write_user};
+        if (c->o->why) p.why = adv_intern(&c->names, c->o->why);
+        ADV_TRY(adv_run_target(&p, &g, own, pipe));
+        if (pipe->stop_after) continue;
+        targets[n].target = own;
+        targets[n].mem = adv_memplan(&p, g);
+        targets[n].graph = g;
+        n++;
+    }
+    if (pipe->stop_after) return ADV_OK;
+    if (!n) return adv_fail(c->ds, ADV_EINVAL, ADV_D_TARGET, "at least one target is needed");
+    return emit(c, targets, n);
+}
+
+static AdvStatus compile(Compile *c)
+{
+    const AdvCompileOpts *o = c->o;
+    uint32_t file = adv_sources_add(&c->ds->sources, o->name ? o->name : "recipe", o->text, o->n_bytes);
+    if (listed(o->dump, "ast") && o->write) {
+        Ast *t = adv_parse(&c->arena, &c->names, c->ds, file);
+        ast_dump(t, o->write, o->write_user);
+        if (!strcmp(o->dump, "ast")) return c->ds->n_errors ? ADV_ERECIPE : ADV_OK;
+    }
+    ADV_TRY(elaborate(c, file));
+    AdvGraph *g = c->el->g;
+    ADV_TRY(adv_graph_verify(g, false));
+    AdvPipeOpts pipe = {.stop_after = o->stop_after, .skip = o->skip_passes, .verify_each = o->flags & ADV_COMPILE_VERIFY_EACH, .time_passes = o->flags & ADV_COMPILE_TIME_PASSES};
+    if (listed(o->dump, "passes")) { pipe.dump = o->write; pipe.dump_user = o->write_user; }
+    AdvPassCtx p = {.arena = &c->arena, .scratch = &c->scratch, .diags = c->ds};
+    if (o->why) p.why = adv_intern(&c->names, o->why);
+    if (listed(o->dump, "lowered")) adv_graph_print(g, false, o->write, o->write_user);
+    ADV_TRY(adv_run_common(&p, &g, &pipe));
+    if (listed(o->dump, "graph")) adv_graph_print(g, false, o->write, o->write_user);
+    if (o->flags & ADV_COMPILE_CHECK) return ADV_OK;
+    return compile_targets(c, g, &pipe);
+}
+
+/* ---- entry points ---- */
+
+static AdvStatus begin(Compile *c, const AdvCompileOpts *o, AdvDiags *ds)
+{
+    memset(c, 0, sizeof *c);
+    if (!o || o->struct_size < sizeof *o || !o->text || (o->flags & ~7u)) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given options it does not know, or no text");
+    c->o = o;
+    c->alloc = alloc_of(o);
+    c->own_ds = !ds;
+    c->ds = ds ? ds : adv_diags_new(c->alloc);
+    if (!c->ds) return ADV_ENOMEM;
+    adv_arena_init(&c->arena, c->alloc);
+    adv_arena_init(&c->scratch, c->alloc);
+    return adv_registry_init(&c->reg, c->alloc);
+}
+
+static void end(Compile *c)
+{
+    if (c->program) json_decref(c->program);
+    adv_registry_fini(&c->reg);
+    adv_arena_fini(&c->scratch);
+    adv_arena_fini(&c->arena);
+    if (c->own_ds) adv_diags_free(c->ds);
+}
+
+static AdvStatus guarded(Compile *c, AdvStatus (*work)(Compile *c))
+{
+    jmp_buf trap;
+    if (setjmp(trap)) return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while compiling");
+    c->arena.trap = c->scratch.trap = &trap;
+    adv_interns_init(&c->names, &c->arena);
+    return work(c);
+}
+
+AdvStatus adv_compile(const AdvCompileOpts *o, AdvDiags *ds, void **out_plan, uint64_t *out_bytes)
+{
+    Compile c;
+    *out_plan = NULL;
+    *out_bytes = 0;
+    AdvStatus st = begin(&c, o, ds);
+    if (st == ADV_OK) st = guarded(&c, compile);
+    if (st == ADV_OK) {
+        *out_plan = c.out;
+        *out_bytes = c.n_out;
+    }
+    if (c.o) end(&c);
+    return st;
+}
+
+typedef struct Grow { Compile *c; ADV_VEC(char) s; } Grow;
+
+static void grow_piece(void *user, const char *text, size_t n)
+{
+    Grow *g = user;
+    for (size_t i = 0; i < n; i++) *ADV_PUSH(&g->c->arena, &g->s) = text[i];
+}
+
+static AdvStatus format(Compile *c)
+{
+    uint32_t file = adv_sources_add(&c->ds->sources, c->o->name ? c->o->name : "recipe", c->o->text, c->o->n_bytes), before = c->ds->n_errors;
+    Ast *t = adv_parse(&c->arena, &c->names, c->ds, file);
+    if (c->ds->n_errors > before) return ADV_ERECIPE;
+    Grow g = {.c = c};
+    ast_print(t, &c->ds->sources, grow_piece, &g);
+    c->n_out = (uint64_t)g.s.n + 1;
+    c->out = adv_mem_new0(&c->alloc, c->n_out);
+    if (!c->out) return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while formatting");
+    memcpy(c->out, g.s.at, g.s.n);
+    return ADV_OK;
+}
+
+AdvStatus adv_format(const AdvCompileOpts *o, AdvDiags *ds, char **out_text, uint64_t *out_bytes)
+{
+    Compile c;
+    *out_text = NULL;
+    *out_bytes = 0;
+    AdvStatus st = begin(&c, o, ds);
+    if (st == ADV_OK) st = guarded(&c, format);
+    if (st == ADV_OK) {
+        *out_text = c.out;
+        *out_bytes = c.n_out;
+    }
+    if (c.o) end(&c);
+    return st;
+}
+
+void adv_compile_free(const AdvCompileOpts *o, void *p, uint64_t n)
+{
+    AdvAlloc a = alloc_of(o);
+    adv_mem_free(&a, p, n);
+}
+
+/* ---- what there is ---- */
+
+static void join(const AdvText *t, char *buffer, size_t n_bytes)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < t->n_lines && at + 1 < n_bytes; i++) at += (size_t)snprintf(buffer + at, n_bytes - at, "%s", t->lines[i]);
+}
+
+const char *adv_explain(const char *name, char *buffer, size_t n_bytes)
+{
+    const char *digits = !strncmp(name, "ADV", 3) || !strncmp(name, "adv", 3) ? name + 3 : name;
+    char file[32];
+    snprintf(file, sizeof file, "ADV%.8s", digits);
+    const AdvText *page = find_text(adv_code_pages, file);
+    if (page) {
+        join(page, buffer, n_bytes);
+        return buffer;
+    }
+    for (uint32_t i = 0; i < ADV_D_COUNT; i++)
+        if (adv_diag_defs[i].code == strtoul(digits, NULL, 10)) {
+            snprintf(buffer, n_bytes, "ADV%u: %s\n", adv_diag_defs[i].code, adv_diag_defs[i].title);
+            return buffer;
+        }
+    const ElBuiltin *tables[2] = {el_builtins, el_layers};
+    for (int k = 0; k < 2; k++)
+        for (const ElBuiltin *b = tables[k]; b->name; b++)
+            if (!strcmp(b->name, name)) {
+                snprintf(buffer, n_bytes, "%s(%s)%s\n  %s\n", b->name, b->params, k ? "  [layer: in nets only]" : "", b->doc);
+                return buffer;
+            }
+    return NULL;
+}
+
+AdvStatus adv_compile_list(const char *kind, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
+{
+    char line[512];
+#define LINE(...) (snprintf(line, sizeof line, __VA_ARGS__), write(user, line, strlen(line)))
+    const ElBuiltin *table = !strcmp(kind, "builtins") ? el_builtins : !strcmp(kind, "layers") ? el_layers : NULL;
+    if (table) {
+        for (; table->name; table++) LINE("%s(%s)\t%s\n", table->name, table->params, table->doc);
+    } else if (!strcmp(kind, "passes")) {
+        for (const AdvPassDef *p = adv_passes; p->name; p++) LINE("%s\t%s\n", p->name, p->doc);
+    } else if (!strcmp(kind, "targets")) {
+        for (const AdvTarget *t = adv_targets; t->name; t++) LINE("%s\n", t->name);
+    } else if (!strcmp(kind, "codes")) {
+        for (uint32_t i = 0; i < ADV_D_COUNT; i++) LINE("ADV%u\t%s\n", adv_diag_defs[i].code, adv_diag_defs[i].title);
+    } else if (!strcmp(kind, "ops")) {
+        AdvRegistry reg;
+        ADV_TRY(adv_registry_init(&reg, adv_alloc_default()));
+        for (uint32_t i = 0; i < reg.n_ops; i++) LINE("%s\t%.*s\n", reg.ops[i]->name, (int)strcspn(reg.ops[i]->doc, "\n"), reg.ops[i]->doc);
+        adv_registry_fini(&reg);
+    } else {
+        return ADV_EINVAL;
+    }
+#undef LINE
+    return ADV_OK;
+}

@@ -1,0 +1,75 @@
+/* adv_compile.h: recipes to plans. The public header of the compiler; no device, no GPU library is needed to use it.
+**
+**   void *plan; uint64_t n;
+**   AdvCompileOpts o = {.struct_size = sizeof o, .name = "mine.adv", .text = text, .n_bytes = n_text};
+**   AdvStatus st = adv_compile(&o, ds, &plan, &n);     // ds: what went wrong, and warnings
+**   ... adv_plan_load(ctx, plan, n, ds, &p) ...
+**   adv_compile_free(&o, plan, n);
+**
+** Deterministic: the same text, overrides and version give the same bytes. Any thread may call; calls share nothing.
+*/
+#ifndef ADV_COMPILE_H
+#define ADV_COMPILE_H
+
+#include "runtime/adv_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct AdvDiags AdvDiags;
+
+/* An override: `param` name, or "train.seed", "run.precision"; value is an expression of the language. */
+typedef struct AdvSet { const char *key, *value; } AdvSet;
+
+enum {
+    ADV_COMPILE_CHECK = 1u << 0,       /* stop after checking: no plan is made */
+    ADV_COMPILE_VERIFY_EACH = 1u << 1, /* verify the graph after every pass (always, in builds with asserts) */
+    ADV_COMPILE_TIME_PASSES = 1u << 2  /* note the time of each pass in the dump */
+};
+
+typedef struct AdvCompileOpts {
+    uint32_t struct_size, flags; /* sizeof(AdvCompileOpts), ADV_COMPILE_* */
+    void *(*alloc)(void *user, void *p, size_t old_bytes, size_t new_bytes); /* NULL: the C library's */
+    void *alloc_user;
+    const char *name;            /* of the recipe, as messages show it; its folder is where `use "file"` starts */
+    const char *text;            /* UTF-8, need not end in NUL */
+    size_t n_bytes;              /* at most 1 MiB */
+    /* Text of another file a recipe imports, or NULL if there is none; must stay until the call returns. NULL: no files. */
+    const char *(*load)(void *user, const char *path, size_t *out_bytes);
+    void *load_user;
+    const char *targets;         /* comma-separated: cpu, cuda, ref, ref64; NULL: "cpu,cuda" */
+    const AdvSet *sets;
+    uint32_t n_sets;
+    const char *dump;            /* comma-separated: ast, graph, passes, plan; NULL: none */
+    const char *stop_after;      /* name of a pass, or NULL */
+    const char *skip_passes;     /* comma-separated passes to leave out, or NULL */
+    const char *why;             /* "fuse", "copy": says why something was not merged or had to be copied; NULL */
+    void (*write)(void *user, const char *text, size_t n_bytes); /* gets dumps and whys */
+    void *write_user;
+} AdvCompileOpts;
+
+/* Compiles. *out_plan (of *out_bytes) is to be freed with adv_compile_free; NULL after a failure and with CHECK.
+** ADV_ERECIPE: the recipe has errors (diagnostics). ADV_ENOMEM, ADV_EINVAL (an option), ADV_EINTERNAL (our fault).
+** Warnings alone are ADV_OK. ds may be NULL. */
+ADV_API AdvStatus adv_compile(const AdvCompileOpts *opts, AdvDiags *ds, void **out_plan, uint64_t *out_bytes) ADV_MUST_USE;
+
+/* Frees what adv_compile or adv_format made. NULL is allowed. */
+ADV_API void adv_compile_free(const AdvCompileOpts *opts, void *p, uint64_t n_bytes);
+
+/* The canonical form of a recipe (one style, comments kept): *out_text, NUL-terminated, *out_bytes with the NUL.
+** ADV_ERECIPE if it does not parse. Only name, text, n_bytes and alloc of opts are used. */
+ADV_API AdvStatus adv_format(const AdvCompileOpts *opts, AdvDiags *ds, char **out_text, uint64_t *out_bytes) ADV_MUST_USE;
+
+/* The page of a code ("ADV2104" or "2104") or of a built-in function or layer ("kl"); constant text, NULL if there is none.
+** `buffer` of 4096 bytes is used for short pages made on the spot. */
+ADV_API const char *adv_explain(const char *name, char *buffer, size_t buffer_bytes);
+
+/* Writes the names of `kind`: "passes", "targets", "builtins", "layers", "ops", "codes", one a line with a word of explanation.
+** ADV_EINVAL for another kind. */
+ADV_API AdvStatus adv_compile_list(const char *kind, void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

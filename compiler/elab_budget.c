@@ -1,0 +1,87 @@
+/* elab_budget.c: the budget: eps as computed, rescaled to the batch mean, then bounded. All of it differentiates as written. */
+#include "compiler/elab.h"
+
+#include <string.h>
+
+bool el_has_budget(El *el) { return el_section(el, "budget") != NULL; }
+
+static bool is_radius(El *el, ElVal v, const char *what)
+{
+    if (el_bad(v)) return false;
+    if (!el_is_value(v) || el_rank(el, v) || v.sort == EL_CLASS) {
+        el_error(el, ADV_D_RATE, v.span, "%s is at most one number per sample, but this is %s", what, el_describe(el, v));
+        return false;
+    }
+    if (v.kind != EL_NUMBER || (v.num >= 0 && v.num <= 1)) return true;
+    AdvDiag *d = adv_diag(el->ds, ADV_D_UNITS, v.span, "a radius of %g does not fit images in 0..1", v.num);
+    if (v.num > 1) adv_diag_help(d, "write `%g/255`", v.num);
+    return false;
+}
+
+/* eps*mean/batch mean; mean itself where that is 0. */
+static ElVal rescale(El *el, ElVal eps, ElVal mean)
+{
+    if (el_bad(eps) || el_bad(mean)) return el_poison(eps.span);
+    if (eps.kind == EL_NUMBER || eps.rate != ADV_RATE_SAMPLE) return mean;
+    ElVal up[2] = {eps, mean};
+    ElVal three[3] = {el_elementwise(el, mean.span, "mean", "mul", up, 2, EL_NUM), el_reduce(el, mean.span, "mean", eps), mean};
+    return el_elementwise(el, mean.span, "mean", "safe_div", three, 3, EL_NUM);
+}
+
+static ElVal compute(El *el, AstId block)
+{
+    const Ast *t = el->recipe->ast;
+    ElScope *s = el_scope_new(el, NULL);
+    AstId mean = {0}, within = {0}, eps = {0};
+    AdvStr eps_name = adv_intern(el->names, "eps");
+    ElVal v = el_poison(ast(t, block)->span);
+    for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
+        const AstNode *n = ast(t, st);
+        if (n->kind == AST_WITHIN) { within = n->first; continue; }
+        if (n->kind != AST_ASSIGN) return n->kind == AST_ERROR ? v : el_error(el, ADV_D_STMT_PLACE, n->span, "a `budget` holds `eps = ...`, `within lo .. hi`, `mean = ...` and `gradient = ...`");
+        const char *key = adv_str(el->names, ast(t, ast(t, n->first)->first)->name);
+        AstId value = ast_child(t, st, 1);
+        if (!strcmp(key, "mean")) mean = value;
+        else if (!strcmp(key, "eps")) { eps = value; v = el_expr(el, el->recipe, s, value); }
+        else if (!strcmp(key, "gradient")) {
+            ElVal g = el_expr(el, el->recipe, s, value);
+            const char *how = g.kind == EL_NAME ? adv_str(el->names, g.name) : "";
+            el->budget_envelope = !strcmp(how, "envelope");
+            if (!el->budget_envelope && strcmp(how, "none") && !el_bad(g)) return el_error(el, ADV_D_ARGUMENT_KIND, g.span, "`gradient` is `none` or `envelope`");
+        } else if (!el_assign(el, el->recipe, s, st)) return el_poison(n->span);
+    }
+    if (!eps.i) return el_error(el, ADV_D_SECTION_MISSING, ast(t, block)->span, "a `budget` needs `eps = ...`");
+    if (!is_radius(el, v, "`eps`")) return el_poison(v.span);
+    (void)eps_name;
+    if (mean.i) {
+        ElVal m = el_expr(el, el->recipe, s, mean);
+        if (!is_radius(el, m, "`mean`")) return el_poison(m.span);
+        v = rescale(el, v, m);
+    }
+    if (within.i) {
+        ElVal r = el_expr(el, el->recipe, s, within);
+        if (el_bad(r)) return r;
+        if (r.kind != EL_RANGE) return el_error(el, ADV_D_ARGUMENT_KIND, r.span, "after `within` stands a range, as in `0 .. 16/255`");
+        if (!is_radius(el, r.list[0], "a bound") || !is_radius(el, r.list[1], "a bound")) return el_poison(r.span);
+        ElVal three[3] = {v, r.list[0], r.list[1]};
+        v = el_elementwise(el, r.span, "within", "clip", three, 3, EL_NUM);
+    }
+    return v;
+}
+
+ElVal el_budget(El *el, AdvSpan at)
+{
+    if (el->budget_done) return el->budget_eps;
+    if (el->budget_busy) return el_error(el, ADV_D_CYCLE, at, "the budget needs itself: `eps` is what it computes");
+    ElItem *sec = el_section(el, "budget");
+    ElFrame frame;
+    el->budget_busy = true;
+    el_push(el, &frame, "budget", (AdvSpan){0, 0, 0});
+    ElVal v = compute(el, el_section_block(el, sec));
+    el_pop(el);
+    el->budget_busy = false;
+    el->budget_done = true;
+    el->budget_eps = v;
+    if (!el_bad(v) && el->in_step) el_log(el, adv_intern(el->names, "eps"), v, true);
+    return v;
+}

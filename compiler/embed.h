@@ -1,0 +1,16 @@
+/* embed.h: texts built into the library by embed.sh: the standard library (models/) and the pages of codes (dsl/codes/). */
+#ifndef ADV_COMPILER_EMBED_H
+#define ADV_COMPILER_EMBED_H
+
+#include <stddef.h>
+
+typedef struct AdvText {
+    const char *name;
+    const char *const *lines;  /* each with its newline */
+    size_t n_lines;
+} AdvText;
+
+extern const AdvText adv_std_texts[];   /* ended by name NULL */
+extern const AdvText adv_code_pages[];
+
+#endif

@@ -1,0 +1,18 @@
+/* target.c: the table of targets. */
+#include "compiler/target.h"
+
+#include <string.h>
+
+const AdvTarget adv_targets[] = {
+#define TARGET(name, float_dtype, low_dtype, layout, fuses, has_locs) {#name, float_dtype, low_dtype, layout, fuses, has_locs},
+#include "compiler/targets.def"
+#undef TARGET
+    {NULL, 0, 0, 0, 0, 0},
+};
+
+const AdvTarget *adv_target_find(const char *name)
+{
+    for (const AdvTarget *t = adv_targets; t->name; t++)
+        if (strcmp(t->name, name) == 0) return t;
+    return NULL;
+}
