@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# run.sh ADVC ADVRUN RECIPES_DIR: every recipe is compiled and run, on the cpu back end with --strict, so that no instruction
+# of any recipe falls back to the reference.
+#
+#   same bytes   compiling twice gives the same plan
+#   dry run      the whole program on back end null, with the kernels of cpu chosen under --strict
+#   one epoch    recipes that make their own data: one epoch and their evaluations; also the target cuda, run on ref
+#   real data    the rest, if their data set is in $ADV_DATA: SIGTERM after some seconds must end it with a checkpoint and 75
+#                (or it has come to its end: 0), and --resume must take up that run; where a step takes longer than that it is
+#                left out and named
+#
+# Prints `N passed, N failed`, one for each of these and recipe.
+set -eu
+
+advc=$1
+advrun=$2
+recipes=$3
+seconds=${RECIPE_SECONDS:-8}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+n_good=0
+n_bad=0
+export OMP_NUM_THREADS=2
+
+good() { n_good=$((n_good + 1)); }
+bad() {
+  echo "FAIL $1"
+  tail -n 15 "$work/log"
+  n_bad=$((n_bad + 1))
+}
+
+# expect NAME CODE COMMAND...: runs the command quietly; good if it ends with CODE.
+expect() {
+  local name=$1 want=$2 code=0
+  shift 2
+  "$@" >"$work/log" 2>&1 || code=$?
+  if [ "$code" -eq "$want" ]; then good; else bad "$name: ended with $code, not $want"; fi
+}
+
+# The data set a recipe names, or "synthetic".
+data_of() { sed -nE 's/^data +([a-z0-9]+).*/\1/p' "$1" | head -n 1; }
+
+# one_epoch NAME RECIPE: the recipe's own data.
+one_epoch() {
+  "$advc" --set=train.epochs=1 "$2" -o "$work/short.plan" >"$work/log" 2>&1 || { bad "$1: compiling with one epoch"; return; }
+  expect "$1: one epoch" 0 "$advrun" --strict --backend=cpu --threads=1 --progress=plain --run-dir="$work/runs/$1" "$work/short.plan"
+  if grep -q '^final .*%' "$work/log"; then good; else bad "$1: no table of the final evaluation"; fi
+  if ls "$work/runs/$1"/ckpt-* >/dev/null 2>&1; then good; else bad "$1: no checkpoint in the run folder"; fi
+  expect "$1: target cuda on ref" 0 "$advrun" --backend=ref --target=cuda --progress=none --run-dir="$work/runs/$1-cuda" "$work/short.plan"
+}
+
+# real NAME: the plan of a recipe on a real data set, stopped after $seconds.
+real() {
+  local code=0 dir=$work/runs/$1
+  timeout -s TERM "$seconds" "$advrun" --strict --backend=cpu --progress=plain --run-dir="$dir" "$work/a.plan" >"$work/log" 2>&1 || code=$?
+  # timeout itself says 124 when it had to send the signal, whatever the program answered with
+  [ "$code" -eq 0 ] && { good; return; }
+  [ "$code" -eq 124 ] || { bad "$1: ended with $code"; return; }
+  if ls "$dir"/ckpt-* >/dev/null 2>&1; then good; else bad "$1: stopped without a checkpoint"; fi
+}
+
+for recipe in "$recipes"/*.adv; do
+  name=$(basename "$recipe" .adv)
+  expect "$name: compiling" 0 "$advc" "$recipe" -o "$work/a.plan"
+  [ -f "$work/a.plan" ] || continue
+  "$advc" "$recipe" -o "$work/b.plan" >"$work/log" 2>&1 || true
+  if cmp -s "$work/a.plan" "$work/b.plan"; then good; else bad "$name: compiled twice, and the plans differ"; fi
+  expect "$name: dry run" 0 "$advrun" --strict --backend=cpu --dry-run --progress=none "$work/a.plan"
+  data=$(data_of "$recipe")
+  if [ "$data" = synthetic ]; then
+    one_epoch "$name" "$recipe"
+  elif [ ! -f "${ADV_DATA:-/nonexistent}/$data.safetensors" ]; then
+    echo "SKIP $name on real data: $data is not in ADV_DATA (advdata fetch $data)"
+  else
+    real "$name"
+  fi
+  rm -rf "$work"/*.plan "$work/runs"
+done
+echo "$n_good passed, $n_bad failed"
+[ "$n_bad" -eq 0 ]

@@ -1,0 +1,283 @@
+/* advrun.c: runs a plan, or compiles a recipe in memory and runs it. Uses the public headers only.
+**
+** stdout carries results and nothing else; everything about progress goes to stderr. A first SIGINT, SIGTERM or SIGUSR1 ends
+** the run after its step with a checkpoint and exit 75; a second SIGINT ends it at once.
+*/
+#include "tools/run.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "advrun: runs plans\n"
+    "\n"
+    "  advrun [options] out.plan           run a plan that advc made\n"
+    "  advrun [options] recipe.adv         compile in memory and run\n"
+    "  advrun --resume=FOLDER              continue a run\n"
+    "  advrun --eval=NAME --weights=FILE out.plan\n";
+
+static const CliOption options[] = {
+    {"set", "NAME=VALUE", "override a param, or a key of train or run (recipes only)", true},
+    {"backend", "NAME", "auto, cpu, ref, null (auto)", false},
+    {"target", "NAME", "part of the plan to run: cpu, cuda, ref, ref64 (the back end's own)", false},
+    {"threads", "N", "threads of the cpu back end (one a core)", false},
+    {"data", "PATH", "folder of decoded data sets, or the file itself ($ADV_DATA, $XDG_CACHE_HOME/adv, ~/.cache/adv)", false},
+    {"run-dir", "FOLDER", "folder of this run (runs/RECIPE, runs/RECIPE-2, ...)", false},
+    {"resume", "[FOLDER]", "continue a run: this one, or the newest of the plan", false},
+    {"eval", "NAME", "run one evaluation only; needs --weights or --resume", false},
+    {"weights", "FILE", "begin with these weights (safetensors, or a folder with state.safetensors)", false},
+    {"check", "MODE", "off, finite (stop at the first NaN), ref (compare each instruction with its definition)", false},
+    {"strict", "", "refuse to run an instruction on ref instead of a kernel of the back end", false},
+    {"dry-run", "", "open everything, then run the program on back end null", false},
+    {"profile", "", "time each instruction; table on stdout at the end", false},
+    {"verbose", "WHAT", "dispatch: say which kernel each instruction got, and why others refused", false},
+    {"progress", "MODE", "auto, plain, none, json (auto)", false},
+    {"save-every", "SECONDS", "time between checkpoints (300)", false},
+    {"message-format", "FORMAT", "human, short, json (human)", false},
+    {"seed", "N", "refused: the seed is the recipe's", false},
+    {"help", "", "print this", false},
+    {NULL, NULL, NULL, false},
+};
+
+typedef struct Run {
+    Cli cli;
+    int argc;
+    char **argv;
+    AdvCtx *ctx;
+    AdvDiags *ds;
+    RunPlan bytes;
+    AdvPlan *plan;
+    AdvSession *s;
+    Show show;
+    char dir[RUN_PATH], data[RUN_PATH];
+    const char *plan_path;
+    long long n_threads, save_s;
+    uint32_t n_reported;
+} Run;
+
+/* For the handlers only. */
+static AdvSession *volatile running;
+
+static void on_stop(int sig)
+{
+    AdvSession *s = running;
+    if (s) adv_session_cancel(s);
+    if (sig == SIGINT) signal(SIGINT, SIG_DFL);
+}
+
+static void on_abort(int sig)
+{
+    static const char text[] = "advrun: a mistake in the program itself; please report it with the message above\n";
+    (void)sig;
+    (void)!write(2, text, sizeof text - 1);
+    _exit(EXIT_BUG);
+}
+
+static void out(void *user, const char *text, size_t n) { fwrite(text, 1, n, user); }
+
+static void log_line(void *user, int32_t level, const char *text, size_t n)
+{
+    (void)user;
+    (void)level;
+    fprintf(stderr, "%.*s\n", (int)n, text);
+}
+
+static void report(Run *r)
+{
+    const char *format = cli_get(&r->cli, "message-format"), *term = getenv("TERM");
+    int how = !format || !strcmp(format, "human") ? (isatty(2) && !(term && !strcmp(term, "dumb")) ? ADV_PRINT_COLOR : ADV_PRINT_HUMAN)
+              : !strcmp(format, "json") ? ADV_PRINT_JSON : ADV_PRINT_SHORT;
+    show_end_line(&r->show);
+    adv_diags_render(r->ds, how, out, stderr);
+}
+
+/* ---- command line ------------------------------------------------------------------------------------------------------ */
+
+static bool one_of(const Cli *cli, const char *name, const char *const *choices)
+{
+    const char *v = cli_get(cli, name);
+    if (!v) return true;
+    for (size_t i = 0; choices[i]; i++)
+        if (!strcmp(choices[i], v)) return true;
+    fprintf(stderr, "advrun: `--%s` is one of", name);
+    for (size_t i = 0; choices[i]; i++) fprintf(stderr, "%s %s", i ? "," : "", choices[i]);
+    fprintf(stderr, ", not `%s`\n", v);
+    return false;
+}
+
+static bool options_are_right(Run *r)
+{
+    static const char *const checks[] = {"off", "sync", "finite", "ref", NULL}, *const progress[] = {"auto", "plain", "none", "json", NULL};
+    static const char *const formats[] = {"human", "short", "json", NULL}, *const verbose[] = {"dispatch", NULL};
+    const Cli *c = &r->cli;
+    if (cli_get(c, "seed")) {
+        fprintf(stderr, "advrun: the seed is the recipe's, so that a plan names one run: advc --set train.seed=%s RECIPE.adv\n", cli_get(c, "seed"));
+        return false;
+    }
+    if (cli_get(c, "eval") && !cli_get(c, "weights") && !cli_get(c, "resume")) {
+        fprintf(stderr, "advrun: `--eval` needs the weights to evaluate: --weights=FILE, or --resume=FOLDER\n");
+        return false;
+    }
+    if (cli_get(c, "resume") && (cli_get(c, "run-dir") || cli_get(c, "weights"))) {
+        fprintf(stderr, "advrun: `--resume` goes on in its own folder with its own weights: leave out --run-dir and --weights\n");
+        return false;
+    }
+    if (r->cli.n_args > 1 || (!r->cli.n_args && !(cli_get(c, "resume") && cli_get(c, "resume")[0]))) {
+        fputs(usage, stderr);
+        return false;
+    }
+    return one_of(c, "check", checks) && one_of(c, "progress", progress) && one_of(c, "message-format", formats) && one_of(c, "verbose", verbose) &&
+           cli_get_int(c, "threads", 1, 4096, 0, &r->n_threads) && cli_get_int(c, "save-every", 0, 1000000000, 300, &r->save_s);
+}
+
+/* ---- steps of a run ------------------------------------------------------------------------------------------------------ */
+
+static int get_plan(Run *r)
+{
+    static char own[RUN_PATH + 16];
+    const char *resume = cli_get(&r->cli, "resume");
+    r->plan_path = r->cli.n_args ? r->cli.args[0] : own;
+    if (!r->cli.n_args) snprintf(own, sizeof own, "%s/plan", resume);
+    int rc = run_plan_get(&r->cli, r->plan_path, r->ds, &r->bytes);
+    if (rc) return rc;
+    /* a file is opened by its name, so that messages show it; its bytes are for the run folder */
+    AdvStatus st = r->bytes.is_compiled ? adv_plan_load(r->ctx, r->bytes.bytes, (size_t)r->bytes.n_bytes, r->ds, &r->plan)
+                                        : adv_plan_open(r->ctx, r->plan_path, r->ds, &r->plan);
+    return adv_status_exit(st);
+}
+
+static int open_session(Run *r, const char *backend)
+{
+    const char *check = cli_get(&r->cli, "check");
+    AdvSessionOpts o = {.struct_size = sizeof o, .backend = backend, .target = cli_get(&r->cli, "target"), .n_threads = (uint32_t)r->n_threads};
+    if (cli_get(&r->cli, "strict")) o.flags |= ADV_SESSION_STRICT;
+    if (cli_get(&r->cli, "profile")) o.flags |= ADV_SESSION_PROFILE;
+    if (cli_get(&r->cli, "verbose")) o.flags |= ADV_SESSION_LOG_DISPATCH;
+    if (check && !strcmp(check, "finite")) o.check = ADV_CHECK_FINITE;
+    if (check && !strcmp(check, "ref")) o.check = ADV_CHECK_REF;
+    return adv_status_exit(adv_session_open(r->ctx, r->plan, &o, r->ds, &r->s));
+}
+
+static int bind_data(Run *r)
+{
+    AdvPlanInfo p = {.struct_size = sizeof p};
+    const char *backend = cli_get(&r->cli, "backend");
+    if (adv_plan_info(r->plan, &p) || !p.data || (backend && !strcmp(backend, "null"))) return 0;
+    run_data_path(&r->cli, p.data, r->data);
+    return adv_status_exit(adv_session_bind_file(r->s, r->data, r->ds));
+}
+
+static int load_weights(Run *r)
+{
+    const char *path = cli_get(&r->cli, "weights");
+    char inside[RUN_PATH];
+    struct stat sb;
+    if (!path) return 0;
+    if (!stat(path, &sb) && S_ISDIR(sb.st_mode)) {
+        snprintf(inside, sizeof inside, "%s/state.safetensors", path);
+        path = inside;
+    }
+    AdvStatus st = adv_session_run(r->s, "init", r->ds);
+    if (st == ADV_OK) st = adv_session_load_weights(r->s, path, r->ds);
+    return adv_status_exit(st);
+}
+
+/* The folder of a new run, or the one to continue and the place in it. */
+static int choose_dir(Run *r)
+{
+    const char *resume = cli_get(&r->cli, "resume");
+    AdvPlanInfo p = {.struct_size = sizeof p};
+    if (adv_plan_info(r->plan, &p)) return EXIT_BUG;
+    if (resume && resume[0]) {
+        snprintf(r->dir, sizeof r->dir, "%s", resume);
+    } else if (resume) {
+        int rc = run_dir_find(&r->bytes, p.recipe, r->dir);
+        if (rc) return rc;
+    }
+    if (resume) return adv_status_exit(adv_session_resume(r->s, r->dir, r->ds));
+    if (cli_get(&r->cli, "eval") && !cli_get(&r->cli, "run-dir")) return 0;
+    int rc = run_dir_new(&r->cli, p.recipe, r->dir);
+    return rc ? rc : run_dir_fill(r->dir, &r->bytes, r->plan, r->s, r->data, r->argc, r->argv);
+}
+
+static int train(Run *r)
+{
+    AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = r->dir[0] ? r->dir : NULL, .only_eval = cli_get(&r->cli, "eval"),
+                      .save_every_ns = (uint64_t)r->save_s * UINT64_C(1000000000), .progress = show_event, .user = &r->show};
+    struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+    sigemptyset(&stop.sa_mask);
+    running = r->s;
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGUSR1, &stop, NULL);
+    AdvStatus st = adv_session_train(r->s, &o, r->ds);
+    running = NULL;
+    show_end_line(&r->show);
+    if (st == ADV_ECANCELLED && r->dir[0] && !o.only_eval) fprintf(stderr, "stopped after a checkpoint; go on with: advrun --resume=%s\n", r->dir);
+    else if (st == ADV_ECANCELLED) fprintf(stderr, "stopped\n");
+    return adv_status_exit(st);
+}
+
+static int dry_run(Run *r)
+{
+    adv_session_close(r->s);
+    r->s = NULL;
+    int rc = open_session(r, "null");
+    if (rc) return rc;
+    r->show.mode = SHOW_NONE;
+    AdvTrainOpts o = {.struct_size = sizeof o, .progress = show_event, .user = &r->show};
+    rc = adv_status_exit(adv_session_train(r->s, &o, r->ds));
+    if (!rc) fprintf(stderr, "dry run: %lld training steps and the evaluations ran on back end null; nothing was computed or written\n", (long long)r->show.n_steps);
+    return rc;
+}
+
+static int run(Run *r)
+{
+    int rc = get_plan(r);
+    if (!rc) rc = open_session(r, cli_get(&r->cli, "backend"));
+    if (!rc && cli_get(&r->cli, "dry-run")) {
+        show_first_screen(r->plan, r->s, r->plan_path, "", "");
+        return dry_run(r);
+    }
+    if (!rc) rc = bind_data(r);
+    if (!rc) rc = load_weights(r);
+    if (!rc) rc = choose_dir(r);
+    if (rc) return rc;
+    if (r->show.mode != SHOW_NONE && r->show.mode != SHOW_JSON) show_first_screen(r->plan, r->s, r->plan_path, r->data, r->dir);
+    if (adv_session_is_done(r->s) && !cli_get(&r->cli, "eval")) fprintf(stderr, "this run is finished\n");
+    rc = train(r);
+    if (!rc) show_results(&r->show, r->dir);
+    if (cli_get(&r->cli, "profile")) adv_session_profile(r->s, out, stdout);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static Run r;
+    AdvCtxOpts co = {.struct_size = sizeof co, .log = log_line};
+    r.argc = argc;
+    r.argv = argv;
+    if (!cli_parse(&r.cli, options, argc, argv)) return EXIT_USAGE;
+    if (cli_get(&r.cli, "help")) {
+        cli_help(options, usage);
+        return 0;
+    }
+    if (!options_are_right(&r)) return EXIT_USAGE;
+    signal(SIGABRT, on_abort);
+    show_init(&r.show, cli_get(&r.cli, "progress"));
+    AdvStatus st = adv_ctx_new(&co, &r.ctx);
+    if (st == ADV_OK) st = adv_diags_open(r.ctx, &r.ds);
+    int rc = st == ADV_OK ? run(&r) : adv_status_exit(st);
+    if (r.ds) report(&r);
+    adv_session_close(r.s);
+    adv_plan_close(r.plan);
+    adv_diags_free(r.ds);
+    adv_ctx_free(r.ctx);
+    run_plan_free(&r.bytes);
+    if (fflush(stdout) || ferror(stdout)) return rc ? rc : EXIT_IO;
+    return rc;
+}

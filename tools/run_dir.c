@@ -1,0 +1,186 @@
+/* run_dir.c: the folder of a run: runs/NAME, runs/NAME-2, ... with the recipe, the plan and what it ran on. */
+#include "tools/run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+static int fail(const char *what, const char *path)
+{
+    fprintf(stderr, "advrun: cannot %s `%s`: %s\n", what, path, strerror(errno));
+    return EXIT_IO;
+}
+
+int run_dir_new(const Cli *cli, const char *recipe, char dir[RUN_PATH])
+{
+    const char *given = cli_get(cli, "run-dir");
+    if (given) {
+        char latest[RUN_PATH + 16];
+        snprintf(dir, RUN_PATH, "%s", given);
+        if (mkdir(dir, 0755) && errno != EEXIST) return fail("make folder", dir);
+        snprintf(latest, sizeof latest, "%s/LATEST", dir);
+        if (access(latest, F_OK)) return 0;
+        fprintf(stderr, "advrun: `%s` holds a run already: continue it with --resume=%s, or name another folder\n", dir, dir);
+        return EXIT_USAGE;
+    }
+    if (mkdir("runs", 0755) && errno != EEXIST) return fail("make folder", "runs");
+    for (int k = 1; k < 100000; k++) {
+        if (k == 1) snprintf(dir, RUN_PATH, "runs/%.200s", recipe);
+        else snprintf(dir, RUN_PATH, "runs/%.200s-%d", recipe, k);
+        if (!mkdir(dir, 0755)) return 0;
+        if (errno != EEXIST) return fail("make folder", dir);
+    }
+    errno = EEXIST;
+    return fail("make folder", dir);
+}
+
+static bool same_plan(const char *dir, const RunPlan *plan)
+{
+    char path[RUN_PATH + 16];
+    struct stat sb;
+    snprintf(path, sizeof path, "%s/plan", dir);
+    if (stat(path, &sb) || (uint64_t)sb.st_size != plan->n_bytes) return false;
+    FILE *f = fopen(path, "rb");
+    char *bytes = f ? malloc((size_t)plan->n_bytes + 1) : NULL;
+    bool same = bytes && fread(bytes, 1, (size_t)plan->n_bytes, f) == plan->n_bytes && !memcmp(bytes, plan->bytes, (size_t)plan->n_bytes);
+    free(bytes);
+    if (f) fclose(f);
+    return same;
+}
+
+int run_dir_find(const RunPlan *plan, const char *recipe, char dir[RUN_PATH])
+{
+    char path[RUN_PATH], latest[RUN_PATH + 16];
+    time_t newest = 0;
+    int n_other = 0;
+    DIR *d = opendir("runs");
+    dir[0] = 0;
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        struct stat sb;
+        if (e->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "runs/%s", e->d_name);
+        snprintf(latest, sizeof latest, "%s/LATEST", path);
+        if (stat(latest, &sb)) continue;
+        if (!same_plan(path, plan)) {
+            n_other += !strncmp(e->d_name, recipe, strlen(recipe));
+            continue;
+        }
+        if (dir[0] && sb.st_mtime < newest) continue;
+        newest = sb.st_mtime;
+        snprintf(dir, RUN_PATH, "%s", path);
+    }
+    if (d) closedir(d);
+    if (dir[0]) return 0;
+    fprintf(stderr, "advrun: no run under `runs` was made with this plan%s\n", n_other ? "; those of this name have another plan:" : "");
+    d = n_other ? opendir("runs") : NULL;
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+        if (!strncmp(e->d_name, recipe, strlen(recipe))) fprintf(stderr, "  runs/%s (advrun --resume=runs/%s continues it with its own plan)\n", e->d_name, e->d_name);
+    if (d) closedir(d);
+    return EXIT_NO_INPUT;
+}
+
+/* ---- files ----------------------------------------------------------------------------------------------------------- */
+
+static int write_file(const char *dir, const char *name, const void *data, size_t n)
+{
+    char path[RUN_PATH + 64], tmp[RUN_PATH + 72];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    FILE *f = fopen(tmp, "wb");
+    bool ok = f && fwrite(data, 1, n, f) == n && !fflush(f);
+    if (f && fclose(f)) ok = false;
+    if (ok && !rename(tmp, path)) return 0;
+    int rc = fail("write", path);
+    remove(tmp);
+    return rc;
+}
+
+static void put_str(FILE *f, const char *s)
+{
+    fputc('"', f);
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
+        else if (c < 0x20) fprintf(f, "\\u%04x", c);
+        else fputc(c, f);
+    }
+    fputc('"', f);
+}
+
+static void put_pair(FILE *f, const char *key, const char *value)
+{
+    fprintf(f, ",\n \"%s\": ", key);
+    put_str(f, value);
+}
+
+static void put_env(FILE *f, const AdvPlan *p, const AdvSession *s, const char *data_path, int argc, char **argv)
+{
+    AdvPlanInfo pi = {.struct_size = sizeof pi};
+    AdvSessionInfo si = {.struct_size = sizeof si};
+    struct utsname u;
+    char now[64] = "";
+    time_t t = time(NULL);
+    struct tm tm;
+    if (adv_plan_info(p, &pi) || adv_session_info(s, &si)) return;
+    if (gmtime_r(&t, &tm)) strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    fprintf(f, "{\"program\": \"advrun\"");
+    put_pair(f, "began", now);
+    put_pair(f, "recipe", pi.recipe);
+    put_pair(f, "plan", pi.hash);
+    put_pair(f, "backend", si.backend);
+    put_pair(f, "device", si.device);
+    put_pair(f, "target", si.target);
+    put_pair(f, "precision", pi.precision);
+    fprintf(f, ",\n \"threads\": %u, \"seed\": %lld", si.n_threads, (long long)pi.seed);
+    put_pair(f, "data", data_path);
+    put_pair(f, "data_digest", si.data_digest);
+    if (!uname(&u)) {
+        put_pair(f, "system", u.sysname);
+        put_pair(f, "release", u.release);
+        put_pair(f, "machine", u.machine);
+        put_pair(f, "host", u.nodename);
+    }
+#ifdef __VERSION__
+    put_pair(f, "compiler", __VERSION__);
+#endif
+    fprintf(f, ",\n \"params\": {");
+    const char *name, *origin;
+    double value;
+    for (uint32_t k = 0; !adv_plan_param(p, k, &name, &value, &origin); k++) {
+        fprintf(f, "%s\n  ", k ? "," : "");
+        put_str(f, name);
+        fprintf(f, ": {\"value\": %.17g, \"origin\": ", value);
+        put_str(f, origin);
+        fputc('}', f);
+    }
+    fprintf(f, "},\n \"command\": [");
+    for (int i = 0; i < argc; i++) {
+        if (i) fputs(", ", f);
+        put_str(f, argv[i]);
+    }
+    fputs("]}\n", f);
+}
+
+int run_dir_fill(const char *dir, const RunPlan *plan, const AdvPlan *p, const AdvSession *s, const char *data_path, int argc, char **argv)
+{
+    const char *name, *text;
+    size_t n;
+    char *env = NULL;
+    size_t n_env = 0;
+    int rc = write_file(dir, "plan", plan->bytes, (size_t)plan->n_bytes);
+    if (!rc && !adv_plan_source(p, 0, &name, &text, &n)) rc = write_file(dir, "recipe.adv", text, n);
+    if (rc) return rc;
+    FILE *f = open_memstream(&env, &n_env);
+    if (!f) return fail("write env.json in", dir);
+    put_env(f, p, s, data_path, argc, argv);
+    if (fclose(f)) rc = fail("write env.json in", dir);
+    else rc = write_file(dir, "env.json", env, n_env);
+    free(env);
+    return rc;
+}
