@@ -50,6 +50,7 @@ void el_entry_end(El *el)
 
 void el_log(El *el, AdvStr name, ElVal v, bool is_eps)
 {
+    if (v.kind == EL_NUMBER) return;  /* the same in every step: nothing to watch */
     AdvValueId g = el_graph(el, v);
     if (!g.i) return;
     AdvTensorType t = *adv_value_type(el->g, g);

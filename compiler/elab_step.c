@@ -345,7 +345,6 @@ static bool minimize(El *el, ElScope *s, AstId st)
     }
     const AstNode *expr = ast(t, n->first);
     el_log(el, expr->kind == AST_ID ? expr->name : adv_intern(el->names, "loss"), e.rate == ADV_RATE_SAMPLE ? el_reduce(el, e.span, "mean", e) : e, false);
-    if (n->kind == AST_MAXIMIZE) e = el_elementwise(el, n->span, "maximize", "neg", &e, 1, EL_NUM);
     for (uint32_t i = 0; i < n_models; i++) total += el_n_weights(models[i]);
     AdvValueId *w = ADV_NEW_ARRAY(el->arena, AdvValueId, total + 1), *g = ADV_NEW_ARRAY(el->arena, AdvValueId, total + 1);
     uint32_t at = 0;
@@ -360,7 +359,11 @@ static bool minimize(El *el, ElScope *s, AstId st)
     }
     AdvGraphBuild b = el_build(el, n->span);
     AdvValueId first = adv_build_grad(&b, e.t, w, total, e.rate == ADV_RATE_SAMPLE);
-    for (uint32_t k = 0; k < total; k++) g[k].i = first.i + k;
+    for (uint32_t k = 0; k < total; k++) {
+        /* The gradient is negated and not the loss: so the backward pass is the one that `minimize` of the same loss needs. */
+        AdvValueId one = {first.i + k};
+        g[k] = n->kind == AST_MAXIMIZE ? el_n1(el, n->span, "neg", one) : one;
+    }
     at = 0;
     for (uint32_t i = 0; i < n_models; i++) {
         if (!apply(el, n->span, models[i], g + at)) return false;

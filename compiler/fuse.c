@@ -138,9 +138,9 @@ static AdvValueId as_f32(Fuse *f, AdvGraphBuild *b, AdvValueId v)
     return r;
 }
 
-/* clip(ball_linf(z + size*sign(g), x, eps), lo, hi)  ->  pgd_linf(z, g, x, eps, size) {lo, hi}
-** clip(ball_linf(z - size*sign(g), x, eps), lo, hi)  ->  pgd_linf(z, g, x, eps, neg(size)) {lo, hi} */
-static bool rule_pgd_linf(Fuse *f, AdvNodeId n)
+/* clip(ball_linf(z + size*sign(g), x, eps), lo, hi)  ->  step_linf(z, g, x, eps, size) {lo, hi}
+** clip(ball_linf(z - size*sign(g), x, eps), lo, hi)  ->  step_linf(z, g, x, eps, neg(size)) {lo, hi} */
+static bool rule_step_linf(Fuse *f, AdvNodeId n)
 {
     AdvGraph *g = f->g;
     AdvNodeId ball, sum, sign = {0};
@@ -179,7 +179,7 @@ static bool rule_pgd_linf(Fuse *f, AdvNodeId n)
     arg[4] = size;
     attrs[0] = adv_attr_f(lo);
     attrs[1] = adv_attr_f(hi);
-    return replace(f, n, adv_build_op(&b, "pgd_linf", arg, 5, attrs));
+    return replace(f, n, adv_build_op(&b, "step_linf", arg, 5, attrs));
 }
 
 /* The bias [O] behind a value [1,O,1,1]. */

@@ -251,7 +251,8 @@ typedef struct AdvTrainOpts {
 /* Runs the plan's program from where the session stands (its beginning, or where resume put it) to its end: epochs,
 ** phases, evaluations, kept weights, early stop. ADV_ECANCELLED after a stop that was asked for (a checkpoint has been
 ** written if there is a run folder); ADV_ENUMERIC when a logged value became NaN or infinite: the step has been run again
-** under ADV_CHECK_FINITE and the diagnostics name the recipe's line. A session that is at the end returns ADV_OK. The first
+** under ADV_CHECK_FINITE and the diagnostics name the recipe's line; ADV_EIO when a file of the run folder cannot be
+** written: states and place are whole, so adv_session_save to another folder saves the run. A session that is at the end returns ADV_OK. The first
 ** call after a resume at the end of a run sends the events of its last epoch and finished evaluations once more. */
 ADV_API AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *ds) ADV_MUST_USE;
 

@@ -133,7 +133,7 @@ static void first_bad(const AdvView *v, AdvDiag *d)
     for (; it.more; adv_iter_next(&it)) {
         double x = adv_ld(v, it.at[0]);
         if (isfinite(x)) continue;
-        if (v->rank) adv_diag_note(d, (AdvSpan){0, 0, 0}, "the first is %g, in row %lld of %lld", x, (long long)it.ix[0], (long long)v->dim[0]);
+        if (v->rank) adv_diag_note(d, (AdvSpan){0, 0, 0}, "the first is %s, in row %lld of %lld", isnan(x) ? "NaN" : x > 0 ? "inf" : "-inf", (long long)it.ix[0], (long long)v->dim[0]);
         return;
     }
 }

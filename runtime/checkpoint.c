@@ -398,7 +398,7 @@ static bool place_is_sound(const AdvRun *r, const AdvPlace *at)
               within(at->total_step, 0, p->epochs * p->steps) && within(at->n_rows, 0, r->n_max_rows) && within(at->row_first, 0, at->n_rows) &&
               within(at->best_epoch, 0, at->epoch) && within(at->best_step, 0, at->total_step) && at->event_bytes >= 0;
     if (!ok) return false;
-    if (at->where == ADV_AT_STEPS) return at->epoch >= 1 && at->epoch <= p->epochs && at->step < p->steps + (p->steps == 0);
+    if (at->where == ADV_AT_STEPS) return at->epoch >= 1 && at->epoch <= p->epochs;
     if (at->where == ADV_AT_DONE) return true;
     if (at->eval == -1) return at->stage == -1 || at->stage == 0;
     if (!within(at->eval, 0, p->n_evals - (int64_t)1) || !within(at->stage, -1, p->evals[at->eval].n_stages)) return false;

@@ -207,7 +207,8 @@ static AdvStatus run_step_entries(AdvRun *r, AdvDiags *ds)
 static AdvStatus explain_bad(AdvRun *r, uint32_t log, AdvDiags *ds)
 {
     AdvSession *s = r->s;
-    adv_diag(ds, ADV_D_LOG_NOT_FINITE, no_place, "`%s` became %g at step %lld of epoch %lld", r->p->logs[log].name, r->logs[log].last,
+    double x = r->logs[log].last;
+    adv_diag(ds, ADV_D_LOG_NOT_FINITE, no_place, "`%s` became %s at step %lld of epoch %lld", r->p->logs[log].name, isnan(x) ? "NaN" : "infinite",
              (long long)r->at.step + 1, (long long)r->at.epoch);
     if (!r->snap_mem || r->snap_step < 0) return ADV_ENUMERIC;
     AdvTrainOpts o = r->o;
@@ -406,17 +407,22 @@ static bool save_is_due(const AdvRun *r)
     return r->o.save_every_ns && now_ns(r) - r->saved_ns >= r->o.save_every_ns;
 }
 
-/* A stop inside the evaluation of the kept weights starts that part again: its checkpoint holds the last weights. */
+/* Leaves the evaluation of the kept weights, which then starts again: the states are the last ones, as in every checkpoint. */
+static AdvStatus leave_best(AdvRun *r)
+{
+    int64_t n = 0;
+    if (!r->is_swapped) return ADV_OK;
+    ADV_TRY(swap_best(r, false));
+    while (n < r->at.n_rows && !r->row_ints[n].is_best) n++;
+    r->at.eval = r->at.stage = -1;
+    r->at.n_rows = r->at.row_first = n;
+    r->at.event_bytes = r->best_event_bytes;
+    return ADV_OK;
+}
+
 static AdvStatus stop_now(AdvRun *r, AdvDiags *ds)
 {
-    if (r->is_swapped) {
-        ADV_TRY(swap_best(r, false));
-        r->at.eval = r->at.stage = -1;
-        int64_t n = 0;
-        while (n < r->at.n_rows && !r->row_ints[n].is_best) n++;
-        r->at.n_rows = r->at.row_first = n;
-        r->at.event_bytes = r->best_event_bytes;
-    }
+    ADV_TRY(leave_best(r));
     ADV_TRY(save_now(r, ds));
     r->wants_stop = false;
     atomic_store(&r->s->cancelled, 0);
@@ -529,7 +535,9 @@ AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *d
     r->begin_ns = r->saved_ns = now_ns(r);
     r->saved_step = r->at.total_step;
     AdvStatus st = train(r, ds);
-    if (st != ADV_OK && st != ADV_ECANCELLED && !(st == ADV_EINVAL && o.only_eval)) s->is_poisoned = true;
+    /* files that cannot be written leave states and place whole: the caller may save elsewhere and go on */
+    bool is_whole = st == ADV_OK || st == ADV_ECANCELLED || (st == ADV_EINVAL && o.only_eval) || (st == ADV_EIO && leave_best(r) == ADV_OK);
+    if (!is_whole) s->is_poisoned = true;
     memset(&r->o, 0, sizeof r->o);
     return st;
 }

@@ -196,6 +196,8 @@ static void read_evals(Reader *r, const json_t *root)
         es[i].batch = whole(r, o, "batch", 1, INT64_C(1) << 31, 0);
         es[i].every = whole(r, o, "every", 0, MAX_COUNT, 0);
         read_stages(r, o, &es[i]);
+        int64_t n_rows = p->n_train > p->n_test ? p->n_train : p->n_test;
+        if (p->data && es[i].first_id + es[i].n > n_rows) bad(r, "evaluation `%s` reaches beyond the data", es[i].name ? es[i].name : "");
         if (p->ids_state == ADV_PLAN_NONE || p->mask_state == ADV_PLAN_NONE || p->correct_state == ADV_PLAN_NONE)
             bad(r, "evaluation `%s` needs the states `eval.ids`, `eval.mask` and `eval.correct`", es[i].name ? es[i].name : "");
         check_slot(r, p->ids_state, "eval.ids", es[i].batch, false);

@@ -41,12 +41,11 @@ static bool same_shape(const AdvBlob *b, const AdvTensorType *t)
 static AdvStatus check(const AdvSession *s, const AdvContainer *c, const char *path, AdvDiags *ds)
 {
     AdvDiag *d = NULL;
-    uint32_t n_bad = 0, n_used = 0, n_extra = 0;
+    uint32_t n_bad = 0, n_extra = 0;
     const char *extra = NULL;
     for (uint32_t i = 0; i < s->plan->n_states; i++) {
         if (!is_weight(s, i)) continue;
         const AdvBlob *b = find(s, c, i);
-        n_used += b != NULL;
         if (b && same_shape(b, &s->t->state_types[i]) && b->dtype != ADV_U8) continue;
         if (!d) d = adv_diag(ds, ADV_D_WEIGHTS_MISSING, (AdvSpan){0, 0, 0}, "`%s` does not have the weights of this plan", path);
         if (n_bad++ < 5) adv_diag_note(d, (AdvSpan){0, 0, 0}, b ? "`%s` has another shape or type there" : "it lacks `%s`", adv_state_name(s, i));

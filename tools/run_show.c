@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define MS UINT64_C(1000000)
@@ -79,6 +80,7 @@ static void put_metrics(char *to, size_t n, const AdvMetric *ms, uint32_t n_ms)
 static void put_time(char text[32], double seconds)
 {
     if (!isfinite(seconds) || seconds < 0) snprintf(text, 32, "?");
+    else if (seconds < 10) snprintf(text, 32, "%.1fs", seconds);
     else if (seconds < 100) snprintf(text, 32, "%.0fs", seconds);
     else if (seconds < 6000) snprintf(text, 32, "%.0fm%02.0fs", floor(seconds / 60), fmod(seconds, 60));
     else snprintf(text, 32, "%.0fh%02.0fm", floor(seconds / 3600), floor(fmod(seconds, 3600) / 60));
@@ -86,9 +88,16 @@ static void put_time(char text[32], double seconds)
 
 /* ---- lines --------------------------------------------------------------------------------------------------------------- */
 
+/* One line less a column, so that it never wraps. */
+static int width(void)
+{
+    struct winsize w;
+    return !ioctl(2, TIOCGWINSZ, &w) && w.ws_col > 1 ? w.ws_col - 1 : 79;
+}
+
 static void live(Show *s, const char *text)
 {
-    fprintf(stderr, "\r%.200s\033[K", text);
+    fprintf(stderr, "\r%.*s\033[K", width(), text);
     fflush(stderr);
     s->has_line = true;
 }

@@ -8,8 +8,10 @@
 
 enum { LINF, L2 };
 
-static const AdvPortDef in[] = {
-    {"x_adv", ADV_PORT_FLOAT, "the point found [N,...]"}, {"x", ADV_PORT_FLOAT, "centre, as x_adv"}, {"eps", ADV_PORT_FLOAT, "radius [N]"}, {0}};
+static const AdvPortDef in[] = {{"x_adv", ADV_PORT_FLOAT, "the point found [N,...]"},
+                                {"x", ADV_PORT_FLOAT, "centre, as x_adv"},
+                                {"eps", ADV_PORT_FLOAT, "radius [N]"},
+                                {0}};
 static const AdvPortDef out[] = {{"y", ADV_PORT_FLOAT, "x_adv itself"}, {0}};
 static const AdvAttrDef attrs[] = {{"norm", ADV_ATTR_ENUM, 0, 0, 1, "linf|l2", "norm of the ball"}, {0}};
 
@@ -17,8 +19,8 @@ static AdvStatus infer(AdvInferCtx *c)
 {
     const AdvTensorType *x = &c->in[0];
     if (x->rank < 2 || !adv_shape_eq(x, &c->in[1]) || c->in[2].rank != 1 || c->in[2].dim[0] != x->dim[0])
-        return c->fail(c, "`on_ball` needs a point and a centre of one shape and a radius for each sample, got %s, %s and %s", adv_shape_text(x).s,
-                       adv_shape_text(&c->in[1]).s, adv_shape_text(&c->in[2]).s);
+        return c->fail(c, "`on_ball` needs a point and a centre of one shape and a radius for each sample, got %s, %s and %s",
+                       adv_shape_text(x).s, adv_shape_text(&c->in[1]).s, adv_shape_text(&c->in[2]).s);
     c->out[0] = adv_type_like(x);
     return ADV_OK;
 }

@@ -246,7 +246,7 @@ static bool can(const AdvSig *s, const char **why)
     return true;
 }
 
-const AdvKernel adv_k_cpu_bn_train_f32 = {
-    ADV_KERNEL_HEADER, .backend = "cpu", .op = "bn_train", .name = "f32", .op_version = 1, .can = can, .prepare = prepare, .run = run_train};
-const AdvKernel adv_k_cpu_bn_grad_f32 = {
-    ADV_KERNEL_HEADER, .backend = "cpu", .op = "bn_grad", .name = "f32", .op_version = 1, .can = can, .prepare = prepare, .run = run_grad};
+const AdvKernel adv_k_cpu_bn_train_f32 = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "bn_train", .name = "f32", .op_version = 1,
+                                          .can = can, .prepare = prepare, .run = run_train};
+const AdvKernel adv_k_cpu_bn_grad_f32 = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "bn_grad", .name = "f32", .op_version = 1,
+                                         .can = can, .prepare = prepare, .run = run_grad};

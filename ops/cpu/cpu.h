@@ -6,8 +6,7 @@
 #ifndef ADV_OPS_CPU_H
 #define ADV_OPS_CPU_H
 
-#include "ops/adv_op.h"
-#include "ops/view.h"
+#include "ops/nn/nn.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -36,16 +35,6 @@ static inline int adv_cpu_threads(uint32_t n_threads, int64_t n_elems)
 }
 
 static inline int64_t adv_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* Element of an integer view, exact. */
-static inline int64_t adv_cpu_i64(const AdvView *v, int64_t at)
-{
-    switch (v->dtype) {
-    case ADV_I64: return ((const int64_t *)v->data)[at];
-    case ADV_I32: return ((const int32_t *)v->data)[at];
-    default: return ((const uint8_t *)v->data)[at];
-    }
-}
 
 /* Several views of one shape as one loop nest over the first view's memory order: dims of 1 dropped, outermost first,
 ** neighbours merged where every view allows it. Rank 0 becomes one dim of 1. */

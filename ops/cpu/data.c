@@ -2,12 +2,13 @@
 #include "ops/cpu/kernels_cpu.h"
 #include "ops/cpu/move.h"
 #include "ops/rng.h"
+#include "runtime/base/container.h"
 
 #include <string.h>
 
 static bool is_row_of(const AdvView *ids, int64_t i, int64_t n_rows, int64_t *out)
 {
-    *out = adv_cpu_i64(ids, i * ids->stride[0]);
+    *out = adv_i64(ids, i * ids->stride[0]);
     return *out >= 0 && *out < n_rows;
 }
 
@@ -15,7 +16,7 @@ static bool is_row_of(const AdvView *ids, int64_t i, int64_t n_rows, int64_t *ou
 
 typedef struct RowsState { AdvMove row, all; } RowsState;
 
-static char *at_row(const AdvView *v, int64_t i) { return (char *)v->data + i * v->stride[0] * (int64_t)adv_elem_bytes(v->dtype); }
+static char *at_row(const AdvView *v, int64_t i) { return (char *)v->data + i * v->stride[0] * (int64_t)adv_dtype_bytes(v->dtype); }
 
 static AdvStatus prepare_gather(AdvPrep *p, void **out_state)
 {
@@ -170,9 +171,9 @@ static inline int64_t mirror(int64_t i, int64_t len, bool reflect)
 static AdvStatus run_pad_crop(const AdvLaunch *l, void *state)
 {
     const AdvView *x = &l->in[0], *ids = &l->in[3], *y = &l->out[0];
-    int64_t pad = l->attr[0].i, epoch = adv_cpu_i64(&l->in[2], 0);
+    int64_t pad = l->attr[0].i, epoch = adv_i64(&l->in[2], 0);
     bool reflect = l->attr[1].i == 1;
-    uint64_t key = adv_rng_key(adv_cpu_i64(&l->in[1], 0), l->attr[2].i);
+    uint64_t key = adv_rng_key(adv_i64(&l->in[1], 0), l->attr[2].i);
     int n_threads = adv_cpu_threads(l->n_threads, adv_view_elems(y));
     (void)state, (void)n_threads;
     ADV_OMP(parallel for schedule(static) num_threads(n_threads))
@@ -180,7 +181,7 @@ static AdvStatus run_pad_crop(const AdvLaunch *l, void *state)
         const float *from = (const float *)x->data + n * x->stride[0];
         float *to = (float *)y->data + n * y->stride[0];
         uint32_t off[2];
-        adv_rng_crop(key, epoch, adv_cpu_i64(ids, n * ids->stride[0]), (uint32_t)pad, off);
+        adv_rng_crop(key, epoch, adv_i64(ids, n * ids->stride[0]), (uint32_t)pad, off);
         for (int64_t h = 0; h < y->dim[2]; h++) {
             int64_t i = mirror(h + off[0] - pad, y->dim[2], reflect);
             for (int64_t w = 0; w < y->dim[3]; w++) {
@@ -196,15 +197,15 @@ static AdvStatus run_pad_crop(const AdvLaunch *l, void *state)
 static AdvStatus run_hflip(const AdvLaunch *l, void *state)
 {
     const AdvView *x = &l->in[0], *ids = &l->in[3], *y = &l->out[0];
-    int64_t epoch = adv_cpu_i64(&l->in[2], 0);
-    uint64_t key = adv_rng_key(adv_cpu_i64(&l->in[1], 0), l->attr[0].i);
+    int64_t epoch = adv_i64(&l->in[2], 0);
+    uint64_t key = adv_rng_key(adv_i64(&l->in[1], 0), l->attr[0].i);
     int n_threads = adv_cpu_threads(l->n_threads, adv_view_elems(y));
     (void)state, (void)n_threads;
     ADV_OMP(parallel for schedule(static) num_threads(n_threads))
     for (int64_t n = 0; n < y->dim[0]; n++) {
         const float *from = (const float *)x->data + n * x->stride[0];
         float *to = (float *)y->data + n * y->stride[0];
-        bool flip = adv_rng_flip(key, epoch, adv_cpu_i64(ids, n * ids->stride[0])) != 0;
+        bool flip = adv_rng_flip(key, epoch, adv_i64(ids, n * ids->stride[0])) != 0;
         for (int64_t h = 0; h < y->dim[2]; h++)
             for (int64_t w = 0; w < y->dim[3]; w++)
                 put_pixel(to + h * y->stride[2] + w * y->stride[3], y->stride[1],

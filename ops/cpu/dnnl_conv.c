@@ -170,8 +170,8 @@ static dnnl_status_t make_primitive(ConvState *s, const_dnnl_primitive_desc_t pd
 
 static dnnl_status_t forward_desc(ConvDesc *c, const dnnl_memory_desc_t *bias)
 {
-    return dnnl_convolution_forward_desc_init(&c->desc, dnnl_forward_training, dnnl_convolution_direct, &c->x, &c->w, bias, &c->y, c->stride,
-                                              c->pad, c->pad);
+    return dnnl_convolution_forward_desc_init(&c->desc, dnnl_forward_training, dnnl_convolution_direct, &c->x, &c->w, bias, &c->y,
+                                              c->stride, c->pad, c->pad);
 }
 
 /* conv2d and conv2d_bias. */

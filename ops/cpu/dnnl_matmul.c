@@ -24,8 +24,8 @@ static AdvStatus run(const AdvLaunch *l, void *state)
     int before = omp_get_max_threads();
     if (before != (int)l->n_threads) omp_set_num_threads((int)l->n_threads);
 #endif
-    dnnl_status_t st = dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', y->dim[0], y->dim[1], a->dim[!ta], 1.0f, a->data, a->dim[1], b->data, b->dim[1],
-                                  0.0f, y->data, y->dim[1]);
+    dnnl_status_t st = dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', y->dim[0], y->dim[1], a->dim[!ta], 1.0f, a->data, a->dim[1], b->data,
+                                  b->dim[1], 0.0f, y->data, y->dim[1]);
 #ifdef _OPENMP
     if (before != (int)l->n_threads) omp_set_num_threads(before);
 #endif

@@ -96,7 +96,8 @@ static void place_steps(EwState *s, const AdvEwStep *steps, uint32_t n_consts, u
     s->n_bufs = n_bufs;
 }
 
-static AdvStatus prepare_program(AdvPrep *p, void **out_state, const AdvEwStep *steps, uint32_t n_steps, const double *consts, uint32_t n_consts)
+static AdvStatus prepare_program(AdvPrep *p, void **out_state, const AdvEwStep *steps, uint32_t n_steps, const double *consts,
+                                 uint32_t n_consts)
 {
     const AdvSig *sig = p->sig;
     EwState *s = p->alloc(p, sizeof *s + sig->n_in * sizeof s->in[0]);
@@ -139,10 +140,13 @@ static AdvStatus prepare_fused(AdvPrep *p, void **out_state)
 }
 
 /* clip(ball_linf(z + size*sign(g), x, eps), lo, hi) over operands z, g, x, eps, size; lo and hi are constants 5 and 6. */
-static AdvStatus prepare_pgd_linf(AdvPrep *p, void **out_state)
+static AdvStatus prepare_step_linf(AdvPrep *p, void **out_state)
 {
-    static const AdvEwStep steps[] = {
-        {ADV_EW_sign, {1, 0, 0}}, {ADV_EW_mul, {4, 7, 0}}, {ADV_EW_add, {0, 8, 0}}, {ADV_EW_ball_linf, {9, 2, 3}}, {ADV_EW_clip, {10, 5, 6}}};
+    static const AdvEwStep steps[] = {{ADV_EW_sign, {1, 0, 0}},
+                                      {ADV_EW_mul, {4, 7, 0}},
+                                      {ADV_EW_add, {0, 8, 0}},
+                                      {ADV_EW_ball_linf, {9, 2, 3}},
+                                      {ADV_EW_clip, {10, 5, 6}}};
     double consts[2] = {p->sig->attr[0].f, p->sig->attr[1].f};
     return prepare_program(p, out_state, steps, 5, consts, 2);
 }
@@ -275,5 +279,5 @@ static AdvStatus prepare_int(AdvPrep *p, void **out_state)
 
 const AdvKernel adv_k_cpu_fused_ew_tile = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "fused_ew", .name = "tile", .op_version = 1,
                                            .can = can_tile, .prepare = prepare_fused, .run = run_ew};
-const AdvKernel adv_k_cpu_pgd_linf_tile = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "pgd_linf", .name = "tile", .op_version = 1,
-                                           .can = can_tile, .prepare = prepare_pgd_linf, .run = run_ew};
+const AdvKernel adv_k_cpu_step_linf_tile = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "step_linf", .name = "tile", .op_version = 1,
+                                           .can = can_tile, .prepare = prepare_step_linf, .run = run_ew};

@@ -6,27 +6,16 @@
 #include "ops/cpu/move.h"
 
 #include "ops/cpu/kernels_cpu.h"
+#include "runtime/base/container.h"
 
 #include <stdint.h>
 #include <string.h>
-
-uint32_t adv_elem_bytes(uint8_t dtype)
-{
-    switch (dtype) {
-    case ADV_F64:
-    case ADV_I64: return 8;
-    case ADV_F32:
-    case ADV_I32: return 4;
-    case ADV_U8: return 1;
-    default: return 2;
-    }
-}
 
 void adv_move_make(AdvMove *m, const AdvView *dst, const AdvView *src)
 {
     const AdvView *views[2] = {dst, src};
     adv_loop_make(&m->loop, views, 2);
-    m->elem_bytes = adv_elem_bytes(dst->dtype);
+    m->elem_bytes = adv_dtype_bytes(dst->dtype);
 }
 
 #define RUN(type) \
@@ -93,8 +82,8 @@ static void run_panels(const AdvMove *m, char *dst, const char *src, uint32_t di
     for (int64_t job = 0; job < n_jobs; job++) {
         int64_t at[ADV_LOOP_MAX], first = job % n_panels * PANEL;
         adv_loop_at(&l, job / n_panels, at);
-        turn_panel(dst + (at[0] + first * l.stride[0][dim]) * m->elem_bytes, l.stride[0][dim], src + (at[1] + first) * m->elem_bytes, src_step,
-                   adv_min_i64(PANEL, n - first), len, m->elem_bytes);
+        turn_panel(dst + (at[0] + first * l.stride[0][dim]) * m->elem_bytes, l.stride[0][dim], src + (at[1] + first) * m->elem_bytes,
+                   src_step, adv_min_i64(PANEL, n - first), len, m->elem_bytes);
     }
 }
 
@@ -110,8 +99,8 @@ static void run_rows(const AdvMove *m, char *dst, const char *src, uint32_t n_th
     for (int64_t job = 0; job < n_rows * n_cuts; job++) {
         int64_t at[ADV_LOOP_MAX], cut = job % n_cuts, first = len * cut / n_cuts, end = len * (cut + 1) / n_cuts;
         adv_loop_at(l, job / n_cuts, at);
-        run_elems(dst + (at[0] + first * d_step) * m->elem_bytes, d_step, src + (at[1] + first * s_step) * m->elem_bytes, s_step, end - first,
-                  m->elem_bytes);
+        run_elems(dst + (at[0] + first * d_step) * m->elem_bytes, d_step, src + (at[1] + first * s_step) * m->elem_bytes, s_step,
+                  end - first, m->elem_bytes);
     }
 }
 

@@ -2,8 +2,8 @@
 **
 ** It is the last thing each step of an attack computes, and the library pads the channels to 16. Here each pixel's channels
 ** are dot products over the output channels: one accumulator a channel, LANES wide, over all places of the window that
-** reach the pixel, added up once at the end. Measured on one core (AVX-512): 64x1x28x28 from 16 channels 0.5 ms against
-** the library's 1.9, 64x3x32x32 from 64 channels 4 ms against 19.
+** reach the pixel, added up once at the end. Measured on one core (AVX-512, CPU time, oneDNN 2.6): 64x1x28x28 from 16
+** channels 0.74 ms against the library's 0.89, 64x3x32x32 from 64 channels 3.8 ms against 7.0.
 */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/kernels_cpu.h"

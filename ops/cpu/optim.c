@@ -37,8 +37,8 @@ static AdvStatus run_sgd(const AdvLaunch *l, void *state)
 
 typedef struct Adam { float b1, b2, c1, c2, eps, decay, step, root; } Adam;
 
-ADV_CLONES static void adam_block(const Adam *s, float *w1, float *m1, float *v1, const float *w, const float *g, const float *m, const float *v,
-                                  int64_t n)
+ADV_CLONES static void adam_block(const Adam *s, float *w1, float *m1, float *v1, const float *w, const float *g, const float *m,
+                                  const float *v, int64_t n)
 {
     Adam a = *s;
     ADV_OMP(simd)
@@ -53,7 +53,7 @@ ADV_CLONES static void adam_block(const Adam *s, float *w1, float *m1, float *v1
 static AdvStatus run_adam(const AdvLaunch *l, void *state)
 {
     int64_t n = adv_view_elems(&l->out[0]), n_blocks = (n + BLOCK - 1) / BLOCK;
-    double b1 = l->attr[0].f, b2 = l->attr[1].f, t = (double)adv_cpu_i64(&l->in[5], 0), lr = (double)*(const float *)l->in[4].data;
+    double b1 = l->attr[0].f, b2 = l->attr[1].f, t = (double)adv_i64(&l->in[5], 0), lr = (double)*(const float *)l->in[4].data;
     Adam s = {(float)b1, (float)b2, (float)(1 - b1), (float)(1 - b2), (float)l->attr[2].f, (float)l->attr[3].f,
               (float)(lr / (1 - pow(b1, t))), (float)(1 / sqrt(1 - pow(b2, t)))};
     int n_threads = adv_cpu_threads(l->n_threads, n / 2);

@@ -72,7 +72,7 @@ static AdvStatus run_draw(const AdvLaunch *l, void *state)
 {
     const AdvView *ids = &l->in[2], *y = &l->out[0];
     int64_t n_ids = ids->rank ? ids->dim[0] : 1, per_id = adv_view_elems(y) / n_ids, n_blocks = (per_id + 4 * BLOCK - 1) / (4 * BLOCK);
-    Key key = {adv_rng_key(adv_cpu_i64(&l->in[0], 0), l->attr[2].i), adv_cpu_i64(&l->in[1], 0), adv_cpu_i64(&l->in[3], 0), l->attr[0].i,
+    Key key = {adv_rng_key(adv_i64(&l->in[0], 0), l->attr[2].i), adv_i64(&l->in[1], 0), adv_i64(&l->in[3], 0), l->attr[0].i,
                l->attr[1].f};
     bool is_row = adv_view_is_row(y) != 0;
     int n_threads = adv_cpu_threads(l->n_threads, n_ids * per_id * 4);
@@ -82,7 +82,7 @@ static AdvStatus run_draw(const AdvLaunch *l, void *state)
         int64_t i = job / n_blocks, first = job % n_blocks * 4 * BLOCK, n = adv_min_i64(4 * BLOCK, per_id - first);
         float v[4 * BLOCK], *to = (float *)y->data + (ids->rank ? i * y->stride[0] : 0);
         Words words;
-        make_words(&words, key.key, key.epoch, adv_cpu_i64(ids, ids->rank ? i * ids->stride[0] : 0), key.turn, (uint32_t)(first / 4));
+        make_words(&words, key.key, key.epoch, adv_i64(ids, ids->rank ? i * ids->stride[0] : 0), key.turn, (uint32_t)(first / 4));
         make_numbers(&words, key.dist, key.p, v);
         if (is_row) memcpy(to + first, v, (size_t)n * sizeof *v);
         else store(y, ids->rank, to, first, n, v);
@@ -93,8 +93,8 @@ static AdvStatus run_draw(const AdvLaunch *l, void *state)
 static AdvStatus run_perm_ids(const AdvLaunch *l, void *state)
 {
     const AdvView *y = &l->out[0];
-    uint64_t n = (uint64_t)l->attr[0].i, key = adv_rng_epoch_key(adv_cpu_i64(&l->in[0], 0), l->attr[2].i, adv_cpu_i64(&l->in[1], 0));
-    uint64_t first = (uint64_t)adv_cpu_i64(&l->in[2], 0) * (uint64_t)l->attr[1].i;
+    uint64_t n = (uint64_t)l->attr[0].i, key = adv_rng_epoch_key(adv_i64(&l->in[0], 0), l->attr[2].i, adv_i64(&l->in[1], 0));
+    uint64_t first = (uint64_t)adv_i64(&l->in[2], 0) * (uint64_t)l->attr[1].i;
     (void)state;
     for (int64_t i = 0; i < l->attr[1].i; i++)
         ((int64_t *)y->data)[i * y->stride[0]] = (int64_t)adv_rng_permute(key, (first + (uint64_t)i) % n, n);

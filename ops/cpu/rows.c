@@ -215,7 +215,7 @@ static AdvStatus prepare(AdvPrep *p, void **out_state)
 static bool run_row(const RowState *s, const AdvLaunch *l, int64_t i)
 {
     const float *in[3] = {NULL, NULL, NULL};
-    int64_t y = s->op->has_class ? adv_cpu_i64(&l->in[1], i) : 0;
+    int64_t y = s->op->has_class ? adv_i64(&l->in[1], i) : 0;
     if (y < 0 || y >= s->n) return false;
     for (uint32_t k = 0; k < s->n_in && k < 3; k++)
         if (!(k == 1 && s->op->has_class)) in[k] = (const float *)l->in[k].data + (s->op->is_per_row[k] ? i : i * s->n);

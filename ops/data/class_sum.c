@@ -10,7 +10,8 @@ static const AdvAttrDef attrs[] = {{"k", ADV_ATTR_INT, NAN, 1, 0x1p40, NULL, "nu
 static AdvStatus infer(AdvInferCtx *c)
 {
     if (c->in[0].rank < 1 || c->in[1].rank != 1 || c->in[0].dim[0] != c->in[1].dim[0])
-        return c->fail(c, "`class_sum` needs values [N, ...] and a class for each, got %s and %s", adv_shape_text(&c->in[0]).s, adv_shape_text(&c->in[1]).s);
+        return c->fail(c, "`class_sum` needs values [N, ...] and a class for each, got %s and %s", adv_shape_text(&c->in[0]).s,
+                       adv_shape_text(&c->in[1]).s);
     c->out[0] = adv_type_like(&c->in[0]);
     c->out[0].dim[0] = c->attr[0].i;
     return ADV_OK;
@@ -48,5 +49,6 @@ static AdvStatus ref(const AdvRefCall *c)
 const AdvOpDef adv_op_class_sum = {
     ADV_OP_HEADER, .name = "class_sum", .version = 1, .precision = ADV_PREC_F32, .flags = ADV_OP_BATCH,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
-    .doc = "Sum of the rows of each class: s[j] = sum of v[i] where y[i] = j, 0 for a class without rows.\nA class outside 0..k-1 is a failure (bad data). The transpose of `gather`.",
+    .doc = "Sum of the rows of each class: s[j] = sum of v[i] where y[i] = j, 0 for a class without rows.\n"
+           "A class outside 0..k-1 is a failure (bad data). The transpose of `gather`.",
 };

@@ -7,7 +7,8 @@ static const AdvPortDef out[] = {{"rows", ADV_PORT_ANY, "[N,...]"}, {0}};
 static AdvStatus infer(AdvInferCtx *c)
 {
     if (c->in[0].rank < 1 || c->in[1].rank != 1)
-        return c->fail(c, "`gather` needs a table [M, ...] and row numbers [N], got %s and %s", adv_shape_text(&c->in[0]).s, adv_shape_text(&c->in[1]).s);
+        return c->fail(c, "`gather` needs a table [M, ...] and row numbers [N], got %s and %s", adv_shape_text(&c->in[0]).s,
+                       adv_shape_text(&c->in[1]).s);
     c->out[0] = adv_type_like(&c->in[0]);
     c->out[0].dim[0] = c->in[1].dim[0];
     return ADV_OK;
@@ -36,5 +37,6 @@ static AdvStatus ref(const AdvRefCall *c)
 const AdvOpDef adv_op_gather = {
     ADV_OP_HEADER, .name = "gather", .version = 1, .precision = ADV_PREC_FOLLOW,
     .in = in, .out = out, .infer = infer, .grad = grad, .ref = ref,
-    .doc = "Rows of a table by number: rows[i] = table[ids[i]].\nA number outside the table is a failure (bad data). The gradient adds up where a row was read several times.",
+    .doc = "Rows of a table by number: rows[i] = table[ids[i]].\n"
+           "A number outside the table is a failure (bad data). The gradient adds up where a row was read several times.",
 };

@@ -14,7 +14,8 @@ static AdvStatus infer(AdvInferCtx *c)
 {
     const AdvTensorType *x = &c->in[0];
     if (x->rank != 4 || c->in[1].rank || c->in[2].rank || c->in[3].rank != 1 || c->in[3].dim[0] != x->dim[0])
-        return c->fail(c, "`hflip` needs images [N, C, H, W] and a sample id for each, got %s and %s", adv_shape_text(x).s, adv_shape_text(&c->in[3]).s);
+        return c->fail(c, "`hflip` needs images [N, C, H, W] and a sample id for each, got %s and %s", adv_shape_text(x).s,
+                       adv_shape_text(&c->in[3]).s);
     c->out[0] = adv_type_like(x);
     return ADV_OK;
 }

@@ -8,7 +8,8 @@ static AdvStatus infer(AdvInferCtx *c)
 {
     const AdvTensorType *x = &c->in[0];
     if (x->rank != 4 || x->dtype != ADV_U8 || c->in[1].rank != 1)
-        return c->fail(c, "`image_fetch` needs images of bytes [M, H, W, C] and numbers [N], got %s and %s", adv_shape_text(x).s, adv_shape_text(&c->in[1]).s);
+        return c->fail(c, "`image_fetch` needs images of bytes [M, H, W, C] and numbers [N], got %s and %s", adv_shape_text(x).s,
+                       adv_shape_text(&c->in[1]).s);
     int64_t d[4] = {c->in[1].dim[0], x->dim[3], x->dim[1], x->dim[2]};
     c->out[0] = adv_type_make(c->float_dtype, 4, d);
     return ADV_OK;
@@ -31,5 +32,6 @@ static AdvStatus ref(const AdvRefCall *c)
 const AdvOpDef adv_op_image_fetch = {
     ADV_OP_HEADER, .name = "image_fetch", .version = 1, .precision = ADV_PREC_F32,
     .in = in, .out = out, .infer = infer, .grad = ADV_GRAD_ZERO, .ref = ref,
-    .doc = "Images of a data set by number: byte/255 (rounded to f32 also in f64 graphs), in the order channel, row, column.\nA number outside the data set is a failure (bad data).",
+    .doc = "Images of a data set by number: byte/255 (rounded to f32 also in f64 graphs), in the order channel, row, column.\n"
+           "A number outside the data set is a failure (bad data).",
 };

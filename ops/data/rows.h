@@ -3,6 +3,7 @@
 #define ADV_OPS_DATA_ROWS_H
 
 #include "ops/nn/nn.h"
+#include "runtime/base/container.h"
 
 /* Row `at` of a table [M,...] as a view [...]. */
 static inline AdvView adv_row(const AdvView *t, int64_t at)
@@ -14,7 +15,7 @@ static inline AdvView adv_row(const AdvView *t, int64_t at)
         r.dim[i - 1] = t->dim[i];
         r.stride[i - 1] = t->stride[i];
     }
-    r.data = (char *)t->data + at * t->stride[0] * (int64_t)(t->dtype == ADV_F64 || t->dtype == ADV_I64 ? 8 : t->dtype == ADV_U8 ? 1 : t->dtype == ADV_BF16 || t->dtype == ADV_F16 ? 2 : 4);
+    r.data = (char *)t->data + at * t->stride[0] * (int64_t)adv_dtype_bytes(t->dtype);
     return r;
 }
 

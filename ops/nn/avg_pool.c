@@ -44,5 +44,6 @@ static AdvStatus ref(const AdvRefCall *c)
 const AdvOpDef adv_op_avg_pool = {
     ADV_OP_HEADER, .name = "avg_pool", .version = 1, .precision = ADV_PREC_FOLLOW, .layout = ADV_LAYOUT_OP_ANY,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
-    .doc = "Mean of each window; the padding counts as zeros, as PyTorch does by default.\nThe divisor is always size*size. The mean of whole planes is `mean` over dims [2,3].",
+    .doc = "Mean of each window; the padding counts as zeros, as PyTorch does by default.\n"
+           "The divisor is always size*size. The mean of whole planes is `mean` over dims [2,3].",
 };

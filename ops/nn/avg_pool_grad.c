@@ -45,5 +45,6 @@ static AdvStatus ref(const AdvRefCall *c)
 const AdvOpDef adv_op_avg_pool_grad = {
     ADV_OP_HEADER, .name = "avg_pool_grad", .version = 1, .precision = ADV_PREC_FOLLOW, .layout = ADV_LAYOUT_OP_ANY,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
-    .doc = "Gradient of `avg_pool`: each element gets 1/(size*size) of the gradient of every window that covers it.\n`h` and `w` are the image's size.",
+    .doc = "Gradient of `avg_pool`: each element gets 1/(size*size) of the gradient of every window that covers it.\n"
+           "`h` and `w` are the image's size.",
 };

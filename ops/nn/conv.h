@@ -9,18 +9,19 @@
     {"pad", ADV_ATTR_INT, 0, 0, 64, NULL, "zeros added on each side, in elements"}
 
 /* Does y [N,O,h',w'] belong to x [N,C,H,W] under w [O,C,kh,kw]? `op` names the op in the message. */
-static inline AdvStatus adv_conv_check(AdvInferCtx *c, const char *op, const AdvTensorType *x, const AdvTensorType *w, const AdvTensorType *y,
-                                       int64_t stride, int64_t pad)
+static inline AdvStatus adv_conv_check(AdvInferCtx *c, const char *op, const AdvTensorType *x, const AdvTensorType *w,
+                                       const AdvTensorType *y, int64_t stride, int64_t pad)
 {
     if (x->rank != 4 || w->rank != 4 || y->rank != 4)
-        return c->fail(c, "`%s` needs an image [N, C, H, W] and weights [O, C, kh, kw], got %s and %s", op, adv_shape_text(x).s, adv_shape_text(w).s);
+        return c->fail(c, "`%s` needs an image [N, C, H, W] and weights [O, C, kh, kw], got %s and %s", op, adv_shape_text(x).s,
+                       adv_shape_text(w).s);
     if (x->dtype != w->dtype || x->dtype != y->dtype) return c->fail(c, "`%s` needs inputs of one type", op);
     if (x->dim[1] != w->dim[1])
         return c->fail(c, "`%s` needs weights for %lld channels, got weights %s", op, (long long)x->dim[1], adv_shape_text(w).s);
     int64_t oh = adv_window_out(x->dim[2], w->dim[2], stride, pad), ow = adv_window_out(x->dim[3], w->dim[3], stride, pad);
     if (oh < 1 || ow < 1)
-        return c->fail(c, "`%s`: a window of %lldx%lld does not fit into %s with a padding of %lld", op, (long long)w->dim[2], (long long)w->dim[3],
-                       adv_shape_text(x).s, (long long)pad);
+        return c->fail(c, "`%s`: a window of %lldx%lld does not fit into %s with a padding of %lld", op, (long long)w->dim[2],
+                       (long long)w->dim[3], adv_shape_text(x).s, (long long)pad);
     if (y->dim[0] != x->dim[0] || y->dim[1] != w->dim[0] || y->dim[2] != oh || y->dim[3] != ow)
         return c->fail(c, "`%s` needs an output gradient [%lld, %lld, %lld, %lld], got %s", op, (long long)x->dim[0], (long long)w->dim[0],
                        (long long)oh, (long long)ow, adv_shape_text(y).s);
@@ -30,7 +31,8 @@ static inline AdvStatus adv_conv_check(AdvInferCtx *c, const char *op, const Adv
 /* y's type from x and w; dims of what does not fit are made up, adv_conv_check then says what is wrong. */
 static inline AdvTensorType adv_conv_out(const AdvTensorType *x, const AdvTensorType *w, int64_t stride, int64_t pad)
 {
-    int64_t d[4] = {x->dim[0], w->dim[0], adv_window_out(x->dim[2], w->dim[2], stride, pad), adv_window_out(x->dim[3], w->dim[3], stride, pad)};
+    int64_t d[4] = {x->dim[0], w->dim[0], adv_window_out(x->dim[2], w->dim[2], stride, pad),
+                    adv_window_out(x->dim[3], w->dim[3], stride, pad)};
     return adv_type_make(x->dtype, 4, d);
 }
 

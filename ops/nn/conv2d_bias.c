@@ -27,5 +27,6 @@ static AdvStatus expand(AdvBuild *b, const AdvExpandCtx *c)
 const AdvOpDef adv_op_conv2d_bias = {
     ADV_OP_HEADER, .name = "conv2d_bias", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_CONV,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .expand = expand,
-    .doc = "Convolution plus a bias for each output channel, and relu if asked for.\nEqual to conv2d, add and relu; made by fusion, after gradients.",
+    .doc = "Convolution plus a bias for each output channel, and relu if asked for.\n"
+           "Equal to conv2d, add and relu; made by fusion, after gradients.",
 };

@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-static const AdvPortDef in[] = {{"x", ADV_PORT_FLOAT, "image [N,C,H,W]"}, {"gy", ADV_PORT_FLOAT, "gradient by the output [N,O,H',W']"}, {0}};
+static const AdvPortDef in[] = {
+    {"x", ADV_PORT_FLOAT, "image [N,C,H,W]"}, {"gy", ADV_PORT_FLOAT, "gradient by the output [N,O,H',W']"}, {0}};
 static const AdvPortDef out[] = {{"gw", ADV_PORT_FLOAT, "gradient by the weights [O,C,kh,kw]; written, not added"}, {0}};
 static const AdvAttrDef attrs[] = {ADV_CONV_ATTRS,
                                    {"kh", ADV_ATTR_INT, NAN, 1, 1 << 20, NULL, "rows of the window"},
@@ -57,12 +58,14 @@ static AdvStatus ref(const AdvRefCall *c)
     for (int64_t o = 0; o < gw->dim[0]; o++)
         for (int64_t k = 0; k < gw->dim[1]; k++)
             for (int64_t p = 0; p < gw->dim[2]; p++)
-                for (int64_t q = 0; q < gw->dim[3]; q++) adv_st(gw, adv_at4(gw, o, k, p, q), correlate(x, gy, o, k, p - pad, q - pad, stride));
+                for (int64_t q = 0; q < gw->dim[3]; q++)
+                    adv_st(gw, adv_at4(gw, o, k, p, q), correlate(x, gy, o, k, p - pad, q - pad, stride));
     return ADV_OK;
 }
 
 const AdvOpDef adv_op_conv2d_gw = {
     ADV_OP_HEADER, .name = "conv2d_gw", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY,
     .flags = ADV_OP_CONV | ADV_OP_WGRAD | ADV_OP_BATCH, .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
-    .doc = "Gradient of `conv2d` by its weights, summed over the batch.\n`kh` and `kw` are the window's size, which the other sizes do not tell when the stride is above 1.",
+    .doc = "Gradient of `conv2d` by its weights, summed over the batch.\n"
+           "`kh` and `kw` are the window's size, which the other sizes do not tell when the stride is above 1.",
 };

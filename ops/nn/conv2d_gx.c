@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-static const AdvPortDef in[] = {{"gy", ADV_PORT_FLOAT, "gradient by the output [N,O,H',W']"}, {"weights", ADV_PORT_FLOAT, "[O,C,kh,kw]"}, {0}};
+static const AdvPortDef in[] = {
+    {"gy", ADV_PORT_FLOAT, "gradient by the output [N,O,H',W']"}, {"weights", ADV_PORT_FLOAT, "[O,C,kh,kw]"}, {0}};
 static const AdvPortDef out[] = {{"gx", ADV_PORT_FLOAT, "gradient by the image [N,C,H,W]; written, not added"}, {0}};
 static const AdvAttrDef attrs[] = {ADV_CONV_ATTRS,
                                    {"h", ADV_ATTR_INT, NAN, 1, 1 << 20, NULL, "rows of the image"},
@@ -64,5 +65,6 @@ static AdvStatus ref(const AdvRefCall *c)
 const AdvOpDef adv_op_conv2d_gx = {
     ADV_OP_HEADER, .name = "conv2d_gx", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_CONV,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
-    .doc = "Gradient of `conv2d` by its image.\n`h` and `w` are the image's size, which the output's size does not tell when the stride is above 1.",
+    .doc = "Gradient of `conv2d` by its image.\n"
+           "`h` and `w` are the image's size, which the output's size does not tell when the stride is above 1.",
 };

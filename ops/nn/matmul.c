@@ -11,11 +11,12 @@ static AdvStatus infer(AdvInferCtx *c)
 {
     const AdvTensorType *a = &c->in[0], *b = &c->in[1];
     int64_t ta = c->attr[0].i, tb = c->attr[1].i;
-    if (a->rank != 2 || b->rank != 2) return c->fail(c, "`matmul` needs two matrices, got %s and %s", adv_shape_text(a).s, adv_shape_text(b).s);
+    if (a->rank != 2 || b->rank != 2)
+        return c->fail(c, "`matmul` needs two matrices, got %s and %s", adv_shape_text(a).s, adv_shape_text(b).s);
     if (a->dtype != b->dtype) return c->fail(c, "`matmul` needs inputs of one type");
     if (a->dim[!ta] != b->dim[tb])
-        return c->fail(c, "`matmul` needs equal inner sizes, got %s%s and %s%s", adv_shape_text(a).s, ta ? " transposed" : "", adv_shape_text(b).s,
-                       tb ? " transposed" : "");
+        return c->fail(c, "`matmul` needs equal inner sizes, got %s%s and %s%s", adv_shape_text(a).s, ta ? " transposed" : "",
+                       adv_shape_text(b).s, tb ? " transposed" : "");
     int64_t d[2] = {a->dim[ta], b->dim[!tb]};
     c->out[0] = adv_type_make(a->dtype, 2, d);
     return ADV_OK;
@@ -54,5 +55,6 @@ static AdvStatus ref(const AdvRefCall *c)
 const AdvOpDef adv_op_matmul = {
     ADV_OP_HEADER, .name = "matmul", .version = 1, .precision = ADV_PREC_LOW, .flags = ADV_OP_CONV,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
-    .doc = "Product of two matrices, each transposed first if asked for.\nA linear layer with PyTorch's weights [out, in] is matmul(x, w) with tb = 1.",
+    .doc = "Product of two matrices, each transposed first if asked for.\n"
+           "A linear layer with PyTorch's weights [out, in] is matmul(x, w) with tb = 1.",
 };

@@ -33,5 +33,6 @@ static AdvStatus ref(const AdvRefCall *c)
 const AdvOpDef adv_op_max_pool = {
     ADV_OP_HEADER, .name = "max_pool", .version = 1, .precision = ADV_PREC_FOLLOW, .layout = ADV_LAYOUT_OP_ANY,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
-    .doc = "Largest element of each window; the padding never wins.\nA tie goes to the first in row order, a NaN wins; the gradient goes to that one element.",
+    .doc = "Largest element of each window; the padding never wins.\n"
+           "A tie goes to the first in row order, a NaN wins; the gradient goes to that one element.",
 };

@@ -36,7 +36,8 @@ static inline AdvShapeText adv_shape_text(const AdvTensorType *t)
 {
     AdvShapeText r;
     int at = snprintf(r.s, sizeof r.s, "[");
-    for (uint32_t i = 0; i < t->rank && at < 80; i++) at += snprintf(r.s + at, sizeof r.s - (size_t)at, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
+    for (uint32_t i = 0; i < t->rank && at < 80; i++)
+        at += snprintf(r.s + at, sizeof r.s - (size_t)at, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
     snprintf(r.s + at, sizeof r.s - (size_t)at, "]");
     return r;
 }

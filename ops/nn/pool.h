@@ -16,7 +16,8 @@ static inline AdvStatus adv_pool_out(AdvInferCtx *c, const char *op, const AdvTe
 {
     int64_t k = attr[0].i, stride = attr[1].i, pad = attr[2].i;
     if (x->rank != 4) return c->fail(c, "`%s` needs an image [N, C, H, W], got %s", op, adv_shape_text(x).s);
-    if (2 * pad > k) return c->fail(c, "`%s` needs a padding of at most half the window, got %lld for %lld", op, (long long)pad, (long long)k);
+    if (2 * pad > k)
+        return c->fail(c, "`%s` needs a padding of at most half the window, got %lld for %lld", op, (long long)pad, (long long)k);
     int64_t d[4] = {x->dim[0], x->dim[1], adv_window_out(x->dim[2], k, stride, pad), adv_window_out(x->dim[3], k, stride, pad)};
     if (d[2] < 1 || d[3] < 1)
         return c->fail(c, "`%s`: a window of %lldx%lld does not fit into %s", op, (long long)k, (long long)k, adv_shape_text(x).s);
@@ -30,7 +31,8 @@ static inline AdvStatus adv_pool_check(AdvInferCtx *c, const char *op, const Adv
     AdvTensorType y;
     AdvStatus st = adv_pool_out(c, op, x, attr, &y);
     if (st != ADV_OK) return st;
-    if (!adv_shape_eq(&y, gy)) return c->fail(c, "`%s` needs an output gradient %s, got %s", op, adv_shape_text(&y).s, adv_shape_text(gy).s);
+    if (!adv_shape_eq(&y, gy))
+        return c->fail(c, "`%s` needs an output gradient %s, got %s", op, adv_shape_text(&y).s, adv_shape_text(gy).s);
     return ADV_OK;
 }
 

@@ -45,6 +45,7 @@ const AdvOpDef adv_op_adam = {
     ADV_OP_HEADER, .name = "adam", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY,
     .inplace = {ADV_INPLACE(0), ADV_INPLACE(2), ADV_INPLACE(3)},
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .ref = ref,
-    .doc = "One step of Adam: d = g + weight_decay*w; m1 = beta1*m + (1-beta1)*d; v1 = beta2*v + (1-beta2)*d*d; "
+    .doc = "One step of Adam.\n"
+           "d = g + weight_decay*w; m1 = beta1*m + (1-beta1)*d; v1 = beta2*v + (1-beta2)*d*d; "
            "w1 = w - lr/(1-beta1^t)*m1/(sqrt(v1)/sqrt(1-beta2^t) + eps).\nKingma and Ba, Adam, 2015; equal to PyTorch's Adam.",
 };

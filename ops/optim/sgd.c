@@ -38,6 +38,7 @@ const AdvOpDef adv_op_sgd = {
     ADV_OP_HEADER, .name = "sgd", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY,
     .inplace = {ADV_INPLACE(0), ADV_INPLACE(2)},
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .ref = ref,
-    .doc = "One step of gradient descent with momentum: d = g + weight_decay*w; m1 = momentum*m + d; w1 = w - lr*m1, or lr*(d + momentum*m1) if nesterov.\n"
+    .doc = "One step of gradient descent with momentum.\n"
+           "d = g + weight_decay*w; m1 = momentum*m + d; w1 = w - lr*m1, or w - lr*(d + momentum*m1) if nesterov.\n"
            "Equal to PyTorch's SGD with dampening 0 whose buffer starts at 0.",
 };

@@ -24,7 +24,8 @@ static AdvStatus infer(AdvInferCtx *c)
     int64_t d[ADV_MAX_RANK], elems = 1;
     uint32_t rank = 0;
     for (int k = 0; k < 4; k++)
-        if (c->in[k].rank > (k == 2)) return c->fail(c, "`draw` needs one seed, one epoch, a list of sample ids and one number, got %s", adv_shape_text(&c->in[k]).s);
+        if (c->in[k].rank > (k == 2))
+            return c->fail(c, "`draw` needs one seed, one epoch, a list of sample ids and one number, got %s", adv_shape_text(&c->in[k]).s);
     if (dims->n + ids->rank > ADV_MAX_RANK) return c->fail(c, "`draw` makes at most %d dimensions", ADV_MAX_RANK);
     if (ids->rank) d[rank++] = ids->dim[0];
     for (uint32_t i = 0; i < dims->n; i++) {

@@ -32,8 +32,8 @@ static void test_layout(void)
 /* No two of element, id, n and epoch may be exchanged. */
 static void test_parts_are_distinct(void)
 {
-    AdvPhilox base = adv_rng_quad(9, 0, 0, 0, 0), r[4] = {adv_rng_quad(9, 1, 0, 0, 0), adv_rng_quad(9, 0, 1, 0, 0), adv_rng_quad(9, 0, 0, 1, 0),
-                                                          adv_rng_quad(9, 0, 0, 0, 1)};
+    AdvPhilox base = adv_rng_quad(9, 0, 0, 0, 0),
+              r[4] = {adv_rng_quad(9, 1, 0, 0, 0), adv_rng_quad(9, 0, 1, 0, 0), adv_rng_quad(9, 0, 0, 1, 0), adv_rng_quad(9, 0, 0, 0, 1)};
     for (int i = 0; i < 4; i++) {
         CHECK(memcmp(&base, &r[i], sizeof base) != 0);
         for (int j = 0; j < i; j++) CHECK(memcmp(&r[j], &r[i], sizeof base) != 0);

@@ -314,6 +314,51 @@ static void failing_io_keeps_the_older(void)
     CHECK(is_done);
 }
 
+/* A run whose disk fails at the k-th call ends with EIO; what it has can be saved elsewhere, and ends as if nothing was. */
+static void run_is_saved_elsewhere(void)
+{
+    Straight want = run_straight("cpu");
+    long n_calls = 0;
+    for (long k = 1; k < 2 || k < n_calls; k += 9) {
+        FaultIo f = {.error = ENOSPC, .persistent = 1, .fail_at = k};
+        AdvIo io = fault_table(&f);
+        AdvCtxOpts co = {.struct_size = sizeof co, .io = &io};
+        const char *dir = new_dir();
+        AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = dir, .save_every_steps = 5};
+        Toy t = toy_open("cpu", "cpu", &co, ADV_CHECK_OFF, 0);
+        f.calls = 0;
+        AdvStatus st = adv_session_train(t.s, &o, t.ds);
+        if (k == 1) {   /* how many calls a good run makes */
+            Toy u = toy_open("cpu", "cpu", &co, ADV_CHECK_OFF, 0);
+            const char *dir2;
+            char kept[64];
+            strcpy(kept, dir);
+            dir2 = new_dir();
+            f = (FaultIo){.n_open = 0};
+            o.run_dir = dir2;
+            CHECK_EQ(adv_session_train(u.s, &o, u.ds), ADV_OK);
+            n_calls = f.calls;
+            toy_close(&u);
+            remove_tree(dir2);
+            remove_tree(kept);
+            dir = new_dir();
+        }
+        CHECK(st == ADV_EIO || (st == ADV_OK && k > 1));   /* removing old checkpoints may fail silently */
+        f.fail_at = 0;
+        CHECK_EQ(adv_session_save(t.s, dir, t.ds), ADV_OK);
+        toy_close(&t);
+        t = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, 0);
+        CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK);
+        CHECK_EQ(adv_session_train(t.s, NULL, t.ds), ADV_OK);
+        CHECK(toy_hash(&t) == want.hash);
+        toy_close(&t);
+        remove_tree(dir);
+    }
+    CHECK(n_calls > 50);
+    free(want.events);
+    free(want.result);
+}
+
 static void flip(const char *path, long at)
 {
     int fd = open(path, O_RDWR);
@@ -515,6 +560,7 @@ int main(void)
     RUN(resume_from_everywhere);
     RUN(checkpoints_are_pruned);
     RUN(failing_io_keeps_the_older);
+    RUN(run_is_saved_elsewhere);
     RUN(damage_is_found);
     RUN(other_plan_is_refused);
     RUN(weights_by_name);

@@ -172,7 +172,7 @@ static void run_names_the_line(void)
     CHECK_EQ(adv_diags_at(t.ds, 1, NULL), 6007);
     out.n = 0;
     adv_diags_render(t.ds, ADV_PRINT_HUMAN, gather, &out);
-    CHECK(strstr(out.at, "`loss` became nan at step") != NULL);
+    CHECK(strstr(out.at, "`loss` became NaN at step") != NULL);
     CHECK(strstr(out.at, "toy.advg:") != NULL);
     CHECK(strstr(out.at, "while running batch") != NULL || strstr(out.at, "while running step.main") != NULL);
     CHECK_EQ(adv_session_train(t.s, NULL, t.ds), ADV_EPOISONED);

@@ -167,7 +167,7 @@ static const char toy_program[] =
 typedef struct ToyBytes { void *data; uint64_t n; } ToyBytes;
 
 /* A plan of `text` and `program`, hash `hash`, for one or two targets (`b` may be NULL); data NULL after printing why not. */
-static ToyBytes toy_make(const char *text, const char *program, const char *hash, const char *a, const char *b)
+static inline ToyBytes toy_make(const char *text, const char *program, const char *hash, const char *a, const char *b)
 {
     ToyBytes out = {NULL, 0};
     World *w = world_new();
@@ -193,7 +193,7 @@ static ToyBytes toy_make(const char *text, const char *program, const char *hash
     return out;
 }
 
-static void toy_bytes_free(ToyBytes *b)
+static inline void toy_bytes_free(ToyBytes *b)
 {
     AdvAlloc al = adv_alloc_default();
     adv_mem_free(&al, b->data, b->n);
@@ -203,7 +203,7 @@ static void toy_bytes_free(ToyBytes *b)
 
 typedef struct ToyData { float train_x[64 * 3], test_x[20 * 3]; int32_t train_y[64], test_y[20]; } ToyData;
 
-static void toy_points(float *x, int32_t *y, int n, uint32_t seed)
+static inline void toy_points(float *x, int32_t *y, int n, uint32_t seed)
 {
     for (int i = 0; i < n; i++) {
         y[i] = i % 4;
@@ -214,7 +214,7 @@ static void toy_points(float *x, int32_t *y, int n, uint32_t seed)
     }
 }
 
-static ToyData toy_data(void)
+static inline ToyData toy_data(void)
 {
     ToyData d;
     toy_points(d.train_x, d.train_y, 64, 1);
@@ -222,7 +222,7 @@ static ToyData toy_data(void)
     return d;
 }
 
-static AdvView toy_view(uint8_t dtype, int64_t n, int64_t k, void *data)
+static inline AdvView toy_view(uint8_t dtype, int64_t n, int64_t k, void *data)
 {
     AdvView v = {.dtype = dtype, .rank = k ? 2 : 1, .data = data};
     v.dim[0] = n;
@@ -232,7 +232,7 @@ static AdvView toy_view(uint8_t dtype, int64_t n, int64_t k, void *data)
     return v;
 }
 
-static AdvStatus toy_bind(AdvSession *s, ToyData *d, AdvDiags *ds)
+static inline AdvStatus toy_bind(AdvSession *s, ToyData *d, AdvDiags *ds)
 {
     AdvView a = toy_view(ADV_F32, 64, 3, d->train_x), b = toy_view(ADV_I32, 64, 0, d->train_y);
     AdvView c = toy_view(ADV_F32, 20, 3, d->test_x), e = toy_view(ADV_I32, 20, 0, d->test_y);
@@ -253,13 +253,13 @@ typedef struct Toy {
     ToyData *data; /* bound: stays where it is */
 } Toy;
 
-static void toy_show(const Toy *t)
+static inline void toy_show(const Toy *t)
 {
     adv_diags_render(t->ds, ADV_PRINT_HUMAN, world_write, stdout);
 }
 
 /* Opens a session of the toy plan; s is NULL after printing why not. */
-static Toy toy_open(const char *backend, const char *target, const AdvCtxOpts *co, int32_t check, uint32_t flags)
+static inline Toy toy_open(const char *backend, const char *target, const AdvCtxOpts *co, int32_t check, uint32_t flags)
 {
     Toy t = {.s = NULL, .data = malloc(sizeof(ToyData))};
     AdvSessionOpts o = {.struct_size = sizeof o, .flags = flags, .backend = backend, .target = target, .n_threads = 1, .check = check};
@@ -273,7 +273,7 @@ static Toy toy_open(const char *backend, const char *target, const AdvCtxOpts *c
     return t;
 }
 
-static void toy_close(Toy *t)
+static inline void toy_close(Toy *t)
 {
     adv_session_close(t->s);
     adv_plan_close(t->plan);
@@ -284,7 +284,7 @@ static void toy_close(Toy *t)
 }
 
 /* A hash of all saved states, bit for bit. */
-static uint64_t toy_hash(Toy *t)
+static inline uint64_t toy_hash(Toy *t)
 {
     uint64_t h = ADV_HASH_START;
     int32_t kind, is_saved;

@@ -1,4 +1,4 @@
-/* pgd_linf.c: one signed step of projected gradient ascent in a ball of the maximum norm, then the box. */
+/* step_linf.c: one signed step of projected gradient ascent in a ball of the maximum norm, then the box. */
 #include "ops/nn/nn.h"
 
 static const AdvPortDef in[] = {{"z", ADV_PORT_FLOAT, "the point"},
@@ -14,8 +14,8 @@ static const AdvAttrDef attrs[] = {{"lo", ADV_ATTR_FLOAT, 0, -1e30, 1e30, NULL, 
 
 static AdvStatus infer(AdvInferCtx *c)
 {
-    AdvStatus st = adv_infer_join(c, "pgd_linf", c->in[0].dtype);
-    return st == ADV_OK ? adv_infer_same_dtype(c, "pgd_linf", 0, 5) : st;
+    AdvStatus st = adv_infer_join(c, "step_linf", c->in[0].dtype);
+    return st == ADV_OK ? adv_infer_same_dtype(c, "step_linf", 0, 5) : st;
 }
 
 static AdvStatus expand(AdvBuild *b, const AdvExpandCtx *c)
@@ -27,8 +27,9 @@ static AdvStatus expand(AdvBuild *b, const AdvExpandCtx *c)
     return ADV_OK;
 }
 
-const AdvOpDef adv_op_pgd_linf = {
-    ADV_OP_HEADER, .name = "pgd_linf", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_ELEMENTWISE,
+const AdvOpDef adv_op_step_linf = {
+    ADV_OP_HEADER, .name = "step_linf", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_ELEMENTWISE,
     .inplace = {ADV_INPLACE(0)}, .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .expand = expand,
-    .doc = "clip(ball_linf(z + size*sign(g), x, eps), lo, hi): step, ball, box, in this order.\nMade by fusion, after gradients. Madry et al., 2018.",
+    .doc = "clip(ball_linf(z + size*sign(g), x, eps), lo, hi): step, ball, box, in this order.\n"
+           "Made by fusion, after gradients. Madry et al., 2018.",
 };

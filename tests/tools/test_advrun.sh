@@ -1,0 +1,157 @@
+#!/bin/sh
+# test_advrun.sh: advrun as people use it: messages, exit codes, what goes to stdout, run folders, stop and resume.
+#   tests/tools/test_advrun.sh PATH-OF-ADVC PATH-OF-ADVRUN
+set -u
+
+advc=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+advrun=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+unset ADV_DATA XDG_CACHE_HOME
+export HOME="$dir/home" OMP_NUM_THREADS=1
+cd "$dir" || exit 1
+n_passed=0
+n_failed=0
+
+# ok NAME COMMAND...: the command's exit code is 0.
+ok() {
+  name=$1
+  shift
+  if "$@"; then n_passed=$((n_passed + 1)); else n_failed=$((n_failed + 1)); echo "FAIL $name"; fi
+}
+
+# expect CODE TEXT ARGS...: exit code of advrun, and TEXT in what it says on either stream.
+expect() {
+  code=$1
+  text=$2
+  shift 2
+  out=$("$advrun" --threads=1 "$@" 2>&1)
+  got=$?
+  case $out in
+  *"$text"*) [ "$got" -eq "$code" ] && n_passed=$((n_passed + 1)) && return ;;
+  esac
+  n_failed=$((n_failed + 1))
+  echo "advrun $*: exit code $got, expected $code; output, expected to contain \`$text\`:"
+  printf '%s\n' "$out" | tail -20 | sed 's/^/  | /'
+}
+
+data='
+data synthetic {
+  train = 512
+  test = 256
+  classes = 2
+  shape = [2]
+  batch = 64
+  y = id - 2*floor(id/2)
+  x = clip(0.35 + 0.3*y + 0.1*normal(like = x), 0, 1)
+}
+'
+cat >small.adv <<END
+adv 1
+use std.nets
+use std.attacks
+param rate = 0.005 in 0 .. 1
+$data
+model f = mlp(width = 16, classes = 2)
+step {
+  x_adv = pgd(z => ce(f.eval(z), y), x, 0.05, size = 0.02, steps = 3)
+  robust = ce(f(x_adv), y)
+  minimize robust over f
+}
+optim f = adam(lr = rate)
+train { epochs = 3; seed = 1 }
+eval final { on = test; attacks = [clean, fgsm: fgsm_eval(eps = 0.1)] }
+END
+cat >broken.adv <<END
+adv 1
+use std.nets
+use std.attacks
+$data
+model f = mlp(width = 16, classes = 2)
+step {
+  odd = log(id - 100)
+  minimize ce(f(x), y) + odd over f
+}
+optim f = adam(lr = 0.005)
+train { epochs = 1; seed = 1 }
+eval final { on = test; attacks = [clean] }
+END
+ok 'advc small' "$advc" -o small.plan small.adv
+ok 'advc broken' "$advc" -o broken.plan broken.adv
+
+# ---- command line
+expect 0 'advrun [options] recipe.adv' --help
+expect 64 'advrun [options] out.plan'
+expect 64 'no option' --nonsense small.plan
+expect 64 "the seed is the recipe's" --seed=3 small.plan
+expect 64 'advc --set rate=1' --set rate=1 small.plan
+expect 64 '`--check` is one of' --check=all small.plan
+expect 64 'needs the weights' --eval=final small.plan
+expect 64 'whole number' --save-every=-1 small.plan
+expect 64 'given twice' --threads=2 small.plan
+expect 66 'nothing.plan' nothing.plan
+expect 69 'there is no back end `tpu`' --backend=tpu small.plan
+expect 69 'no part for target `ref64`' --target=ref64 small.plan
+head -c 2000 small.plan >cut.plan
+expect 65 'cut.plan' cut.plan
+expect 65 'ADV' small.adv --set rate=2
+expect 66 'there is no checkpoint' --resume=nowhere small.plan
+
+# ---- a run
+"$advrun" --threads=1 small.plan >out.txt 2>err.txt
+ok 'run: exit code' test $? -eq 0
+ok 'run: results on stdout' grep -q '^final *fgsm *last *3 *256 *0.1000' out.txt
+ok 'run: nothing else on stdout' test "$(grep -c epoch\ 1 out.txt)" -eq 0
+ok 'run: first screen' grep -q '^back end      cpu' err.txt
+ok 'run: no carriage return in a pipe' test "$(tr -cd '\r' <err.txt | wc -c)" -eq 0
+ok 'run: folder named' grep -q '^run folder: runs/small$' out.txt
+for f in recipe.adv plan env.json events.jsonl eval-final.json LATEST; do ok "run: $f" test -s "runs/small/$f"; done
+ok 'run: the plan is kept' cmp -s small.plan runs/small/plan
+ok 'run: the recipe is kept' cmp -s small.adv runs/small/recipe.adv
+expect 0 'this run is finished' --resume small.plan
+expect 0 'final      fgsm' --resume=runs/small
+expect 64 'holds a run already' --run-dir=runs/small small.plan
+expect 0 'run folder: runs/small-2' small.adv
+expect 0 'final      clean' --eval=final --weights="runs/small/$(cat runs/small/LATEST)" small.plan
+expect 64 'no evaluation `quick`' --eval=quick --weights="runs/small/$(cat runs/small/LATEST)" small.plan
+expect 0 'nothing was computed' --dry-run small.plan
+ok 'dry run: no folder' test ! -e runs/small-3
+expect 0 'run folder: own' --run-dir=own --check=ref --progress=none small.plan
+expect 0 'costliest lines' --run-dir=timed --profile --progress=none small.plan
+expect 0 '"kind":"epoch"' --run-dir=js --progress=json small.plan
+
+# ---- another plan, damage
+"$advc" -o other.plan --set rate=0.01 small.adv
+expect 66 'have another plan' --resume other.plan
+expect 65 'does not belong to this plan' --resume=runs/small other.plan
+cp -r runs/small hurt
+for f in hurt/ckpt-*/state.safetensors; do head -c 1000 "$f" >x && mv x "$f"; done
+expect 65 'no checkpoint' --resume=hurt
+expect 65 'ADV5004' --eval=final --weights=out.txt small.plan
+
+# ---- numeric failure names the line
+expect 80 'odd = log(id - 100)' --run-dir=nan broken.plan
+expect 80 'broken.adv:' --run-dir=nan2 broken.plan
+expect 80 'step 1 of epoch 1' --run-dir=nan3 broken.plan
+
+# ---- a stop, and going on: the same events and results
+"$advc" -o long.plan --set train.epochs=300 small.adv
+"$advrun" --threads=1 --run-dir=straight --progress=none long.plan >straight.txt 2>&1
+: >stopped.err
+"$advrun" --threads=1 --run-dir=stopped --progress=plain long.plan >stopped.txt 2>stopped.err &
+pid=$!
+while kill -0 $pid 2>/dev/null && ! grep -q 'epoch 2/300 done' stopped.err; do :; done
+kill -TERM $pid 2>/dev/null
+wait $pid
+got=$?
+ok "stop: exit code 75 (or it was done already), not $got" test $got -eq 75 -o $got -eq 0
+"$advrun" --threads=1 --resume=stopped --progress=none >resumed.txt 2>&1
+ok 'resume: exit code' test $? -eq 0
+sed 's/"t":[0-9.]*//' straight/events.jsonl >a
+sed 's/"t":[0-9.]*//' stopped/events.jsonl >b
+ok 'resume: equal events' cmp -s a b
+ok 'resume: equal results' cmp -s straight/eval-final.json stopped/eval-final.json
+ok 'resume: equal table' test "$(grep '^final' straight.txt)" = "$(grep '^final' resumed.txt)"
+
+echo "$n_passed passed, $n_failed failed"
+[ "$n_failed" -eq 0 ]
