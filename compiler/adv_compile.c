@@ -5,9 +5,12 @@
 */
 #include "compiler/adv_compile.h"
 
+#include "compiler/cost.h"
 #include "compiler/elab.h"
 #include "compiler/embed.h"
 #include "compiler/emit.h"
+#include "compiler/expand.h"
+#include "compiler/graph_show.h"
 #include "compiler/pass.h"
 #include "compiler/target.h"
 #include "runtime/plan_load.h"
@@ -19,7 +22,8 @@
 #define MAX_TARGETS 4
 
 typedef struct Compile {
-    const AdvCompileOpts *o;
+    const AdvCompileOpts *o;   /* &own, once it is read */
+    AdvCompileOpts own;
     AdvAlloc alloc;
     AdvDiags *ds;
     bool own_ds;
@@ -48,27 +52,10 @@ static bool listed(const char *list, const char *word)
 
 /* ---- texts built in ---- */
 
-static const AdvText *find_text(const AdvText *table, const char *name)
-{
-    for (; table->name; table++)
-        if (!strcmp(table->name, name)) return table;
-    return NULL;
-}
-
 const char *el_std_text(El *el, const char *name, size_t *out_bytes)
 {
-    const AdvText *t = find_text(adv_std_texts, name);
-    if (!t) return NULL;
-    size_t n = 0;
-    for (size_t i = 0; i < t->n_lines; i++) n += strlen(t->lines[i]);
-    char *s = adv_arena_new(el->arena, n + 1);
-    *out_bytes = n;
-    for (size_t i = 0, at = 0; i < t->n_lines; i++) {
-        size_t len = strlen(t->lines[i]);
-        memcpy(s + at, t->lines[i], len);
-        at += len;
-    }
-    return s;
+    const AdvText *t = adv_text_find(adv_std_texts, name);
+    return t ? adv_text_join(el->arena, t, out_bytes) : NULL;
 }
 
 /* ---- overrides ---- */
@@ -79,10 +66,15 @@ static void read_sets(Compile *c)
     El *el = c->el;
     for (uint32_t i = 0; i < c->o->n_sets; i++) {
         const AdvSet *s = &c->o->sets[i];
-        const char *name = adv_arena_printf(&c->arena, "--set %s", s->key), *text = adv_arena_printf(&c->arena, "adv 1\nparam value = %s\n", s->value);
-        uint32_t file = adv_sources_add(&c->ds->sources, name, text, strlen(text));
+        static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+        bool is_name = s->key[0] && s->key[strspn(s->key, letters)] == 0 && !strchr("0123456789", s->key[0]);
+        const char *own = is_name ? s->key : "value";
+        const char *name = adv_arena_printf(&c->arena, "--set %s", s->key), *text = adv_arena_printf(&c->arena, "adv 1\nparam %s = %s\n", own, s->value);
+        uint32_t file = adv_sources_need(&c->ds->sources, &c->arena, name, text, strlen(text));
         uint32_t before = c->ds->n_errors;
         ElModule *m = el_module_load(el, file, adv_intern(&c->names, name), true);
+        if (c->ds->n_errors == before && ast_n_children(m->ast, m->ast->root) != 1)
+            adv_diag(c->ds, ADV_D_OVERRIDE, m->items.n ? m->items.at[0]->at : (AdvSpan){file, 0, 0}, "`--set %s` takes one expression, and this is more", s->key);
         if (c->ds->n_errors > before || !m->items.n) continue;
         AdvSpan at = m->items.at[0]->at;
         ElVal v = el_const_expr(el, m, NULL, ast_child(m->ast, m->items.at[0]->node, 0), "a value of `--set`");
@@ -92,6 +84,33 @@ static void read_sets(Compile *c)
     }
     el->recipe = NULL;
     el->modules.n = 0;
+}
+
+/* ---- lints ---- */
+
+/* Is message `id` a lint of the list? */
+static bool is_lint(const char *list, uint32_t id)
+{
+    return list && adv_diag_defs[id].name[0] && (listed(list, "all") || listed(list, adv_diag_defs[id].name));
+}
+
+/* Are all names of the list lints? */
+static AdvStatus read_lints(Compile *c, const char *list)
+{
+    for (const char *s = list; s && *s; s += strcspn(s, ","), s += *s == ',') {
+        const char *name = adv_arena_strn(&c->arena, s, strcspn(s, ","));
+        if (!strcmp(name, "all") || adv_lint_find(name) != ADV_D_COUNT) continue;
+        const char *known[ADV_D_COUNT];
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < ADV_D_COUNT; i++)
+            if (adv_diag_defs[i].name[0]) known[n++] = adv_diag_defs[i].name;
+        const char *near = adv_nearest(name, known, n);
+        AdvDiag *d = adv_diag(c->ds, ADV_D_OPTION, (AdvSpan){0, 0, 0}, "no lint is called `%s`", name);
+        if (near) adv_diag_help(d, "did you mean `%s`?", near);
+        adv_diag_help(d, "`advc list lints` prints them");
+        return ADV_EINVAL;
+    }
+    return ADV_OK;
 }
 
 /* ---- stages ---- */
@@ -105,10 +124,15 @@ static AdvStatus elaborate(Compile *c, uint32_t file)
     el->g = adv_graph_new(&c->arena, &c->reg, &c->names, c->ds);
     el->load = c->o->load;
     el->load_user = c->o->load_user;
+    ADV_TRY(read_lints(c, c->o->allow));
+    ADV_TRY(read_lints(c, c->o->deny));
+    for (uint32_t i = 0; i < ADV_D_COUNT; i++) c->ds->allowed[i] = is_lint(c->o->allow, i);
     read_sets(c);
     uint32_t before = c->ds->n_errors;
     if (before) return ADV_ERECIPE;
     bool ok = el_recipe(el, file, &c->program);
+    for (uint32_t i = 0; i < c->ds->list.n; i++)
+        if (is_lint(c->o->deny, c->ds->list.at[i]->id)) adv_diag_relevel(c->ds->list.at[i], ADV_LEVEL_ERROR);
     return ok && c->ds->n_errors == before ? ADV_OK : ADV_ERECIPE;
 }
 
@@ -172,16 +196,31 @@ static AdvStatus compile_targets(Compile *c, AdvGraph *common, const AdvPipeOpts
         targets[n].mem = adv_memplan(&p, g);
         targets[n].graph = g;
         n++;
+        if (listed(c->o->dump, "cost") && c->o->write) adv_cost_print(&c->scratch, g, own, targets[n - 1].mem, c->o->entry, c->o->write, c->o->write_user);
     }
     if (pipe->stop_after) return ADV_OK;
     if (!n) return adv_fail(c->ds, ADV_EINVAL, ADV_D_TARGET, "at least one target is needed");
     return emit(c, targets, n);
 }
 
+/* The graph for other programs: before any target has changed it. */
+static AdvStatus show(Compile *c, const AdvGraph *g)
+{
+    const AdvCompileOpts *o = c->o;
+    if (o->entry && !adv_entry_find(g, adv_intern(&c->names, o->entry)).i) {
+        const char *all = "";
+        for (uint32_t i = 0; i < g->entries.n; i++)
+            all = adv_arena_printf(&c->arena, "%s%s`%s`", all, i ? ", " : "", adv_str(&c->names, adv_region(g, g->entries.at[i])->name));
+        return adv_fail(c->ds, ADV_EINVAL, ADV_D_OPTION, "the recipe has no entry `%s`: there are %s", o->entry, all);
+    }
+    if (listed(o->dump, "dot") && o->write) adv_graph_dot(g, o->entry, o->write, o->write_user);
+    return listed(o->dump, "json") && o->write ? adv_graph_json(g, o->entry, o->write, o->write_user) : ADV_OK;
+}
+
 static AdvStatus compile(Compile *c)
 {
     const AdvCompileOpts *o = c->o;
-    uint32_t file = adv_sources_add(&c->ds->sources, o->name ? o->name : "recipe", o->text, o->n_bytes);
+    uint32_t file = adv_sources_need(&c->ds->sources, &c->arena, o->name ? o->name : "recipe", o->text, o->n_bytes);
     if (listed(o->dump, "ast") && o->write) {
         Ast *t = adv_parse(&c->arena, &c->names, c->ds, file);
         ast_dump(t, o->write, o->write_user);
@@ -197,6 +236,7 @@ static AdvStatus compile(Compile *c)
     if (listed(o->dump, "lowered")) adv_graph_print(g, false, o->write, o->write_user);
     ADV_TRY(adv_run_common(&p, &g, &pipe));
     if (listed(o->dump, "graph")) adv_graph_print(g, false, o->write, o->write_user);
+    ADV_TRY(show(c, g));
     if (o->flags & ADV_COMPILE_CHECK) return ADV_OK;
     return compile_targets(c, g, &pipe);
 }
@@ -206,8 +246,9 @@ static AdvStatus compile(Compile *c)
 static AdvStatus begin(Compile *c, const AdvCompileOpts *o, AdvDiags *ds)
 {
     memset(c, 0, sizeof *c);
-    if (!o || o->struct_size < sizeof *o || !o->text || (o->flags & ~7u)) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given options it does not know, or no text");
-    c->o = o;
+    if (!o || o->struct_size < offsetof(AdvCompileOpts, entry) || !o->text || (o->flags & ~7u)) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given options it does not know, or no text");
+    memcpy(&c->own, o, o->struct_size < sizeof c->own ? o->struct_size : sizeof c->own);
+    c->o = &c->own;
     c->alloc = alloc_of(o);
     c->own_ds = !ds;
     c->ds = ds ? ds : adv_diags_new(c->alloc);
@@ -255,12 +296,13 @@ typedef struct Grow { Compile *c; ADV_VEC(char) s; } Grow;
 static void grow_piece(void *user, const char *text, size_t n)
 {
     Grow *g = user;
-    for (size_t i = 0; i < n; i++) *ADV_PUSH(&g->c->arena, &g->s) = text[i];
+    for (size_t i = 0; i < n; i++) *ADV_PUSH(&g->c->scratch, &g->s) = text[i]; /* the printer gives back what it took of the arena */
 }
 
-static AdvStatus format(Compile *c)
+/* The canonical form of a text, into c->out. */
+static AdvStatus print_canonical(Compile *c, const char *text, size_t n_bytes)
 {
-    uint32_t file = adv_sources_add(&c->ds->sources, c->o->name ? c->o->name : "recipe", c->o->text, c->o->n_bytes), before = c->ds->n_errors;
+    uint32_t file = adv_sources_need(&c->ds->sources, &c->arena, c->o->name ? c->o->name : "recipe", text, n_bytes), before = c->ds->n_errors;
     Ast *t = adv_parse(&c->arena, &c->names, c->ds, file);
     if (c->ds->n_errors > before) return ADV_ERECIPE;
     Grow g = {.c = c};
@@ -272,13 +314,23 @@ static AdvStatus format(Compile *c)
     return ADV_OK;
 }
 
-AdvStatus adv_format(const AdvCompileOpts *o, AdvDiags *ds, char **out_text, uint64_t *out_bytes)
+static AdvStatus format(Compile *c) { return print_canonical(c, c->o->text, c->o->n_bytes); }
+
+static AdvStatus expand(Compile *c)
+{
+    size_t n;
+    ADV_TRY(elaborate(c, adv_sources_need(&c->ds->sources, &c->arena, c->o->name ? c->o->name : "recipe", c->o->text, c->o->n_bytes)));
+    const char *text = adv_expand_text(c->el, c->o->sets, c->o->n_sets, &n);
+    return print_canonical(c, text, n);
+}
+
+static AdvStatus to_text(const AdvCompileOpts *o, AdvDiags *ds, AdvStatus (*work)(Compile *c), char **out_text, uint64_t *out_bytes)
 {
     Compile c;
     *out_text = NULL;
     *out_bytes = 0;
     AdvStatus st = begin(&c, o, ds);
-    if (st == ADV_OK) st = guarded(&c, format);
+    if (st == ADV_OK) st = guarded(&c, work);
     if (st == ADV_OK) {
         *out_text = c.out;
         *out_bytes = c.n_out;
@@ -286,6 +338,10 @@ AdvStatus adv_format(const AdvCompileOpts *o, AdvDiags *ds, char **out_text, uin
     if (c.o) end(&c);
     return st;
 }
+
+AdvStatus adv_format(const AdvCompileOpts *o, AdvDiags *ds, char **out_text, uint64_t *out_bytes) { return to_text(o, ds, format, out_text, out_bytes); }
+
+AdvStatus adv_expand(const AdvCompileOpts *o, AdvDiags *ds, char **out_text, uint64_t *out_bytes) { return to_text(o, ds, expand, out_text, out_bytes); }
 
 void adv_compile_free(const AdvCompileOpts *o, void *p, uint64_t n)
 {
@@ -306,16 +362,11 @@ const char *adv_explain(const char *name, char *buffer, size_t n_bytes)
     const char *digits = !strncmp(name, "ADV", 3) || !strncmp(name, "adv", 3) ? name + 3 : name;
     char file[32];
     snprintf(file, sizeof file, "ADV%.8s", digits);
-    const AdvText *page = find_text(adv_code_pages, file);
+    const AdvText *page = adv_text_find(adv_code_pages, file);
     if (page) {
         join(page, buffer, n_bytes);
         return buffer;
     }
-    for (uint32_t i = 0; i < ADV_D_COUNT; i++)
-        if (adv_diag_defs[i].code == strtoul(digits, NULL, 10)) {
-            snprintf(buffer, n_bytes, "ADV%u: %s\n", adv_diag_defs[i].code, adv_diag_defs[i].title);
-            return buffer;
-        }
     const ElBuiltin *tables[2] = {el_builtins, el_layers};
     for (int k = 0; k < 2; k++)
         for (const ElBuiltin *b = tables[k]; b->name; b++)
@@ -324,29 +375,4 @@ const char *adv_explain(const char *name, char *buffer, size_t n_bytes)
                 return buffer;
             }
     return NULL;
-}
-
-AdvStatus adv_compile_list(const char *kind, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
-{
-    char line[512];
-#define LINE(...) (snprintf(line, sizeof line, __VA_ARGS__), write(user, line, strlen(line)))
-    const ElBuiltin *table = !strcmp(kind, "builtins") ? el_builtins : !strcmp(kind, "layers") ? el_layers : NULL;
-    if (table) {
-        for (; table->name; table++) LINE("%s(%s)\t%s\n", table->name, table->params, table->doc);
-    } else if (!strcmp(kind, "passes")) {
-        for (const AdvPassDef *p = adv_passes; p->name; p++) LINE("%s\t%s\n", p->name, p->doc);
-    } else if (!strcmp(kind, "targets")) {
-        for (const AdvTarget *t = adv_targets; t->name; t++) LINE("%s\n", t->name);
-    } else if (!strcmp(kind, "codes")) {
-        for (uint32_t i = 0; i < ADV_D_COUNT; i++) LINE("ADV%u\t%s\n", adv_diag_defs[i].code, adv_diag_defs[i].title);
-    } else if (!strcmp(kind, "ops")) {
-        AdvRegistry reg;
-        ADV_TRY(adv_registry_init(&reg, adv_alloc_default()));
-        for (uint32_t i = 0; i < reg.n_ops; i++) LINE("%s\t%.*s\n", reg.ops[i]->name, (int)strcspn(reg.ops[i]->doc, "\n"), reg.ops[i]->doc);
-        adv_registry_fini(&reg);
-    } else {
-        return ADV_EINVAL;
-    }
-#undef LINE
-    return ADV_OK;
 }

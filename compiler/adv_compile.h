@@ -6,6 +6,9 @@
 **   ... adv_plan_load(ctx, plan, n, ds, &p) ...
 **   adv_compile_free(&o, plan, n);
 **
+** struct_size says which fields there are: later versions append fields, and an older program's shorter struct gets their
+** defaults. Smaller than that of the first version (it ends with write_user), or unknown flag bits: ADV_EINVAL.
+**
 ** Deterministic: the same text, overrides and version give the same bytes. Any thread may call; calls share nothing.
 */
 #ifndef ADV_COMPILE_H
@@ -41,12 +44,15 @@ typedef struct AdvCompileOpts {
     const char *targets;         /* comma-separated: cpu, cuda, ref, ref64; NULL: "cpu,cuda" */
     const AdvSet *sets;
     uint32_t n_sets;
-    const char *dump;            /* comma-separated: ast, graph, passes, plan; NULL: none */
+    const char *dump;            /* comma-separated, NULL: none. Text: ast, lowered, graph (after the passes common to all targets), passes;
+                                 ** graph as dot (Graphviz) and json; cost: for each target what every instruction computes and moves */
     const char *stop_after;      /* name of a pass, or NULL */
     const char *skip_passes;     /* comma-separated passes to leave out, or NULL */
     const char *why;             /* "fuse", "copy": says why something was not merged or had to be copied; NULL */
     void (*write)(void *user, const char *text, size_t n_bytes); /* gets dumps and whys */
     void *write_user;
+    const char *entry;           /* dot, json, cost: of this entry only, e.g. "step.main"; NULL: all */
+    const char *allow, *deny;    /* comma-separated lints, or "all": not reported / errors; NULL: none. No such lint: ADV_EINVAL */
 } AdvCompileOpts;
 
 /* Compiles. *out_plan (of *out_bytes) is to be freed with adv_compile_free; NULL after a failure and with CHECK.
@@ -61,13 +67,24 @@ ADV_API void adv_compile_free(const AdvCompileOpts *opts, void *p, uint64_t n_by
 ** ADV_ERECIPE if it does not parse. Only name, text, n_bytes and alloc of opts are used. */
 ADV_API AdvStatus adv_format(const AdvCompileOpts *opts, AdvDiags *ds, char **out_text, uint64_t *out_bytes) ADV_MUST_USE;
 
+/* A recipe with nothing left open: overrides (opts->sets) in place, defaults written out (keys of sections, arguments of optimisers,
+** and of imported functions where they are numbers, texts or lists of these), in canonical form. Imports stay imports. Expanding once
+** more changes nothing, and the plan computes the same. As adv_format; ADV_ERECIPE if the recipe has errors. */
+ADV_API AdvStatus adv_expand(const AdvCompileOpts *opts, AdvDiags *ds, char **out_text, uint64_t *out_bytes) ADV_MUST_USE;
+
 /* The page of a code ("ADV2104" or "2104") or of a built-in function or layer ("kl"); constant text, NULL if there is none.
 ** `buffer` of 4096 bytes is used for short pages made on the spot. */
 ADV_API const char *adv_explain(const char *name, char *buffer, size_t buffer_bytes);
 
-/* Writes the names of `kind`: "passes", "targets", "builtins", "layers", "ops", "codes", one a line with a word of explanation.
-** ADV_EINVAL for another kind. */
-ADV_API AdvStatus adv_compile_list(const char *kind, void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
+/* Writes what there is of `kind`, one a line: name or signature, a tab, a word of explanation; or, with as_json, an array of objects
+** that say all that is known. Kinds: ops, builtins, layers, std, lints, codes, datasets, passes, targets. ADV_EINVAL for another. */
+ADV_API AdvStatus adv_compile_list(const char *kind, int32_t as_json, void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
+
+enum { ADV_DOC_TEXT = 0, ADV_DOC_MARKDOWN = 1, ADV_DOC_HTML = 2, ADV_DOC_MAN = 3 };
+
+/* Writes manual pages: of an op, built-in function, layer or function of the standard library (all that have that name), of all of a
+** kind (ops, builtins, layers, std), or of everything (NULL). ADV_ENOENT: nothing has that name, and nothing was written. */
+ADV_API AdvStatus adv_compile_doc(const char *name, int32_t format, void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
 
 #ifdef __cplusplus
 }

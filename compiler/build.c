@@ -107,11 +107,15 @@ static void refuse(AdvGraphBuild *b, const char *text)
     AdvGraph *g = b->g;
     AdvDiag *d = adv_diag(g->diags, ADV_D_SHAPE_RULE, adv_loc_span(g, b->loc), "%s", text);
     AdvLocId l = b->loc;
+    AdvSpan last = {0, 0, 0};
     while (l.i && g->locs.at[l.i].why != ADV_LOC_SOURCE) {
         const AdvLoc *at = &g->locs.at[l.i];
         if (at->why == ADV_LOC_GRAD) adv_diag_note(d, adv_loc_span(g, l), "in the gradient of this line");
         l = at->parent;
-        if (at->why == ADV_LOC_CALL && l.i) adv_diag_note(d, adv_loc_span(g, l), "called from here");
+        if (at->why != ADV_LOC_CALL || !l.i) continue;
+        AdvSpan here = adv_loc_span(g, l);
+        if (here.file != last.file || here.off != last.off || here.len != last.len) adv_diag_note(d, here, "called from here");
+        last = here;
     }
     b->n_failed++;
 }

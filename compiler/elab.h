@@ -7,7 +7,8 @@
 **   versions   world.now[state] is the present version of each state; updates replace it, reads use it (language: 3.1)
 **   one value  equal pure nodes are made once (el_node looks them up), and equal model calls are one call (elab_model.c)
 **
-** Files: elab_value.c values and arithmetic; elab_expr.c expressions; elab_builtin.c built-in functions; elab_call.c functions,
+** Files: elab_value.c values and arithmetic; elab_expr.c expressions; elab_builtin.c built-in functions, elab_batch.c those that
+** couple samples; elab_weights.c arithmetic of weights, copies of models; elab_call.c functions,
 ** blocks and loops; elab_layer.c layers of nets; elab_model.c models, modes, versions; elab_item.c files, imports, names;
 ** elab_data.c data sets; elab_step.c steps, updates, optimisers; elab_budget.c; elab_eval.c; elab_program.c phases and run.
 */
@@ -54,6 +55,7 @@ struct ElVal {
     uint8_t kind, sort, rate;  /* ElKind, ElSort, AdvRate */
     uint8_t mode;              /* EL_MODEL: ElMode */
     AdvSpan span;              /* the expression */
+    AdvSpan born;              /* EL_NUMBER: what first gave it, which a name keeps; file 0: not noted */
     double num;                /* EL_NUMBER */
     int64_t p, q;              /* EL_NUMBER: exact p/q, q > 0; q == 0: only num */
     AdvValueId t;              /* EL_TENSOR; of rate sample: dim 0 is the batch */
@@ -62,7 +64,7 @@ struct ElVal {
     uint32_t n;                /* of list; of a model's own tensor in its net: which state */
     ElFn *fn;
     ElModel *model;            /* EL_MODEL, EL_WEIGHTS */
-    AdvValueId *w;             /* EL_WEIGHTS: by index in model->params */
+    AdvValueId *w;             /* EL_WEIGHTS: the weights in the order of model->params, then the running statistics (none: 0) */
 };
 
 /* A function value. */
@@ -99,7 +101,7 @@ typedef struct ElBind {
     AdvStr name;
     ElVal val;
     AdvSpan at;
-    bool is_carry;
+    bool is_carry, used;
     struct ElBind *next;
 } ElBind;
 
@@ -144,6 +146,7 @@ typedef struct ElParam {       /* a state of a model and how it starts */
     uint8_t init;              /* ElInit */
     bool is_buffer;
     double fan_in, value;
+    const void *seen_by;       /* the ElMemo that asked for it last: a second layer of one call must not */
 } ElParam;
 struct ElModel {
     AdvStr name;
@@ -152,15 +155,20 @@ struct ElModel {
     uint32_t n_args;
     ADV_VEC(ElParam) params;   /* weights and running statistics, in order of first use */
     bool called, has_bn, has_dropout, classifies;  /* classifies: gave [N,classes] */
+    uint32_t n_updates;        /* by optimisers, in this entry */
     ElItem *optim;             /* or NULL: frozen */
-    uint32_t n_optim_share;
+    ElModel *copy_of;          /* of `copy(f)` */
+    const char *weights_file;  /* of `weights = "file"`, or NULL */
     AdvSpan at;
 };
 
-/* One computation of a model: its result and what training mode would do to the running statistics. */
-typedef struct ElStat { AdvStateId state; AdvValueId next_of; double momentum; } ElStat;
+/* One computation of a model: its result and what training mode would do to the running statistics (only `when`, if given). */
+typedef struct ElStat { AdvStateId state; AdvValueId next_of, when; double momentum; } ElStat;
+typedef struct ElLayer { const char *name, *shape; AdvSpan at; } ElLayer;  /* passed on the way through a net */
 typedef struct ElMemo {
-    uint64_t key;
+    uint64_t key, args_key;    /* args_key: mode and arguments without versions */
+    uint32_t n_updates;        /* of the model when it was called */
+    ADV_VEC(ElLayer) layers;   /* the input first */
     AdvRegionId region;
     ElModel *model;
     ElVal result;
@@ -219,6 +227,17 @@ typedef struct ElVersion { AdvStateId state; AdvValueId value; } ElVersion;
 
 typedef struct ElLog { AdvStr name; AdvStateId state; bool per_sample, is_eps; } ElLog;
 
+/* The `worst` of an evaluation's entry, which becomes stages (elab_eval.c): which call, and which of its candidates to give. */
+typedef struct ElWorst {
+    bool is_on;                /* an entry is being made */
+    uint64_t place;            /* of the last call seen */
+    uint32_t n;                /* its candidates */
+    AdvValueId out;
+    ElVal f;
+    uint64_t pick_place;       /* 0: none */
+    uint32_t pick;
+} ElWorst;
+
 struct El {
     AdvArena *arena;
     AdvInterns *names;
@@ -259,6 +278,13 @@ struct El {
     ADV_VEC(ElVal) pending;    /* `<-` of the step: name, list[0] = value; applied at the end of the step or turn */
     ADV_VEC(ElParam) inits;    /* every saved state's first value */
     ADV_VEC(ElVersion) versions; /* every version a state had in this entry, oldest first */
+    ElWorst worst;
+    const char *layer;         /* the layer being made, or NULL */
+    uint32_t depth, n_calls;   /* of expressions in progress; of calls in all */
+    bool budget_seen;
+    bool gave_up;              /* the recipe unfolds into too much: all further calls and nodes are poison */
+    ADV_VEC(double) radii;     /* constant radii of training */
+    ADV_VEC(double) eval_radii;
     json_t *evals;
 };
 
@@ -283,6 +309,7 @@ uint32_t el_rank(const El *el, ElVal v);
 int64_t el_dim(const El *el, ElVal v, uint32_t k);
 bool el_is_value(ElVal v);           /* number or tensor */
 const char *el_describe(El *el, ElVal v);  /* "[N,3,32,32]", "one number per sample", "a model", ... */
+const char *el_describe_type(El *el, const AdvTensorType *t);  /* "[16,3,3,3]" */
 const char *el_rate_words(uint8_t rate);
 /* Elementwise op on operands that fit (language: 2); folds numbers. Reports and returns poison where they do not. */
 ElVal el_elementwise(El *el, AdvSpan at, const char *shown, const char *op, const ElVal *v, uint32_t n, ElSort sort);
@@ -292,9 +319,12 @@ AdvValueId el_fit_to(El *el, AdvSpan at, ElVal v, uint32_t rank, bool has_n);
 ElVal el_reduce(El *el, AdvSpan at, const char *op, ElVal v);
 bool el_int(El *el, ElVal v, const char *what, int64_t lo, int64_t hi, int64_t *out);  /* a whole number known now, or a diagnostic */
 bool el_float(El *el, ElVal v, const char *what, double *out);
+bool el_between(El *el, ElVal v, const char *what, double lo, double hi);  /* of a number; else a diagnostic */
 ElVal el_stop_grad(El *el, ElVal v);
 /* A draw shaped like dims (without N); shared by the batch if !per_sample. n = draw index. */
 ElVal el_draw(El *el, AdvSpan at, int dist, double p, uint64_t purpose, bool per_sample, uint32_t rank, const int64_t *dim, int64_t draw);
+/* A tensor brought to exactly this type (without the batch where !has_n) by broadcasting. */
+AdvValueId el_broadcast(El *el, AdvSpan at, ElVal v, AdvTensorType t, bool has_n);
 uint64_t el_purpose(El *el, const char *what);  /* the next draw's place */
 
 /* ---- elab_expr.c ---- */
@@ -309,10 +339,16 @@ ElBind *el_find(ElScope *s, AdvStr name);
 ElVal el_call(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSpan at, ElScope *scope);
 ElVal el_call1(El *el, ElFn *fn, ElVal a, AdvSpan at);
 bool el_assign(El *el, ElModule *m, ElScope *s, AstId stmt);
+/* A model's net: how many parameters are left as inputs / is this one of them? / has each argument a parameter (else a diagnostic)? */
+uint32_t el_n_inputs(El *el, const ElFn *net, const ElArg *args, uint32_t n_args);
+bool el_is_input(El *el, const ElFn *net, AdvStr name);
+bool el_args_named(El *el, const ElFn *net, const ElArg *args, uint32_t n_args);
 /* Has the template a parameter of this name? */
 bool el_has_param(El *el, const ElFn *fn, const char *name);
 /* Sets the attribute of that name in a table-ordered array. */
 void el_attr_set(const AdvOpDef *op, AdvAttr *attrs, const char *name, AdvAttr value);
+/* Are a template's parameters names, each once? Else diagnostics. */
+bool el_params_ok(El *el, ElModule *m, AstId params);
 /* Evaluates AST arguments (children of `call` from child `first_child` on) into an array. */
 ElArg *el_args(El *el, ElModule *m, ElScope *s, AstId call, uint32_t first_child, uint32_t *out_n);
 void el_push(El *el, ElFrame *f, const char *what, AdvSpan at);
@@ -340,11 +376,29 @@ ElVal el_model_touch(El *el, ElModel *m, ElArg *args, uint32_t n_args, AdvSpan a
 /* The versions of the model's weights that e was computed with. false: e does not depend on the model. */
 bool el_weights_of(El *el, ElVal e, ElModel *m, AdvValueId *out_w);
 uint32_t el_n_weights(const ElModel *m);                         /* without running statistics */
-ElVal el_model_weights(El *el, ElModel *m, AdvSpan at);
-ElVal el_weights_op(El *el, AdvSpan at, const char *shown, const char *op, ElVal a, ElVal b);
 ElVal el_grad(El *el, AdvSpan at, ElVal e, const ElVal *of, uint32_t n_of, ElVal *out, bool live);
 bool el_depends(El *el, AdvValueId e, AdvValueId v);
 void el_init_entry(El *el);
+
+/* ---- elab_batch.c ---- */
+typedef ElVal ElBuiltinFn(ElCall *c);
+ElBuiltinFn el_fn_rank, el_fn_quantile, el_fn_corr, el_fn_worst, el_fn_class_sum;
+
+/* ---- elab_weights.c ---- */
+/* The model `copy(f)`; *out_source gets f. */
+bool el_model_copy(El *el, ElModule *m, AstId call, ElModel *model);
+/* Gives a copy the states of its source, once that has been called. */
+void el_model_adopt(El *el, ElModel *m);
+/* May weights of one stand for those of the other? A model, and copies of it. */
+bool el_same_weights(El *el, const ElModel *a, const ElModel *b);
+ElVal el_model_weights(El *el, ElModel *m, AdvSpan at);
+ElVal el_weights_op(El *el, AdvSpan at, const char *shown, const char *op, ElVal a, ElVal b);
+ElVal el_weights_select(El *el, AdvSpan at, ElVal c, ElVal a, ElVal b);
+/* `f <- weights`: new versions of weights and running statistics. */
+bool el_model_update(El *el, ElModel *m, ElVal v, AdvSpan at);
+/* For each copy's state, the state of its source; none for others. By state id. */
+AdvStateId *el_copied_from(El *el);
+json_t *el_weights_json(El *el);
 
 /* ---- elab_item.c ---- */
 ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe);
@@ -364,6 +418,8 @@ void el_prepare(El *el, AstId id);
 AstId el_section_block(El *el, const ElItem *section);
 /* Text of a std module, or NULL. */
 const char *el_std_text(El *el, const char *name, size_t *out_bytes);
+/* Data sets the language knows, ended by name NULL; `synthetic` is not among them. */
+extern const ElDataset el_datasets[];
 
 /* ---- elab_data.c, elab_step.c, elab_budget.c, elab_eval.c, elab_program.c ---- */
 void el_data_read(El *el);
@@ -375,6 +431,8 @@ void el_entry_end(El *el);
 void el_log(El *el, AdvStr name, ElVal v, bool is_eps);
 void el_step_entry(El *el, ElPhase *ph);
 ElVal el_budget(El *el, AdvSpan at);
+/* Is a radius that is known within 0..1? Else a diagnostic. */
+bool el_radius_ok(El *el, ElVal eps, AdvSpan at);
 bool el_has_budget(El *el);
 bool el_eval_results(El *el);
 bool el_evals(El *el);
@@ -384,7 +442,33 @@ bool el_recipe(El *el, uint32_t file, json_t **out_program);
 ElVal el_progress(El *el, AdvSpan at);
 ElVal el_epoch(El *el, AdvSpan at);
 bool el_state_update(El *el, ElItem *st, ElVal v, AdvSpan at);
+/* `name <- e`: evaluated here, written by el_flush. */
+bool el_update(El *el, ElScope *s, AstId st);
+bool el_flush(El *el, uint32_t from);
 ElVal el_state_read(El *el, ElItem *st, AdvSpan at);
+
+/* ---- elab_diag.c ---- */
+/* As adv_diag, with the calls that lead here and, in a net, the chain of layers. NULL is fine for labels, notes and helps. */
+AdvDiag *el_diag(El *el, AdvDiagId id, AdvSpan at, const char *fmt, ...) ADV_PRINTF(4, 5);
+bool el_is_override(const El *el, AdvSpan at);  /* in the text of a `--set` */
+/* Notes where a number comes from, if that is elsewhere: `--set`, or the line of the caller. */
+void el_diag_origin(El *el, AdvDiag *d, ElVal v);
+void el_diag_chain(El *el, AdvDiag *d);
+void el_diag_keys(El *el, AdvDiag *d, const char *word, const char *const *keys);  /* nearest, and all if few */
+const char *el_text(El *el, AdvSpan at);  /* the source text, in backticks; "this" if it is long */
+uint32_t el_layers_begin(El *el);
+/* A layer or block is done: it replaces what was passed inside it. */
+void el_layers_end(El *el, uint32_t from, const char *name, ElVal result, AdvSpan at);
+/* False after a diagnostic: more elements than any machine has. */
+bool el_size_ok(El *el, const AdvTensorType *t, AdvSpan at);
+/* False, once with a diagnostic: more calls or nodes than a recipe may unfold into. */
+bool el_work_ok(El *el, AdvSpan at);
+/* Lints. */
+void el_lint_radius(El *el, ElVal eps);               /* an attack's radius, as called */
+void el_lint_eval_radii(El *el, const char *name, AdvSpan at);
+void el_lint_zero(El *el, ElVal eps, ElVal lo, AdvSpan at);  /* lo: the bound of `within`, or poison */
+void el_lint_again(El *el, const ElModel *m, const ElMemo *memo, AdvSpan at);
+void el_lint_locals(El *el, const ElScope *s);
 
 /* Reports; returns poison so that `return el_error(...)` reads well. */
 ElVal el_error(El *el, AdvDiagId id, AdvSpan at, const char *fmt, ...) ADV_PRINTF(4, 5);

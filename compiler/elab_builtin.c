@@ -42,7 +42,7 @@ static ElVal fn_safe_div(ElCall *c) { return ew(c, "safe_div", 3, EL_NUM); }
 static ElVal fn_select(ElCall *c)
 {
     if (A(1).kind == EL_WEIGHTS || A(1).kind == EL_MODEL || A(2).kind == EL_WEIGHTS || A(2).kind == EL_MODEL)
-        return el_error(c->el, ADV_D_NOT_YET, c->span, "`select` between weights is not run by this version");
+        return el_weights_select(c->el, c->span, A(0), A(1), A(2));
     if (A(1).sort == EL_CLASS && A(2).sort != EL_CLASS && A(2).kind != EL_NUMBER) return wrong(c, 2, "a class index, as its other side");
     return ew(c, "select", 3, A(1).sort == A(2).sort ? (ElSort)A(1).sort : EL_NUM);
 }
@@ -74,7 +74,7 @@ static bool is_classes(ElCall *c, uint32_t k, bool probs_too)
         return false;
     }
     if (!probs_too && v.sort == EL_PROBS) {
-        AdvDiag *d = adv_diag(c->el->ds, ADV_D_KIND, v.span, "`%s` takes logits, but this is probabilities", c->name);
+        AdvDiag *d = el_diag(c->el, ADV_D_KIND, v.span, "`%s` takes logits, but this is probabilities", c->name);
         adv_diag_help(d, "leave the `softmax` out: `%s` has its own", c->name);
         return false;
     }
@@ -102,7 +102,7 @@ static ElVal fn_entropy(ElCall *c)
 {
     if (!is_classes(c, 0, true)) return el_poison(c->span);
     if (A(0).sort != EL_PROBS) {
-        AdvDiag *d = adv_diag(c->el->ds, ADV_D_KIND, A(0).span, "`entropy` takes probabilities, but this is %s", el_describe(c->el, A(0)));
+        AdvDiag *d = el_diag(c->el, ADV_D_KIND, A(0).span, "`entropy` takes probabilities, but this is %s", el_describe(c->el, A(0)));
         adv_diag_help(d, "write `entropy(softmax(z))`");
         return el_poison(c->span);
     }
@@ -161,26 +161,48 @@ static ElVal fn_minmax(ElCall *c)
     return el_elementwise(el, c->span, "minmax", "safe_div", three, 3, EL_NUM);
 }
 
-static ElVal fn_class_sum(ElCall *c)
-{
-    El *el = c->el;
-    if (!is_class(c, 1)) return el_poison(c->span);
-    AdvAttr a = adv_attr_i(el->data.classes);
-    AdvValueId in[2] = {el_fit_to(el, c->span, A(0), 0, true), A(1).t};
-    if (A(0).rate != ADV_RATE_SAMPLE || el_rank(el, A(0))) return wrong(c, 0, "one number per sample");
-    return el_tensor(el, el_node(el, c->span, "class_sum", in, 2, &a), ADV_RATE_BATCH, EL_NUM, c->span);
-}
-
 /* ---- random draws ---- */
 
+/* `shared = [sample, row]`: *per_sample and dim[] of the draw, which leaves these coordinates out. */
+static bool shared_of(ElCall *c, ElVal list, uint32_t rank, int64_t *dim, bool *per_sample)
+{
+    static const char *const names[] = {"channel", "row", "col"};
+    if (list.kind != EL_LIST) {
+        el_error(c->el, ADV_D_ARGUMENT_KIND, list.span, "`shared` is a list of coordinates, as in `shared = [sample]`");
+        return false;
+    }
+    for (uint32_t i = 0; i < list.n; i++) {
+        ElVal v = list.list[i];
+        const char *word = v.kind == EL_NAME ? adv_str(c->el->names, v.name) : v.kind == EL_FN ? v.fn->name : "";
+        uint32_t k = 0;
+        while (k < 3 && strcmp(word, names[k])) k++;
+        if (!strcmp(word, "sample")) *per_sample = false;
+        else if (k < 3 && rank == 3) dim[k] = 1;
+        else {
+            el_error(c->el, ADV_D_ARGUMENT_KIND, v.span, "a draw may share `sample`%s", rank == 3 ? ", `channel`, `row` and `col`" : "; `channel`, `row` and `col` are of images");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Arguments of a draw behind `like`: draw, shared. */
 static ElVal random_like(ElCall *c, int dist, ElVal like, uint32_t draw_ix, const char *what)
 {
     El *el = c->el;
-    int64_t draw = 0, dim[ADV_MAX_RANK];
+    int64_t draw = 0, dim[ADV_MAX_RANK] = {0}, full[ADV_MAX_RANK] = {0};
+    uint32_t rank = el_rank(el, like);
+    bool has_n = like.rate == ADV_RATE_SAMPLE, per_sample = has_n;
     if (like.kind != EL_TENSOR) return el_error(el, ADV_D_ARGUMENT_KIND, like.span, "`like` names what the noise is shaped like, a tensor, but this is %s", el_describe(el, like));
     if (GIVEN(draw_ix) && !el_int(el, A(draw_ix), "`draw`", 0, 63, &draw)) return el_poison(c->span);
-    for (uint32_t i = 0; i < el_rank(el, like); i++) dim[i] = el_dim(el, like, i);
-    return el_draw(el, c->span, dist, 0.5, el_purpose(el, what), like.rate == ADV_RATE_SAMPLE, el_rank(el, like), dim, draw);
+    for (uint32_t i = 0; i < rank; i++) dim[i] = full[i] = el_dim(el, like, i);
+    if (GIVEN(draw_ix + 1) && !shared_of(c, A(draw_ix + 1), rank, dim, &per_sample)) return el_poison(c->span);
+    ElVal v = el_draw(el, c->span, dist, 0.5, el_purpose(el, what), per_sample, rank, dim, draw);
+    if (el_bad(v) || !memcmp(dim, full, sizeof dim)) return v;
+    AdvTensorType t = {.dtype = el->g->float_dtype};
+    if (per_sample) t.dim[t.rank++] = el->n_batch;
+    for (uint32_t i = 0; i < rank; i++) t.dim[t.rank++] = full[i];
+    return el_tensor(el, el_broadcast(el, c->span, v, t, per_sample), (AdvRate)v.rate, EL_NUM, c->span);
 }
 static ElVal fn_normal(ElCall *c) { return random_like(c, 1, A(0), 1, "normal"); }
 static ElVal fn_rademacher(ElCall *c) { return random_like(c, 2, A(0), 1, "rademacher"); }
@@ -218,14 +240,6 @@ static ElVal fn_live(ElCall *c) { return A(0); }
 
 /* ---- balls ---- */
 
-static bool radius_ok(ElCall *c, ElVal eps)
-{
-    if (eps.kind != EL_NUMBER || eps.num <= 1.0) return true;
-    AdvDiag *d = adv_diag(c->el->ds, ADV_D_UNITS, eps.span, "a radius of %g does not fit images in 0..1", eps.num);
-    adv_diag_help(d, "write `%g/255`", eps.num);
-    return false;
-}
-
 static ElVal ball(ElCall *c)
 {
     El *el = c->el;
@@ -233,7 +247,7 @@ static ElVal ball(ElCall *c)
     bool l2 = GIVEN(3) && A(3).kind == EL_NAME && !strcmp(adv_str(el->names, A(3).name), "l2");
     if (GIVEN(3) && !l2 && !(A(3).kind == EL_NAME && !strcmp(adv_str(el->names, A(3).name), "linf"))) return wrong(c, 3, "`linf` or `l2`");
     if (!el_is_value(eps) || el_rank(el, eps)) return wrong(c, 2, "a radius, at most one number per sample");
-    if (!radius_ok(c, eps)) return el_poison(c->span);
+    if (!el_radius_ok(el, eps, eps.span)) return el_poison(c->span);
     for (ElFrame *f = el->frame; f; f = f->up)
         if (f->is_attack || f == el->frame) f->attack_norm = l2 ? 2 : 1;
     ElVal three[3] = {z, x, eps};
@@ -419,7 +433,7 @@ static ElVal fn_scaled_like(ElCall *c)
     if (A(1).kind != EL_MODEL || A(1).model != A(0).model) return wrong(c, 1, "the model these weights belong to");
     ElVal w = el_model_weights(el, A(1).model, c->span), r = A(0);
     if (el_bad(w)) return w;
-    r.w = ADV_NEW_ARRAY(el->arena, AdvValueId, el_n_weights(w.model) + 1);
+    r.w = ADV_NEW_ARRAY(el->arena, AdvValueId, w.model->params.n + 1);
     for (uint32_t k = 0; k < el_n_weights(w.model); k++) {
         AdvValueId zero = el_const(el, 0, el->g->float_dtype);
         if (adv_value_type(el->g, w.w[k])->rank < 2) {
@@ -430,11 +444,6 @@ static ElVal fn_scaled_like(ElCall *c)
         r.w[k] = el_n2(el, c->span, "mul", A(0).w[k], scale);
     }
     return r;
-}
-
-static ElVal fn_not_yet(ElCall *c)
-{
-    return el_error(c->el, ADV_D_NOT_YET, c->span, "`%s` is not run by this version", c->name);
 }
 
 const ElBuiltin el_builtins[] = {
@@ -457,10 +466,10 @@ const ElBuiltin el_builtins[] = {
     {"other", "z, y", fn_other, false, "z with -inf at y"}, {"max_other", "z, y", fn_max_other, false, "largest entry but y's"},
     {"nth", "z, k", fn_nth, false, "k-th largest entry, k = 1 is the largest"}, {"nth_class", "z, k", fn_nth_class, false, "its class"},
     {"minmax", "v", fn_minmax, false, "(v - min)/(max - min) over the batch; 0.5 for a constant batch"},
-    {"class_sum", "v, y", fn_class_sum, false, "sum of v over the samples of each class, [K]"},
-    {"normal", "like, draw=", fn_normal, false, "standard normal noise shaped like `like`"},
-    {"uniform", "lo, hi, like, draw=", fn_uniform, false, "uniform noise between lo and hi shaped like `like`"},
-    {"rademacher", "like, draw=", fn_rademacher, false, "-1 or 1 with equal chance, shaped like `like`"},
+    {"class_sum", "v, y", el_fn_class_sum, false, "sum of v over the samples of each class, [K]"},
+    {"normal", "like, draw=, shared=", fn_normal, false, "standard normal noise shaped like `like`"},
+    {"uniform", "lo, hi, like, draw=, shared=", fn_uniform, false, "uniform noise between lo and hi shaped like `like`"},
+    {"rademacher", "like, draw=, shared=", fn_rademacher, false, "-1 or 1 with equal chance, shaped like `like`"},
     {"grad", "e, v", fn_grad, false, "gradient of e by a name, or a list of names; a constant for later gradients"},
     {"detach", "v", fn_detach, false, "v as a constant for gradients"}, {"live", "g", fn_live, false, "keeps the derivatives of grad(...)"},
     {"ball", "z, x, eps, norm=", fn_ball, false, "z projected to the ball of radius eps around x"},
@@ -472,8 +481,10 @@ const ElBuiltin el_builtins[] = {
     {"mc_variance", "e, draws", fn_mc_variance, false, "biased variance of e(0) .. e(draws-1), averaged over the shape"},
     {"steps", "keys, at=", fn_steps, false, "piecewise constant; at = epoch"}, {"linear_schedule", "keys, at=", fn_linear, false, "piecewise linear; at = epoch"},
     {"scaled_like", "g, f", fn_scaled_like, false, "per tensor g*norm2(w)/norm2(g); 0 for tensors of fewer than 2 dimensions"},
-    {"rank", "v", fn_not_yet, false, "ranks within the batch, 0..1"}, {"quantile", "v, q", fn_not_yet, false, "quantile of the batch"},
-    {"corr", "a, b", fn_not_yet, false, "correlation over the batch"}, {"worst", "f, y, list", fn_not_yet, false, "per sample the first candidate that f gets wrong"},
+    {"rank", "v", el_fn_rank, false, "ranks within the batch, 0..1, ties their mean; gradient 0"},
+    {"quantile", "v, q", el_fn_quantile, false, "quantile of the batch, linear between samples; gradient to these"},
+    {"corr", "a, b", el_fn_corr, false, "correlation over the batch; 0 where one side is constant"},
+    {"worst", "f, y, list", el_fn_worst, false, "per sample the first candidate that f gets wrong, else the last"},
     {NULL, NULL, NULL, false, NULL},
 };
 

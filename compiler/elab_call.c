@@ -86,10 +86,85 @@ static Formal *formals(El *el, ElModule *m, AstId params, uint32_t *out_n)
         const AstNode *arg = ast(m->ast, a), *v = ast(m->ast, arg->first);
         if (arg->name.i) f[k++] = (Formal){arg->name, arg->first, arg->span};
         else if (v->kind == AST_ID) f[k++] = (Formal){v->name, {0}, arg->span};
-        else el_error(el, ADV_D_STMT_PLACE, arg->span, "a parameter is a name, or a name with a default");
     }
     *out_n = k;
     return f;
+}
+
+bool el_params_ok(El *el, ElModule *m, AstId params)
+{
+    bool ok = true;
+    uint32_t n = 0;
+    for (AstId a = ast(m->ast, params)->first; a.i; a = ast(m->ast, a)->next) {
+        const AstNode *arg = ast(m->ast, a);
+        if (arg->name.i || ast(m->ast, arg->first)->kind == AST_ID || ast(m->ast, arg->first)->kind == AST_ERROR) continue;
+        el_error(el, ADV_D_STMT_PLACE, arg->span, "a parameter is a name, or a name with a default");
+        ok = false;
+    }
+    const Formal *f = formals(el, m, params, &n);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < i; k++) {
+            if (f[k].name.i != f[i].name.i) continue;
+            adv_diag_note(el_diag(el, ADV_D_DUPLICATE, f[i].at, "two parameters are called `%s`", adv_str(el->names, f[i].name)), f[k].at, "the first one is here");
+            ok = false;
+        }
+    return ok;
+}
+
+static bool among(const ElArg *args, uint32_t n_args, AdvStr name)
+{
+    for (uint32_t i = 0; i < n_args; i++)
+        if (args[i].name.i == name.i) return true;
+    return false;
+}
+
+uint32_t el_n_inputs(El *el, const ElFn *net, const ElArg *args, uint32_t n_args)
+{
+    uint32_t n = 0, left = 0;
+    const Formal *f = formals(el, net->module, ast(net->ast, net->node)->first, &n);
+    for (uint32_t i = 0; i < n; i++) left += !f[i].dflt.i && !among(args, n_args, f[i].name);
+    return left;
+}
+
+bool el_is_input(El *el, const ElFn *net, AdvStr name)
+{
+    uint32_t n = 0;
+    const Formal *f = formals(el, net->module, ast(net->ast, net->node)->first, &n);
+    for (uint32_t i = 0; i < n; i++)
+        if (f[i].name.i == name.i) return !f[i].dflt.i;
+    return false;
+}
+
+static const char *names_of(El *el, const Formal *f, uint32_t n);
+
+/* The nearest of the names, and all of them. */
+static void help_names(El *el, AdvDiag *d, const char *word, const Formal *f, uint32_t n)
+{
+    const char **names = ADV_NEW_ARRAY(el->arena, const char *, n + 1);
+    for (uint32_t i = 0; i < n; i++) names[i] = adv_str(el->names, f[i].name);
+    const char *near = adv_nearest(word, names, n);
+    if (near) adv_diag_help(d, "did you mean `%s`?", near);
+    adv_diag_help(d, "it takes %s", n ? names_of(el, f, n) : "no arguments");
+}
+
+bool el_args_named(El *el, const ElFn *net, const ElArg *args, uint32_t n_args)
+{
+    uint32_t n = 0;
+    const Formal *f = formals(el, net->module, ast(net->ast, net->node)->first, &n);
+    for (uint32_t i = 0; i < n_args; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < n; k++) known |= f[k].name.i == args[i].name.i;
+        if (!known) {
+            AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` has no argument `%s`", net->name, adv_str(el->names, args[i].name));
+            help_names(el, d, adv_str(el->names, args[i].name), f, n);
+            return false;
+        }
+        if (among(args, i, args[i].name)) {
+            el_error(el, ADV_D_ARGUMENT, args[i].span, "argument `%s` of `%s` is given twice", adv_str(el->names, args[i].name), net->name);
+            return false;
+        }
+    }
+    return true;
 }
 
 bool el_has_param(El *el, const ElFn *fn, const char *name)
@@ -119,15 +194,16 @@ static bool match(El *el, const char *what, const Formal *f, uint32_t n, const E
         if (args[i].name.i) {
             for (k = 0; k < n && f[k].name.i != args[i].name.i; k++) { }
             if (k == n) {
-                AdvDiag *d = adv_diag(el->ds, ADV_D_ARGUMENT, args[i].span, "`%s` has no argument `%s`", what, adv_str(el->names, args[i].name));
-                adv_diag_help(d, "it takes %s", n ? names_of(el, f, n) : "none");
+                AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` has no argument `%s`", what, adv_str(el->names, args[i].name));
+                help_names(el, d, adv_str(el->names, args[i].name), f, n);
                 return false;
             }
         } else if (next < n) {
             k = next++;
         }
         if (k >= n || k >= 64) {
-            el_error(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %u argument%s, but this is one more", what, n, n == 1 ? "" : "s");
+            AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %u argument%s, but this is one more", what, n, n == 1 ? "" : "s");
+            if (n) adv_diag_help(d, "it takes %s", names_of(el, f, n));
             return false;
         }
         if (taken[k]) {
@@ -139,8 +215,8 @@ static bool match(El *el, const char *what, const Formal *f, uint32_t n, const E
     }
     for (uint32_t k = 0; k < n; k++)
         if (!taken[k] && !f[k].dflt.i) {
-            AdvDiag *d = adv_diag(el->ds, ADV_D_ARGUMENT, at, "`%s` needs the argument `%s`", what, adv_str(el->names, f[k].name));
-            adv_diag_note(d, f[k].at, "declared here, without a default");
+            AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, at, "`%s` needs the argument `%s`", what, adv_str(el->names, f[k].name));
+            if (f[k].at.file) adv_diag_note(d, f[k].at, "declared here, without a default");
             return false;
         }
     return true;
@@ -161,10 +237,14 @@ bool el_assign(El *el, ElModule *m, ElScope *s, AstId stmt)
     }
     for (; p.i; p = ast(m->ast, p)->next, k++) {
         AdvStr name = ast(m->ast, p)->name;
+        if (strchr(adv_str(el->names, name), '.')) {
+            el_error(el, ADV_D_STMT_PLACE, ast(m->ast, p)->span, "a name has no `.`, but this is `%s`", adv_str(el->names, name));
+            return false;
+        }
         ElVal one = n > 1 && v.kind == EL_LIST ? v.list[k] : v;
         for (ElBind *b = s->binds; b; b = b->next)
             if (b->name.i == name.i) {
-                AdvDiag *d = adv_diag(el->ds, ADV_D_DUPLICATE, ast(m->ast, p)->span, "`%s` has a value already", adv_str(el->names, name));
+                AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, ast(m->ast, p)->span, "`%s` has a value already", adv_str(el->names, name));
                 adv_diag_note(d, b->at, "given here");
                 adv_diag_help(d, "a name keeps its value: use another name, or `carry` and `<-` in a loop");
                 return false;
@@ -190,6 +270,8 @@ static bool repeat_body(El *el, void *user, ElVal turn, ElVal *carried)
     ElScope *s = el_scope_new(el, r->scope);
     if (r->as.i) el_bind(el, s, r->as, turn, (AdvSpan){0, 0, 0});
     ElVal *next = ADV_NEW_ARRAY(el->arena, ElVal, r->n + 1);
+    AdvStr *done = ADV_NEW_ARRAY(el->arena, AdvStr, r->n + 1);
+    uint32_t n_done = 0;
     for (uint32_t k = 0; k < r->n; k++) {
         r->binds[k]->val = carried[k];
         next[k] = carried[k];
@@ -204,8 +286,18 @@ static bool repeat_body(El *el, void *user, ElVal turn, ElVal *carried)
                 el_error(el, ADV_D_UPDATE, node->span, "`%s` is not carried by the block this loop stands in", adv_str(el->names, ast(r->m->ast, path)->name));
                 return false;
             }
+            for (uint32_t j = 0; j < n_done; j++)
+                if (done[j].i == ast(r->m->ast, path)->name.i) {
+                    el_error(el, ADV_D_UPDATE, node->span, "`%s` is given two new values in a turn", adv_str(el->names, done[j]));
+                    return false;
+                }
+            done[n_done++] = ast(r->m->ast, path)->name;
             next[k] = el_expr(el, r->m, s, ast(r->m->ast, path)->next);
             if (el_bad(next[k])) return false;
+            if (!el_is_value(next[k])) {
+                el_error(el, ADV_D_NOT_A_VALUE, next[k].span, "a carried value is a number or tensor, but this is %s", el_describe(el, next[k]));
+                return false;
+            }
             continue;
         }
         ElVal none;
@@ -265,6 +357,16 @@ static bool ret(El *el, ElModule *m, ElScope *s, AstId stmt, ElVal *out)
     return true;
 }
 
+/* Loops belong to attacks, whose results are constants: no gradient passes through their turns. */
+static bool may_loop(El *el, ElModule *m, AstId stmt, const char *word)
+{
+    for (ElFrame *f = el->frame; f; f = f->up)
+        if (f->is_attack) return true;
+    AdvDiag *d = el_diag(el, ADV_D_STMT_PLACE, ast(m->ast, stmt)->span, "`%s` stands in an `attack` only, and this is none", word);
+    adv_diag_help(d, "a sum over turns known to the compiler is `sum_over(n, i => ...)`; layers are repeated with `-> repeat(n, (h, i) => ...)`");
+    return false;
+}
+
 /* One statement of a fn, net or attack. *out and *returned are set by `return`. */
 static bool stmt(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out, bool *returned)
 {
@@ -272,12 +374,13 @@ static bool stmt(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out, bool *re
     switch (node->kind) {
     case AST_ASSIGN: return el_assign(el, m, s, id);
     case AST_CARRY: {
+        if (!may_loop(el, m, id, "carry")) return false;
         ElVal v = el_expr(el, m, s, node->first);
         if (el_bad(v)) return false;
         el_bind(el, s, node->name, v, node->span)->is_carry = true;
         return true;
     }
-    case AST_REPEAT: return repeat(el, m, s, id);
+    case AST_REPEAT: return may_loop(el, m, id, "repeat") && repeat(el, m, s, id);
     case AST_RETURN: *returned = true; return ret(el, m, s, id, out);
     case AST_ERROR: return false;
     default:
@@ -290,8 +393,13 @@ static bool block(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out)
 {
     bool returned = false;
     *out = el_poison(ast(m->ast, id)->span);
-    for (AstId st = ast(m->ast, id)->first; st.i && !returned; st = ast(m->ast, st)->next)
+    for (AstId st = ast(m->ast, id)->first; st.i; st = ast(m->ast, st)->next) {
+        if (returned) {
+            el_error(el, ADV_D_STMT_PLACE, ast(m->ast, st)->span, "nothing may stand behind `return`");
+            return false;
+        }
         if (!stmt(el, m, s, st, out, &returned)) return false;
+    }
     return true;
 }
 
@@ -338,6 +446,7 @@ static ElVal call_template(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSp
     }
     uint32_t depth = 0;
     for (ElFrame *fr = el->frame; fr; fr = fr->up) depth++;
+    if (depth > MAX_CALLS) el->gave_up = true;
     if (depth > MAX_CALLS) return el_error(el, ADV_D_TOO_MANY_CALLS, at, "calls are nested deeper than %d here: a function may not call itself", MAX_CALLS);
     AdvStr prefix = {0};
     bool inherits = el->frame && el->frame->inherit;
@@ -359,14 +468,23 @@ static ElVal call_template(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSp
         bound[k].name = f[k].name;
         if (!have[k]) bound[k].val = el_expr(el, m, s, f[k].dflt);
         ok = !el_bad(bound[k].val);
+        if (ok && is_attack && !strcmp(adv_str(el->names, f[k].name), "eps")) {
+            ok = el_radius_ok(el, bound[k].val, bound[k].val.span);
+            el_lint_radius(el, bound[k].val);
+        }
         ElVal v = is_attack ? el_stop_grad(el, bound[k].val) : bound[k].val;
         el_bind(el, s, f[k].name, v, f[k].at);
     }
     ElVal r = el_poison(at);
+    const char *layer = el->layer;
+    uint32_t passed = el_layers_begin(el);
+    el->layer = NULL;
     if (ok && is_lambda) r = el_expr(el, m, s, ast_child(fn->ast, fn->node, 1));
     else if (ok && block(el, m, s, ast_child(fn->ast, fn->node, 1), &r) && el_bad(r))
         r = el_error(el, ADV_D_NO_RESULT, item->span, "`%s` returns nothing", fn->name);
     uint8_t norm = frame.attack_norm;
+    if (prefix.i && !inherits) el_layers_end(el, passed, "", r, at);
+    el->layer = layer;
     el_pop(el);
     if (is_attack && !el_bad(r)) r = attack_result(el, r, bound, n, norm, at);
     return r;
@@ -387,6 +505,19 @@ static uint32_t builtin_formals(El *el, const char *params, Formal *f, bool *opt
         n++;
     }
     return n;
+}
+
+/* A layer notes itself in the chain of its net. */
+static ElVal run_layer(const ElBuiltin *b, ElCall *c)
+{
+    El *el = c->el;
+    const char *was = el->layer, *name = el->frame->label.i ? adv_str(el->names, el->frame->label) : b->name;
+    uint32_t from = el_layers_begin(el);
+    el->layer = name;
+    ElVal r = b->run(c);
+    el_layers_end(el, from, name, r, c->span);
+    el->layer = was;
+    return r;
 }
 
 static ElVal call_builtin(El *el, const ElBuiltin *b, ElArg *args, uint32_t n_args, AdvSpan at, ElScope *scope)
@@ -416,13 +547,15 @@ static ElVal call_builtin(El *el, const ElBuiltin *b, ElArg *args, uint32_t n_ar
     for (uint32_t i = 0; i < n_args; i++) { c.arg[slot[i]] = args[i].val; c.given[slot[i]] = true; }
     if (!strcmp(b->name, "kl") && !(n_args == 2 && args[1].bar))
         return el_error(el, ADV_D_ARGUMENT, at, "write `kl(P || Q)`, so that its direction shows");
-    return b->run(&c);
+    return b->in_net ? run_layer(b, &c) : b->run(&c);
 }
 
 ElVal el_call(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSpan at, ElScope *scope)
 {
     for (uint32_t i = 0; i < n_args; i++)
         if (el_bad(args[i].val)) return el_poison(at);
+    el->n_calls++;
+    if (!el_work_ok(el, at)) return el_poison(at);
     if (fn->kind == EL_FN_MODEL) return el_model_call(el, fn->model, (ElMode)fn->mode, args, n_args, at);
     if (fn->kind == EL_FN_BUILTIN) return call_builtin(el, fn->builtin, args, n_args, at, scope);
     if (ast(fn->ast, fn->node)->kind == AST_NET && !(el->frame && el->frame->is_net))
@@ -552,7 +685,7 @@ static bool loop_try(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, LoopRu
             const AdvValue *v = adv_value(el->g, inner_now[s]);
             if (v->def.i && adv_node_is(el->g, v->def, "read")) continue;  /* first seen inside, not changed */
             AdvStateId *more = ADV_NEW_ARRAY(el->arena, AdvStateId, l->n_states + 1);
-            memcpy(more, l->states, l->n_states * sizeof *more);
+            if (l->n_states) memcpy(more, l->states, l->n_states * sizeof *more);
             more[l->n_states++] = id;
             l->states = more;
             *again = true;

@@ -4,10 +4,11 @@
 
 #include <string.h>
 
-static const ElDataset datasets[] = {
+const ElDataset el_datasets[] = {
     {"mnist", 60000, 10000, 28, 28, 1, 10},
     {"cifar10", 50000, 10000, 32, 32, 3, 10},
     {"cifar100", 50000, 10000, 32, 32, 3, 100},
+    {0},
 };
 
 /* ---- entries ---- */
@@ -52,7 +53,8 @@ void el_log(El *el, AdvStr name, ElVal v, bool is_eps)
 {
     if (v.kind == EL_NUMBER) return;  /* the same in every step: nothing to watch */
     AdvValueId g = el_graph(el, v);
-    if (!g.i) return;
+    double num;
+    if (!g.i || adv_value_number(el->g, g, &num)) return;
     AdvTensorType t = *adv_value_type(el->g, g);
     AdvStateId s = el_slot(el, adv_arena_printf(el->arena, "metric.%s", adv_str(el->names, name)), t, ADV_STATE_METRIC, false);
     if (!adv_shape_eq(&el->g->states.at[s.i].type, &t)) return;  /* another phase logs it with another rate: the first counts */
@@ -95,7 +97,8 @@ ElVal el_progress(El *el, AdvSpan at)
 static bool key_int(El *el, AstId block, const char *key, int64_t lo, int64_t hi, int64_t *io)
 {
     AstId v = el_section_key(el, block, key);
-    return !v.i || el_int(el, el_const_expr(el, el->recipe, NULL, v, key), key, lo, hi, io);
+    const char *what = adv_arena_printf(el->arena, "`%s`", key);
+    return !v.i || el_int(el, el_const_expr(el, el->recipe, NULL, v, what), what, lo, hi, io);
 }
 
 static void read_synthetic(El *el, AstId block)
@@ -106,9 +109,9 @@ static void read_synthetic(El *el, AstId block)
     d->n_train = 4096;
     d->n_test = 1024;
     d->classes = 2;
-    key_int(el, block, "train", 1, INT32_MAX, &d->n_train);
-    key_int(el, block, "test", 1, INT32_MAX, &d->n_test);
-    key_int(el, block, "classes", 2, 1 << 20, &d->classes);
+    if (!key_int(el, block, "train", 1, 1 << 24, &d->n_train) || !key_int(el, block, "test", 1, 1 << 24, &d->n_test) || !key_int(el, block, "classes", 2, 1 << 20, &d->classes)) return;
+    if (!key_int(el, block, "val", 0, d->n_train - 1, &d->n_val)) return;
+    d->n_train -= d->n_val;
     d->x = el_section_key(el, block, "x");
     d->y = el_section_key(el, block, "y");
     AstId shape = el_section_key(el, block, "shape");
@@ -132,10 +135,10 @@ static void read_stored(El *el, AstId block, const char *name)
     static const char *const keys[] = {"batch", "augment", "val", "first", NULL};
     static const char *const known[] = {"mnist", "cifar10", "cifar100", "synthetic"};
     ElData *d = &el->data;
-    for (size_t i = 0; i < sizeof datasets / sizeof *datasets; i++)
-        if (!strcmp(datasets[i].name, name)) d->set = &datasets[i];
+    for (const ElDataset *s = el_datasets; s->name; s++)
+        if (!strcmp(s->name, name)) d->set = s;
     if (!d->set) {
-        AdvDiag *g = adv_diag(el->ds, ADV_D_DATASET, d->at, "no data set is called `%s`", name);
+        AdvDiag *g = el_diag(el, ADV_D_DATASET, d->at, "no data set is called `%s`", name);
         const char *near = adv_nearest(name, known, 4);
         if (near) adv_diag_help(g, "did you mean `%s`?", near);
         adv_diag_help(g, "there are mnist, cifar10, cifar100, and synthetic, whose x and y are expressions");
@@ -170,6 +173,10 @@ void el_data_read(El *el)
     d->at = ast(el->recipe->ast, it->node)->key;
     d->name = adv_str(el->names, ast(el->recipe->ast, it->node)->name2);
     d->batch = 128;
+    if (!d->name[0]) {
+        el_error(el, ADV_D_DATASET, d->at, "a `data` section names its data set, as in `data mnist { batch = 128 }`");
+        return;
+    }
     if (!key_int(el, block, "batch", 1, 1 << 20, &d->batch)) return;
     if (!strcmp(d->name, "synthetic")) read_synthetic(el, block);
     else read_stored(el, block, d->name);
@@ -181,7 +188,7 @@ void el_data_read(El *el)
     }
     el->steps = d->n_train / d->batch;
     if (d->n_train % d->batch)
-        adv_diag(el->ds, ADV_D_BATCH_TAIL, d->at, "the last %lld of %lld samples do not fill a batch of %lld and are left out, others in each epoch", (long long)(d->n_train % d->batch),
+        el_diag(el, ADV_D_BATCH_TAIL, d->at, "the last %lld of %lld samples do not fill a batch of %lld and are left out, others in each epoch", (long long)(d->n_train % d->batch),
                  (long long)d->n_train, (long long)d->batch);
 }
 
@@ -210,14 +217,19 @@ static void augment_one(El *el, AstId entry)
     adv_op_default_attrs(op, a);
     uint32_t n = 0;
     ElArg *args = is_call ? el_args(el, el->recipe, NULL, entry, 1, &n) : NULL;
+    uint32_t before = el->ds->n_errors;
+    bool has_pad = flip;
     for (uint32_t i = 0; i < n; i++) {
         const char *word = adv_str(el->names, args[i].name);
         int64_t pad;
-        if (crop && !strcmp(word, "pad") && el_int(el, args[i].val, "`pad`", 0, 255, &pad)) el_attr_set(op, a, "pad", adv_attr_i(pad));
+        has_pad |= !strcmp(word, "pad");
+        if (crop && !strcmp(word, "pad") && el_int(el, args[i].val, "`pad`", 0, (el->data.dim[1] < el->data.dim[2] ? el->data.dim[1] : el->data.dim[2]) - 1, &pad)) el_attr_set(op, a, "pad", adv_attr_i(pad));
         else if (crop && !strcmp(word, "mode") && args[i].val.kind == EL_NAME && !strcmp(adv_str(el->names, args[i].val.name), "reflect")) el_attr_set(op, a, "mode", adv_attr_i(1));
         else if (crop && !strcmp(word, "mode") && args[i].val.kind == EL_NAME && !strcmp(adv_str(el->names, args[i].val.name), "zero")) el_attr_set(op, a, "mode", adv_attr_i(0));
-        else if (!el_bad(args[i].val)) el_error(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %s", name, crop ? "`pad = 4` and `mode = zero` or `reflect`" : "no arguments");
+        else if (!el_bad(args[i].val) && !(crop && !strcmp(word, "pad"))) el_error(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %s", name, crop ? "`pad = 4` and `mode = zero` or `reflect`" : "no arguments");
     }
+    if (!has_pad && el->ds->n_errors == before) el_error(el, ADV_D_ARGUMENT, at, "`pad_crop` needs `pad`, the largest shift in pixels");
+    if (!has_pad || el->ds->n_errors > before) return;
     el_attr_set(op, a, "purpose", adv_attr_i((int64_t)el_purpose(el, name)));
     AdvValueId in[4] = {el->x.t, el_const(el, (double)el->seed, ADV_I64), counter(el, "run.epoch"), el->ids.t};
     el->x = el_tensor(el, el_node(el, at, name, in, 4, a), ADV_RATE_SAMPLE, EL_NUM, at);

@@ -1,4 +1,5 @@
-/* elab_eval.c: evaluations: one entry an attack, on a batch of ids that the host writes; padded rows are masked out.
+/* elab_eval.c: evaluations: one entry an attack, on a batch of ids that the host writes; padded rows are masked out. An attack that
+** is `worst` of several becomes as many entries, each run on the samples that those before it left right.
 **
 ** The entry computes the attack's images, what the classifier says of them, and how far they are from the clean ones, so that
 ** box, radius and accuracy are checked by the engine and not by the attack.
@@ -59,7 +60,7 @@ static bool read_on(El *el, Eval *e)
         return false;
     }
     if (!e->n) {
-        AdvDiag *g = adv_diag(el->ds, ADV_D_DATASET, ast(t, on)->span, "there is no validation split");
+        AdvDiag *g = el_diag(el, ADV_D_DATASET, ast(t, on)->span, "there is no validation split");
         adv_diag_help(g, "write `val = 5000` in `data`");
         return false;
     }
@@ -129,6 +130,71 @@ static AdvStateId eval_slot(El *el, const char *name, uint8_t dtype)
     return el_slot(el, name, el_type(dtype, 1, &el->data.batch), ADV_STATE_SLOT, false);
 }
 
+static ElVal without_stop(const El *el, ElVal v)
+{
+    AdvNodeId def = adv_value(el->g, v.t)->def;
+    while (def.i && adv_node_is(el->g, def, "stop_grad")) {
+        v.t = adv_node_in(el->g, def, 0);
+        def = adv_value(el->g, v.t)->def;
+    }
+    return v;
+}
+
+/* Is the attack's result a `worst`, as it is, by the evaluated function? Then its candidates can be stages. */
+static uint32_t n_stages_of(El *el, ElVal f, ElVal x)
+{
+    const ElWorst *w = &el->worst;
+    if (!w->out.i || x.kind != EL_TENSOR || without_stop(el, x).t.i != w->out.i || w->f.kind != f.kind) return 1;
+    bool same = f.kind == EL_MODEL ? f.model == w->f.model && f.mode == w->f.mode : f.fn == w->f.fn;
+    return same ? w->n : 1;
+}
+
+typedef struct Entry { const char *name, *entry; AstId call; AdvSpan at; } Entry;
+
+/* Makes one entry; returns into how many stages it could be split, or 0 after errors. */
+static uint32_t make_entry(El *el, Eval *e, const Entry *n, json_t *stage)
+{
+    AdvSpan at = n->at;
+    uint64_t pick_place = el->worst.pick_place;
+    uint32_t pick = el->worst.pick;
+    el->worst = (ElWorst){.is_on = true, .pick_place = pick_place, .pick = pick};
+    el->in_eval = true;
+    el_entry_begin(el, n->entry, at, el->data.batch);
+    AdvStateId ids = eval_slot(el, "eval.ids", ADV_I64), mask = eval_slot(el, "eval.mask", ADV_F32);
+    el->mask = el_tensor(el, el_state(el, mask), ADV_RATE_SAMPLE, EL_COND, at);
+    bool ok = el_data_fetch(el, el_state(el, ids), !strcmp(e->split, "test"), false);
+    ElVal f = ok ? classifier(el, e) : el_poison(at);
+    if (ok && !el_bad(f)) el_prepare(el, n->call);
+    ElVal x = el_bad(f) ? f : !strcmp(n->name, "clean") && ast(tree(el), n->call)->kind == AST_ID ? el->x : attacked(el, n->call, f, stage);
+    ElVal z = el_bad(x) ? x : call_function(el, f, x, e->at);
+    if (!el_bad(z) && (z.kind != EL_TENSOR || z.rate != ADV_RATE_SAMPLE || el_rank(el, z) != 1))
+        z = el_error(el, ADV_D_SHAPE_FIT, e->at, "`of` must give one number per class, [N,K], but gives %s", el_describe(el, z));
+    if (!el_bad(z) && el_rank(el, x) != el->data.rank) z = el_error(el, ADV_D_SHAPE_FIT, at, "an attack gives images like x, but this gives %s", el_describe(el, x));
+    uint32_t n_stages = el_bad(z) ? 0 : n_stages_of(el, f, x);
+    if (!el_bad(z)) {
+        AdvValueId hit = el_n2(el, at, "eq", el_n1(el, at, "argmax", z.t), el->y.t);
+        ElVal two[2] = {x, el->x}, d = el_elementwise(el, at, "-", "sub", two, 2, EL_NUM);
+        d = el_reduce(el, at, "max", el_elementwise(el, at, "abs", "abs", &d, 1, EL_NUM));
+        el_state_set(el, eval_slot(el, "eval.correct", ADV_F32), el_n2(el, at, "mul", hit, el->mask.t));
+        el_state_set(el, eval_slot(el, "eval.y", ADV_I32), el->y.t);
+        el_state_set(el, eval_slot(el, "eval.dist", ADV_F32), el_n2(el, at, "mul", el_graph(el, d), el->mask.t));
+    }
+    el_entry_end(el);
+    el->in_eval = el->worst.is_on = false;
+    return n_stages;
+}
+
+/* The last stage has the entry's name and result; those before it are name.1, name.2, ... */
+static json_t *stage_json(El *el, const char *name, const char *entry, bool is_first, bool is_last, const char *result)
+{
+    json_t *stage = json_pack("{s:s, s:s, s:s}", "name", name, "entry", entry, "among", is_first ? "all" : "alive");
+    if (!is_last) return stage;
+    json_object_set_new(stage, "result", json_string(result));
+    const char *per_class = adv_arena_printf(el->arena, "%s.per_class", result);
+    if (adv_state_find(el->g, adv_intern(el->names, per_class)).i) json_object_set_new(stage, "per_class", json_string(per_class));
+    return stage;
+}
+
 static void one_entry(El *el, Eval *e, AstId item)
 {
     AstId call;
@@ -139,30 +205,26 @@ static void one_entry(El *el, Eval *e, AstId item)
         return;
     }
     const char *result = adv_arena_printf(el->arena, "%s.%s", e->name, name), *entry = adv_arena_printf(el->arena, "eval.%s", result);
-    json_t *stage = json_pack("{s:s, s:s, s:s, s:s}", "name", name, "entry", entry, "among", "all", "result", result);
-    el->in_eval = true;
-    el_entry_begin(el, entry, at, el->data.batch);
-    AdvStateId ids = eval_slot(el, "eval.ids", ADV_I64), mask = eval_slot(el, "eval.mask", ADV_F32);
-    el->mask = el_tensor(el, el_state(el, mask), ADV_RATE_SAMPLE, EL_COND, at);
-    bool ok = el_data_fetch(el, el_state(el, ids), !strcmp(e->split, "test"), false);
-    ElVal f = ok ? classifier(el, e) : el_poison(at);
-    if (ok && !el_bad(f)) el_prepare(el, call);
-    ElVal x = el_bad(f) ? f : !strcmp(name, "clean") && ast(tree(el), call)->kind == AST_ID ? el->x : attacked(el, call, f, stage);
-    ElVal z = el_bad(x) ? x : call_function(el, f, x, e->at);
-    if (!el_bad(z) && (z.kind != EL_TENSOR || z.rate != ADV_RATE_SAMPLE || el_rank(el, z) != 1))
-        z = el_error(el, ADV_D_SHAPE_FIT, e->at, "`of` must give one number per class, [N,K], but gives %s", el_describe(el, z));
-    if (!el_bad(z) && el_rank(el, x) != el->data.rank) z = el_error(el, ADV_D_SHAPE_FIT, at, "an attack gives images like x, but this gives %s", el_describe(el, x));
-    if (!el_bad(z)) {
-        AdvValueId hit = el_n2(el, at, "eq", el_n1(el, at, "argmax", z.t), el->y.t);
-        ElVal two[2] = {x, el->x}, d = el_elementwise(el, at, "-", "sub", two, 2, EL_NUM);
-        d = el_reduce(el, at, "max", el_elementwise(el, at, "abs", "abs", &d, 1, EL_NUM));
-        el_state_set(el, eval_slot(el, "eval.correct", ADV_F32), el_n2(el, at, "mul", hit, el->mask.t));
-        el_state_set(el, eval_slot(el, "eval.y", ADV_I32), el->y.t);
-        el_state_set(el, eval_slot(el, "eval.dist", ADV_F32), el_n2(el, at, "mul", el_graph(el, d), el->mask.t));
+    json_t *stage = stage_json(el, name, entry, true, true, result);
+    el->worst.pick_place = 0;
+    uint32_t n = make_entry(el, e, &(Entry){name, entry, call, at}, stage);
+    if (n < 2) {
+        json_array_append_new(e->stages, stage);
+        return;
     }
-    el_entry_end(el);
-    el->in_eval = false;
-    json_array_append_new(e->stages, stage);
+    json_decref(stage);
+    el->g->entries.n--;  /* made again, a candidate at a time */
+    el->worst.pick_place = el->worst.place;
+    for (uint32_t k = 0; k < n; k++) {
+        bool is_last = k == n - 1;
+        const char *own = is_last ? name : adv_arena_printf(el->arena, "%s.%u", name, k + 1);
+        const char *own_entry = is_last ? entry : adv_arena_printf(el->arena, "%s.%u", entry, k + 1);
+        stage = stage_json(el, own, own_entry, k == 0, is_last, result);
+        el->worst.pick = k;
+        (void)make_entry(el, e, &(Entry){name, own_entry, call, at}, stage);
+        json_array_append_new(e->stages, stage);
+    }
+    el->worst.pick_place = 0;
 }
 
 static bool read_eval(El *el, ElItem *it, Eval *e)
@@ -179,6 +241,18 @@ static bool read_eval(El *el, ElItem *it, Eval *e)
     return !every.i || el_int(el, el_const_expr(el, el->recipe, NULL, every, "`every`"), "`every`", 1, 1 << 20, &e->every);
 }
 
+/* Does the recipe read eval.name.per_class? Only then is there such a state. */
+static bool is_read(El *el, AstId id, const char *eval, const char *name)
+{
+    const Ast *t = tree(el);
+    const AstNode *n = ast(t, id), *mid = n->kind == AST_DOT ? ast(t, n->first) : NULL;
+    if (mid && mid->kind == AST_DOT && !strcmp(adv_str(el->names, n->name), "per_class") && !strcmp(adv_str(el->names, mid->name), name) &&
+        ast(t, mid->first)->kind == AST_ID && !strcmp(adv_str(el->names, ast(t, mid->first)->name), eval)) return true;
+    for (AstId c = n->first; c.i; c = ast(t, c)->next)
+        if (is_read(el, c, eval, name)) return true;
+    return false;
+}
+
 /* Results are states, so that `keep`, `stop` and `epoch` blocks may read them: made before any entry. */
 bool el_eval_results(El *el)
 {
@@ -187,7 +261,7 @@ bool el_eval_results(El *el)
         ElItem *it = el->recipe->items.at[i];
         if (it->kind != EL_ITEM_SECTION || strcmp(adv_str(el->names, it->name), "eval")) continue;
         AstId block = el_section_block(el, it), list = el_section_key(el, block, "attacks");
-        if (!list.i || ast(t, list)->kind != AST_LIST) {
+        if (!list.i || ast(t, list)->kind != AST_LIST || !ast(t, list)->first.i) {
             el_error(el, ADV_D_SECTION_MISSING, it->at, "an `eval` needs `attacks = [clean, ...]`");
             return false;
         }
@@ -197,11 +271,14 @@ bool el_eval_results(El *el)
             if (!name) continue;
             const char *full = adv_arena_printf(el->arena, "%s.%s", adv_str(el->names, ast(t, it->node)->name2), name);
             if (adv_state_find(el->g, adv_intern(el->names, full)).i) {
-                AdvDiag *d = adv_diag(el->ds, ADV_D_DUPLICATE, ast(t, c)->span, "two entries of this evaluation are called `%s`", name);
+                AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, ast(t, c)->span, "two entries of this evaluation are called `%s`", name);
                 adv_diag_help(d, "give one a name of its own, as in `[weak: mine(eps = 4/255)]`");
                 return false;
             }
             el_slot(el, full, el_type(ADV_F32, 0, NULL), ADV_STATE_SCALAR, true);
+            const char *per_class = adv_arena_printf(el->arena, "%s.per_class", full);
+            if (is_read(el, t->root, adv_str(el->names, ast(t, it->node)->name2), name))
+                el_slot(el, per_class, el_type(ADV_F32, 1, &el->data.classes), ADV_STATE_TABLE, true);
         }
     }
     return true;
@@ -218,6 +295,7 @@ bool el_evals(El *el)
         e.stages = json_array();
         AstId list = el_section_key(el, e.block, "attacks");
         for (AstId c = ast(t, list)->first; c.i; c = ast(t, c)->next) one_entry(el, &e, c);
+        el_lint_eval_radii(el, e.name, ast(t, list)->span);
         json_array_append_new(el->evals, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "name", e.name, "split", e.split, "first_id", (json_int_t)e.first_id, "n",
                                                    (json_int_t)e.n, "batch", (json_int_t)el->data.batch, "every", (json_int_t)e.every, "stages", e.stages));
     }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define MAX_DEPTH 1000  /* of expressions, through all calls: the C stack bears it */
+
 typedef ElVal ExprFn(El *el, ElModule *m, ElScope *s, AstId id);
 
 static const AstNode *node(ElModule *m, AstId id) { return ast(m->ast, id); }
@@ -14,7 +16,7 @@ static ElVal expr_num(El *el, ElModule *m, ElScope *s, AstId id)
 {
     const AstNode *n = node(m, id);
     const AdvSource *src = adv_source_of(&el->ds->sources, n->span);
-    ElVal v = {.kind = EL_NUMBER, .num = n->num, .span = n->span};
+    ElVal v = {.kind = EL_NUMBER, .num = n->num, .span = n->span, .born = n->span};
     int64_t p = 0, q = 1;
     bool point = false, exact = src && n->span.len <= 16;
     (void)s;
@@ -27,6 +29,7 @@ static ElVal expr_num(El *el, ElModule *m, ElScope *s, AstId id)
     if (!exact) return v;
     ElVal r = el_ratio(p, q, n->span);
     r.num = n->num;
+    r.born = n->span;
     return r;
 }
 
@@ -77,7 +80,11 @@ static ElVal expr_unary(El *el, ElModule *m, ElScope *s, AstId id)
     ElVal v = sub(el, m, s, id, 0);
     AdvSpan at = node(m, id)->span;
     if (minus && is_weights(v)) return el_weights_op(el, at, "-", "mul", v, el_number(-1, at));
-    if (minus && v.kind == EL_NUMBER && v.q) return el_ratio(-v.p, v.q, at);
+    if (minus && v.kind == EL_NUMBER && v.q) {
+        ElVal r = el_ratio(-v.p, v.q, at);
+        r.born = el_is_override(el, v.born) ? v.born : at;
+        return r;
+    }
     return el_elementwise(el, at, minus ? "-" : "not", minus ? "neg" : "not_", &v, 1, minus ? EL_NUM : EL_COND);
 }
 
@@ -143,15 +150,23 @@ static ElVal dot(El *el, ElModule *m, ElScope *s, AstId id, bool callable)
             if (!m->aliases.at[i].i || m->aliases.at[i].i != node(m, left)->name.i) continue;
             ElItem *it = el_item(el, m->imports.at[i], n->name);
             if (it) return el_item_value(el, it);
-            return el_error(el, ADV_D_UNKNOWN_NAME, n->span, "`%s` has no `%s`", adv_str(el->names, node(m, left)->name), word);
+            AdvDiag *d = el_diag(el, ADV_D_UNKNOWN_NAME, n->span, "`%s` has no `%s`", adv_str(el->names, node(m, left)->name), word);
+            const ElModule *other = m->imports.at[i];
+            const char **names = ADV_NEW_ARRAY(el->arena, const char *, other->items.n + 1);
+            for (uint32_t k = 0; k < other->items.n; k++) names[k] = adv_str(el->names, other->items.at[k]->name);
+            el_diag_keys(el, d, word, names);
+            return el_poison(n->span);
         }
     }
     if (m->is_recipe) {  /* results of evaluations: written by the host, read after an epoch */
         char path[256] = "";
         const AstNode *l = node(m, left);
+        const AstNode *first = l->kind == AST_DOT ? node(m, l->first) : NULL;
         if (l->kind == AST_ID) snprintf(path, sizeof path, "%s.%s", adv_str(el->names, l->name), word);
+        else if (first && first->kind == AST_ID) snprintf(path, sizeof path, "%s.%s.%s", adv_str(el->names, first->name), adv_str(el->names, l->name), word);
         AdvStateId st = path[0] ? adv_state_find(el->g, adv_intern(el->names, path)) : (AdvStateId){0};
-        if (st.i && el->g->states.at[st.i].kind == ADV_STATE_SCALAR) return el_tensor(el, el_state(el, st), ADV_RATE_EPOCH, EL_NUM, n->span);
+        bool is_result = st.i && (el->g->states.at[st.i].kind == ADV_STATE_SCALAR || (first && el->g->states.at[st.i].kind == ADV_STATE_TABLE));
+        if (is_result) return el_tensor(el, el_state(el, st), ADV_RATE_EPOCH, EL_NUM, n->span);
     }
     ElVal v = node(m, left)->kind == AST_DOT ? dot(el, m, s, left, false) : el_expr(el, m, s, left);
     (void)callable;
@@ -164,7 +179,8 @@ static ElVal dot(El *el, ElModule *m, ElScope *s, AstId id, bool callable)
             v.span = n->span;
             return v;
         }
-    el_error(el, ADV_D_MODE, n->span, "a model has the modes `.eval`, `.batch`, `.mc` and `.again`, not `.%s`", word);
+    static const char *const known[] = {"batch", "eval", "mc", "again", NULL};
+    el_diag_keys(el, el_diag(el, ADV_D_MODE, n->span, "a model has no mode `.%s`", word), word, known);
     return el_poison(n->span);
 }
 
@@ -278,7 +294,15 @@ ElVal el_expr(El *el, ElModule *m, ElScope *s, AstId id)
 {
     ExprFn *fn = fns[node(m, id)->kind];
     if (!fn) return el_error(el, ADV_D_STMT_PLACE, node(m, id)->span, "an expression is needed here");
-    return fn(el, m, s, id);
+    if (el->gave_up) return el_poison(node(m, id)->span);
+    if (el->depth > MAX_DEPTH) {
+        el->gave_up = true;
+        return el_error(el, ADV_D_TOO_MANY_CALLS, node(m, id)->span, "calls and expressions are nested deeper than %d here", MAX_DEPTH);
+    }
+    el->depth++;
+    ElVal v = fn(el, m, s, id);
+    el->depth--;
+    return v;
 }
 
 ElVal el_const_expr(El *el, ElModule *m, ElScope *s, AstId id, const char *what)

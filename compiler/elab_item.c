@@ -16,7 +16,7 @@ static void add_item(El *el, ElModule *m, AdvStr name, ElItemKind kind, AstId no
         ElItem *o = m->items.at[i];
         if (o->name.i != name.i || o->kind == EL_ITEM_SECTION || o->kind == EL_ITEM_OPTIM) continue;
         if ((o->kind == EL_ITEM_FN) != (kind == EL_ITEM_FN)) continue;  /* `entropy = minmax(entropy(p))` is sound */
-        AdvDiag *d = adv_diag(el->ds, ADV_D_DUPLICATE, at, "`%s` is defined twice", adv_str(el->names, name));
+        AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, at, "`%s` is defined twice", adv_str(el->names, name));
         adv_diag_note(d, o->at, "first defined here");
         return;
     }
@@ -45,12 +45,58 @@ static ElModule *import(El *el, ElModule *m, const AstNode *use)
         return NULL;
     }
     if (!text) {
-        AdvDiag *d = adv_diag(el->ds, ADV_D_IMPORT, use->span, "cannot import `%s`", name);
-        if (use->kind == AST_USE_STD) adv_diag_help(d, "the standard library has std.nets, std.attacks, std.losses and std.cues");
+        AdvDiag *d = el_diag(el, ADV_D_IMPORT, use->span, "cannot import `%s`", name);
+        static const char *const known[] = {"std.nets", "std.attacks", "std.losses", "std.cues", NULL};
+        if (use->kind == AST_USE_STD) el_diag_keys(el, d, name, known);
         return NULL;
     }
-    uint32_t file = adv_sources_add(&el->ds->sources, name, text, n_bytes);
+    uint32_t file = adv_sources_need(&el->ds->sources, el->arena, name, text, n_bytes);
     return el_module_load(el, file, use->name, false);
+}
+
+/* Names of the recipe's own: plain, and none that the engine gives. */
+static bool name_ok(El *el, AdvStr name, AdvSpan at)
+{
+    static const char *const given[] = {"x", "y", "id", "slot", "epoch", "progress", NULL};
+    const char *word = adv_str(el->names, name);
+    for (size_t i = 0; given[i]; i++)
+        if (!strcmp(word, given[i])) {
+            adv_diag_help(el_diag(el, ADV_D_DUPLICATE, at, "`%s` is given by the engine", word), "use another name");
+            return false;
+        }
+    if (!strchr(word, '.')) return true;
+    el_error(el, ADV_D_STMT_PLACE, at, "a name has no `.`, but this is `%s`", word);
+    return false;
+}
+
+static void add_named(El *el, ElModule *m, ElItemKind kind, AstId st)
+{
+    const AstNode *n = ast(m->ast, st);
+    if (name_ok(el, n->name, n->key)) add_item(el, m, n->name, kind, st, n->key, 0);
+}
+
+/* Which sections have a name, and which may stand more than once. */
+static bool section_ok(El *el, const ElModule *m, const AstNode *n)
+{
+    const char *word = adv_str(el->names, n->name);
+    bool is_phase = !strcmp(word, "phase"), has_name = is_phase || !strcmp(word, "eval") || !strcmp(word, "data"), many = is_phase || !strcmp(word, "eval") || !strcmp(word, "epoch");
+    if (!has_name && n->name2.i) {
+        el_error(el, ADV_D_STMT_PLACE, n->key, "a `%s` has no name, but this one is called `%s`", word, adv_str(el->names, n->name2));
+        return false;
+    }
+    if (!is_phase && n->flags & AST_HAS_PARAMS) {
+        el_error(el, ADV_D_STMT_PLACE, n->key, "a `%s` has no parameters", word);
+        return false;
+    }
+    for (uint32_t i = 0; i < m->items.n; i++) {
+        const ElItem *o = m->items.at[i];
+        if (o->kind != EL_ITEM_SECTION || o->name.i != n->name.i || (many && (!n->name2.i || ast(m->ast, o->node)->name2.i != n->name2.i))) continue;
+        AdvDiag *d = many ? el_diag(el, ADV_D_DUPLICATE, n->key, "two `%s` sections are called `%s`", word, adv_str(el->names, n->name2))
+                          : el_diag(el, ADV_D_DUPLICATE, n->key, "a recipe has one `%s`", word);
+        adv_diag_note(d, o->at, "the first one is here");
+        return false;
+    }
+    return true;
 }
 
 static void take_stmt(El *el, ElModule *m, AstId st)
@@ -64,7 +110,9 @@ static void take_stmt(El *el, ElModule *m, AstId st)
         *ADV_PUSH(el->arena, &m->aliases) = n->name2;
         return;
     }
-    case AST_NET: case AST_ATTACK: case AST_FN: case AST_LOSS: add_item(el, m, n->name, EL_ITEM_FN, st, n->span, 0); return;
+    case AST_NET: case AST_ATTACK: case AST_FN: case AST_LOSS:
+        if (el_params_ok(el, m, n->first)) add_item(el, m, n->name, EL_ITEM_FN, st, n->span, 0);
+        return;
     case AST_ERROR: return;
     default: break;
     }
@@ -73,16 +121,18 @@ static void take_stmt(El *el, ElModule *m, AstId st)
         return;
     }
     switch (n->kind) {
-    case AST_PARAM: add_item(el, m, n->name, EL_ITEM_PARAM, st, n->span, 0); return;
-    case AST_MODEL: add_item(el, m, n->name, EL_ITEM_MODEL, st, n->span, 0); return;
-    case AST_SIGNAL: add_item(el, m, n->name, EL_ITEM_SIGNAL, st, n->span, 0); return;
-    case AST_STATE: add_item(el, m, n->name, EL_ITEM_STATE, st, n->span, 0); return;
-    case AST_OPTIM: add_item(el, m, n->name, EL_ITEM_OPTIM, st, n->span, 0); return;
-    case AST_SECTION: add_item(el, m, n->name, EL_ITEM_SECTION, st, n->span, 0); return;
+    case AST_PARAM: add_named(el, m, EL_ITEM_PARAM, st); return;
+    case AST_MODEL: add_named(el, m, EL_ITEM_MODEL, st); return;
+    case AST_SIGNAL: add_named(el, m, EL_ITEM_SIGNAL, st); return;
+    case AST_STATE: add_named(el, m, EL_ITEM_STATE, st); return;
+    case AST_OPTIM: add_item(el, m, n->name, EL_ITEM_OPTIM, st, n->key, 0); return;
+    case AST_SECTION:
+        if (section_ok(el, m, n)) add_item(el, m, n->name, EL_ITEM_SECTION, st, n->key, 0);
+        return;
     case AST_ASSIGN: {
         uint32_t k = 0;
         for (AstId p = ast(m->ast, n->first)->first; p.i; p = ast(m->ast, p)->next)
-            add_item(el, m, ast(m->ast, p)->name, EL_ITEM_EQUATION, st, ast(m->ast, p)->span, k++);
+            if (name_ok(el, ast(m->ast, p)->name, ast(m->ast, p)->span)) add_item(el, m, ast(m->ast, p)->name, EL_ITEM_EQUATION, st, ast(m->ast, p)->span, k++);
         return;
     }
     default: el_error(el, ADV_D_STMT_PLACE, n->span, "this statement belongs in a `step`, an `attack` or a function, not at the top of a recipe");
@@ -145,12 +195,14 @@ bool el_section_check(El *el, AstId block, const char *section, const char *cons
         const char *word = adv_str(el->names, path->name);
         size_t k = 0;
         while (keys[k] && strcmp(keys[k], word)) k++;
+        for (AstId o = ast(t, block)->first; keys[k] && o.i != st.i; o = ast(t, o)->next) {
+            const AstNode *p = ast(t, ast(t, ast(t, o)->first)->first);
+            if (ast(t, o)->kind != AST_ASSIGN || p->name.i != path->name.i) continue;
+            adv_diag_note(el_diag(el, ADV_D_DUPLICATE, path->span, "`%s` is given twice", word), p->span, "first given here");
+            ok = false;
+        }
         if (keys[k]) continue;
-        AdvDiag *d = adv_diag(el->ds, ADV_D_SECTION_KEY, path->span, "`%s` has no key `%s`", section, word);
-        const char *all = "", *near = adv_nearest(word, keys, k);
-        for (size_t i = 0; keys[i]; i++) all = adv_arena_printf(el->arena, "%s%s`%s`", all, i ? ", " : "", keys[i]);
-        if (near) adv_diag_help(d, "did you mean `%s`?", near);
-        adv_diag_help(d, "its keys are %s", all);
+        el_diag_keys(el, el_diag(el, ADV_D_SECTION_KEY, path->span, "`%s` has no key `%s`", section, word), word, keys);
         ok = false;
     }
     return ok;
@@ -161,13 +213,14 @@ bool el_section_check(El *el, AstId block, const char *section, const char *cons
 ElVal el_override(El *el, const char *key, bool *found)
 {
     *found = false;
-    for (uint32_t i = 0; i < el->overrides.n; i++)
+    ElVal v = el_poison((AdvSpan){0, 0, 0});
+    for (uint32_t i = 0; i < el->overrides.n; i++)  /* the last one given counts */
         if (!strcmp(adv_str(el->names, el->overrides.at[i].name), key)) {
             el->overrides.at[i].mode = 1;  /* used */
             *found = true;
-            return el->overrides.at[i].list[0];
+            v = el->overrides.at[i].list[0];
         }
-    return el_poison((AdvSpan){0, 0, 0});
+    return v;
 }
 
 static ElItem *find_item(const ElModule *m, AdvStr name, bool fns)
@@ -206,7 +259,8 @@ static ElVal param_value(El *el, ElItem *it)
     if (r.kind != EL_RANGE || !el_float(el, r.list[0], "a bound", &lo) || !el_float(el, r.list[1], "a bound", &hi))
         return el_error(el, ADV_D_ARGUMENT_KIND, ast(t, range)->span, "after `in` stands a range, as in `0 .. 20`");
     if (v.num < lo || v.num > hi) {
-        AdvDiag *d = adv_diag(el->ds, ADV_D_OUT_OF_RANGE, v.span, "`%s` is %g, but must lie in %g .. %g", name, v.num, lo, hi);
+        AdvDiag *d = el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "`%s` is %g, but must lie in %g .. %g", name, v.num, lo, hi);
+        el_diag_origin(el, d, v);
         adv_diag_note(d, ast(t, range)->span, "the range is declared here");
         return el_poison(v.span);
     }
@@ -286,6 +340,13 @@ static bool engine_value(El *el, const char *name, AdvSpan at, ElVal *out)
     else if (!strcmp(name, "id")) {
         AdvAttr f32 = adv_attr_i(0);
         *out = el->ids.kind == EL_TENSOR ? el_tensor(el, el_node(el, at, "cast", &el->ids.t, 1, &f32), ADV_RATE_SAMPLE, EL_NUM, at) : el->ids;
+    } else if (!strcmp(name, "slot")) {
+        AdvAttr n = adv_attr_i(el->n_batch), f32 = adv_attr_i(0);
+        *out = el_poison(at);
+        if (el->n_batch) {
+            AdvValueId v = el_node(el, at, "iota", NULL, 0, &n);
+            *out = el_tensor(el, el_node(el, at, "cast", &v, 1, &f32), ADV_RATE_SAMPLE, EL_NUM, at);
+        }
     } else if (!strcmp(name, "eps") && el_has_budget(el)) *out = el_budget(el, at);
     else return false;
     if (el_bad(*out) && !el->budget_busy && strcmp(name, "eps"))
@@ -293,7 +354,7 @@ static bool engine_value(El *el, const char *name, AdvSpan at, ElVal *out)
     return true;
 }
 
-static const char *const closed_names[] = {"linf", "l2", "torch", "he_out", "zero", "reflect", "none", "envelope", "bf16", "f32", "cpu", "cuda", "auto", "weights", "all", "train", "test", "val", NULL};
+static const char *const closed_names[] = {"linf", "l2", "torch", "he_out", "zero", "reflect", "none", "envelope", "bf16", "f32", "cpu", "cuda", "auto", "weights", "all", "train", "test", "val", "sample", NULL};
 
 static ElItem *imported(El *el, ElModule *m, AdvStr name, AdvSpan at, bool *clash)
 {
@@ -304,7 +365,7 @@ static ElItem *imported(El *el, ElModule *m, AdvStr name, AdvSpan at, bool *clas
         ElItem *it = find_item(m->imports.at[i], name, false);
         if (!it || it == found) continue;
         if (found) {
-            AdvDiag *d = adv_diag(el->ds, ADV_D_IMPORT_CLASH, at, "`%s` is defined by two imports", adv_str(el->names, name));
+            AdvDiag *d = el_diag(el, ADV_D_IMPORT_CLASH, at, "`%s` is defined by two imports", adv_str(el->names, name));
             adv_diag_note(d, found->at, "here");
             adv_diag_note(d, it->at, "and here");
             adv_diag_help(d, "import one of them `as` a name of its own");
@@ -325,9 +386,38 @@ ElItem *el_net(El *el, ElModule *m, AdvStr name, AdvSpan at)
     return it && it->kind == EL_ITEM_FN ? it : NULL;
 }
 
+/* Reports a name that only some phases define; false if none does. */
+static bool only_in_phases(El *el, const ElModule *m, const char *word, AdvSpan at)
+{
+    AdvDiag *d = NULL;
+    bool any = false;
+    for (uint32_t i = 0; m->is_recipe && i < el->phases.n; i++)
+        for (uint32_t k = 0; k < el->phases.at[i]->items.n; k++) {
+            const ElPhase *ph = el->phases.at[i];
+            const ElItem *it = ph->items.at[k];
+            if (it->kind == EL_ITEM_SECTION || strcmp(adv_str(el->names, it->name), word)) continue;
+            if (!any) d = el_diag(el, ADV_D_PHASES, at, "some epochs have no definition of `%s`", word);
+            adv_diag_note(d, it->at, "phase `%s` defines it for epochs %lld .. %lld", adv_str(el->names, ph->name), (long long)ph->from, (long long)ph->to);
+            any = true;
+        }
+    if (any) adv_diag_help(d, "define it outside of phases, too: that counts in all other epochs");
+    return any;
+}
+
 static ElVal unknown(El *el, ElModule *m, ElScope *s, const char *word, AdvSpan at, bool callable)
 {
     ADV_VEC(const char *) names = {0};
+    ElBind *bound = callable ? el_find(s, adv_intern(el->names, word)) : NULL;
+    ElItem *item = callable && !bound ? find_item(m, adv_intern(el->names, word), false) : NULL;
+    if (bound) {
+        AdvDiag *d = el_diag(el, ADV_D_NOT_CALLABLE, at, "`%s` is called, but is %s", word, el_describe(el, bound->val));
+        if (bound->val.span.file) adv_diag_note(d, bound->val.span, "its value is given here");
+        return el_poison(at);
+    }
+    if (item) {
+        adv_diag_note(el_diag(el, ADV_D_NOT_CALLABLE, at, "`%s` is called, but is no function, net, attack or model", word), item->at, "it is defined here");
+        return el_poison(at);
+    }
     for (; s; s = s->parent)
         for (ElBind *b = s->binds; b; b = b->next) *ADV_PUSH(el->arena, &names) = adv_str(el->names, b->name);
     for (uint32_t i = 0; i < m->items.n; i++)
@@ -336,9 +426,11 @@ static ElVal unknown(El *el, ElModule *m, ElScope *s, const char *word, AdvSpan 
         for (uint32_t k = 0; k < m->imports.at[i]->items.n; k++) *ADV_PUSH(el->arena, &names) = adv_str(el->names, m->imports.at[i]->items.at[k]->name);
     for (const ElBuiltin *b = el_builtins; b->name; b++) *ADV_PUSH(el->arena, &names) = b->name;
     for (const ElBuiltin *b = el_layers; b->name; b++) *ADV_PUSH(el->arena, &names) = b->name;
-    AdvDiag *d = adv_diag(el->ds, ADV_D_UNKNOWN_NAME, at, callable ? "no function, net, attack or model is called `%s`" : "nothing here is called `%s`", word);
+    if (only_in_phases(el, m, word, at)) return el_poison(at);
+    AdvDiag *d = el_diag(el, ADV_D_UNKNOWN_NAME, at, callable ? "no function, net, attack or model is called `%s`" : "nothing here is called `%s`", word);
     const char *near = adv_nearest(word, names.at, names.n);
     if (near) adv_diag_help(d, "did you mean `%s`?", near);
+    if (!strcmp(word, "eps")) adv_diag_help(d, "`eps` is what a `budget` gives, as in `budget { eps = 8/255 }`");
     return el_poison(at);
 }
 
@@ -347,11 +439,18 @@ ElVal el_lookup(El *el, ElModule *m, ElScope *s, AdvStr name, AdvSpan at, bool c
     const char *word = adv_str(el->names, name);
     for (ElScope *sc = s; sc; sc = sc->parent)
         for (ElBind *b = sc->binds; b; b = b->next)
-            if (b->name.i == name.i && (!callable || b->val.kind == EL_FN || b->val.kind == EL_MODEL || el_bad(b->val))) return b->val;
+            if (b->name.i == name.i && (!callable || b->val.kind == EL_FN || b->val.kind == EL_MODEL || el_bad(b->val))) {
+                b->used = true;
+                return b->val;
+            }
     if (m->is_recipe && el->phase && !callable)
         for (uint32_t i = 0; i < el->phase->items.n; i++)
             if (el->phase->items.at[i]->name.i == name.i && el->phase->items.at[i]->kind != EL_ITEM_SECTION) return el_item_value(el, el->phase->items.at[i]);
     ElItem *it = find_item(m, name, callable);
+    if (it && it->kind == EL_ITEM_STATE && !callable) {
+        it->used = true;
+        return el_state_read(el, it, at);
+    }
     if (it && !(callable && it->kind != EL_ITEM_FN && it->kind != EL_ITEM_MODEL)) return el_item_value(el, it);
     ElVal v;
     if (m->is_recipe && !callable && engine_value(el, word, at, &v)) return v;

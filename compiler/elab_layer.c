@@ -33,7 +33,7 @@ const char *el_layer_name(El *el, const char *kind)
 
 static ElVal wrong(ElCall *c, uint32_t k, const char *needs)
 {
-    return el_error(c->el, ADV_D_ARGUMENT_KIND, A(k).span, "`%s` needs %s, but this is %s", c->name, needs, el_describe(c->el, A(k)));
+    return el_error(c->el, k == 0 ? ADV_D_SHAPE_FIT : ADV_D_ARGUMENT_KIND, A(k).span, "`%s` needs %s, but this is %s", c->name, needs, el_describe(c->el, A(k)));
 }
 
 static bool is_image(ElCall *c)
@@ -156,9 +156,42 @@ static ElVal bn_train(ElCall *c, ElVal x, ElVal w, ElVal b, ElVal rm, ElVal rv, 
     double n = (double)t->dim[0];
     for (uint32_t i = 2; i < t->rank; i++) n *= (double)t->dim[i];
     AdvValueId unbiased = el_n2(el, c->span, "mul", el_n1(el, c->span, "stop_grad", var), el_const(el, n / (n > 1 ? n - 1 : 1), el->g->float_dtype));
-    *ADV_PUSH(el->arena, &el->frame->memo->stats) = (ElStat){{rm.n}, el_n1(el, c->span, "stop_grad", mean), momentum};
-    *ADV_PUSH(el->arena, &el->frame->memo->stats) = (ElStat){{rv.n}, unbiased, momentum};
+    *ADV_PUSH(el->arena, &el->frame->memo->stats) = (ElStat){{rm.n}, el_n1(el, c->span, "stop_grad", mean), {0}, momentum};
+    *ADV_PUSH(el->arena, &el->frame->memo->stats) = (ElStat){{rv.n}, unbiased, {0}, momentum};
     return el_tensor(el, y, ADV_RATE_SAMPLE, EL_NUM, c->span);
+}
+
+/* v over the batch and the pixels of each channel. */
+static AdvValueId channel_sum(El *el, AdvSpan at, AdvValueId v, uint32_t rank)
+{
+    static const int64_t dims[3] = {0, 2, 3};
+    AdvAttr a[2] = {adv_attr_ints(dims, rank == 4 ? 3 : 1), adv_attr_i(0)};
+    return el_node(el, at, "sum", &v, 1, a);
+}
+
+/* The same from the samples where `rows` holds alone; the running statistics if it holds for none, which then stay. */
+static ElVal bn_rows(ElCall *c, ElVal x, const ElVal s[4], double eps, double momentum, ElVal rows)
+{
+    El *el = c->el;
+    AdvSpan at = c->span;
+    AdvValueId rm = s[2].t, rv = s[3].t;
+    const AdvTensorType t = *adv_value_type(el->g, x.t);
+    uint8_t f = el->g->float_dtype;
+    double hw = t.rank == 4 ? (double)(t.dim[2] * t.dim[3]) : 1;
+    AdvValueId zero = el_const(el, 0, f), one = el_const(el, 1, f), m = el_n2(el, at, "ne", el_graph(el, rows), zero);
+    AdvValueId by_row = el_fit_to(el, at, (ElVal){.kind = EL_TENSOR, .t = m, .rate = ADV_RATE_SAMPLE, .span = at}, t.rank - 1u, true);
+    AdvValueId n = el_n2(el, at, "mul", el_n1(el, at, "sum", m), el_const(el, hw, f)), some = el_n2(el, at, "gt", n, zero), n1 = el_n2(el, at, "max", n, one);
+    AdvValueId mean = el_n2(el, at, "div", channel_sum(el, at, el_n3(el, at, "select", by_row, x.t, zero), t.rank), n1);
+    AdvValueId d = el_n3(el, at, "select", by_row, el_n2(el, at, "sub", x.t, per_channel(el, at, mean, t.rank)), zero);
+    AdvValueId var = el_n2(el, at, "div", channel_sum(el, at, el_n2(el, at, "mul", d, d), t.rank), n1);
+    AdvValueId unbiased = el_n2(el, at, "mul", var, el_n2(el, at, "div", n1, el_n2(el, at, "max", el_n2(el, at, "sub", n1, one), one)));
+    *ADV_PUSH(el->arena, &el->frame->memo->stats) = (ElStat){{s[2].n}, el_n1(el, at, "stop_grad", mean), some, momentum};
+    *ADV_PUSH(el->arena, &el->frame->memo->stats) = (ElStat){{s[3].n}, el_n1(el, at, "stop_grad", unbiased), some, momentum};
+    mean = el_n3(el, at, "select", some, mean, rm);
+    var = el_n3(el, at, "select", some, var, rv);
+    AdvValueId scale = el_n2(el, at, "mul", s[0].t, el_n1(el, at, "recip", el_n1(el, at, "sqrt", el_n2(el, at, "add", var, el_const(el, eps, f)))));
+    AdvValueId y = el_n2(el, at, "mul", el_n2(el, at, "sub", x.t, per_channel(el, at, mean, t.rank)), per_channel(el, at, scale, t.rank));
+    return el_tensor(el, el_n2(el, at, "add", y, per_channel(el, at, s[1].t, t.rank)), ADV_RATE_SAMPLE, EL_NUM, at);
 }
 
 static ElVal bn_eval(ElCall *c, ElVal x, ElVal w, ElVal b, ElVal rm, ElVal rv, double eps)
@@ -188,6 +221,9 @@ static ElVal layer_bn(ElCall *c)
     ElVal rv = el_net_param(el, c->span, adv_arena_printf(el->arena, "%s.running_var", name), t, EL_INIT_ONE, 1, 0, true);
     if (el_bad(w) || el_bad(b) || el_bad(rm) || el_bad(rv)) return el_poison(c->span);
     if (el->frame->mode == EL_EVAL || el->frame->mode == EL_MC) return bn_eval(c, A(0), w, b, rm, rv, eps);
+    /* rows that pad an evaluation's batch count nowhere */
+    ElVal rows = el->frame->rows.kind == EL_TENSOR ? el->frame->rows : el->mask;
+    if (rows.kind == EL_TENSOR) return bn_rows(c, A(0), (ElVal[4]){w, b, rm, rv}, eps, momentum, rows);
     return bn_train(c, A(0), w, b, rm, rv, eps, momentum);
 }
 
@@ -197,7 +233,10 @@ static ElVal layer_dropout(ElCall *c)
     double rate;
     if (A(0).kind != EL_TENSOR || A(0).rate != ADV_RATE_SAMPLE) return wrong(c, 0, "features of each sample");
     if (!el_float(el, A(1), "the dropout rate", &rate)) return el_poison(c->span);
-    if (rate < 0 || rate >= 1) return el_error(el, ADV_D_OUT_OF_RANGE, A(1).span, "a dropout rate is at least 0 and below 1, but this is %g", rate);
+    if (rate < 0 || rate >= 1) {
+        el_diag_origin(el, el_diag(el, ADV_D_OUT_OF_RANGE, A(1).span, "a dropout rate is at least 0 and below 1, but this is %g", rate), A(1));
+        return el_poison(c->span);
+    }
     const char *name = el_layer_name(el, "dropout");
     if (rate > 0) el->frame->model->has_dropout = true;
     if (rate == 0 || el->frame->mode == EL_EVAL) return A(0);
@@ -258,6 +297,7 @@ static ElVal layer_normalize(ElCall *c)
         for (int64_t i = 0; i < n; i++) {
             double d;
             if (!el_float(el, A(k).list[i], "a channel's number", &d)) return el_poison(c->span);
+            if (k == 2 && !((float)d > 0)) return el_error(el, ADV_D_OUT_OF_RANGE, A(k).list[i].span, "a standard deviation is above 0, but this is %g", d);
             f[i] = (float)d;
         }
         int64_t dim[4] = {1, n, 1, 1};

@@ -15,7 +15,7 @@
 static void world_hold(El *el, AdvStateId s)
 {
     if (s.i < el->world.n) return;
-    uint32_t n = s.i + 64;
+    uint32_t n = s.i*2 + 64;
     AdvValueId *now = ADV_NEW_ARRAY(el->arena, AdvValueId, n);
     if (el->world.n) memcpy(now, el->world.now, el->world.n * sizeof *now);
     el->world = (ElWorld){now, n};
@@ -73,8 +73,9 @@ ElModel *el_model_new(El *el, ElItem *item)
     }
     const AstNode *callee = ast(m->ast, call->first);
     if (callee->kind == AST_ID && !strcmp(adv_str(el->names, callee->name), "copy")) {
-        el_error(el, ADV_D_NOT_YET, call->span, "`copy` of a model is not run by this version");
-        return NULL;
+        if (!el_model_copy(el, m, v, model)) return NULL;
+        *ADV_PUSH(el->arena, &el->models) = model;
+        return model;
     }
     ElItem *net = callee->kind == AST_ID ? el_net(el, m, callee->name, callee->span) : NULL;
     ElVal f = net ? el_item_value(el, net) : callee->kind == AST_ID ? el_lookup(el, m, NULL, callee->name, callee->span, true) : el_expr(el, m, NULL, call->first);
@@ -88,13 +89,24 @@ ElModel *el_model_new(El *el, ElItem *item)
     for (uint32_t i = 0; i < model->n_args; i++) {
         if (el_bad(model->args[i].val)) return NULL;
         if (!strcmp(adv_str(el->names, model->args[i].name), "weights")) {
-            el_error(el, ADV_D_NOT_YET, model->args[i].span, "`weights = \"file\"` is not run by this version; evaluate with `advrun --weights=FILE`");
-            return NULL;
+            if (model->args[i].val.kind != EL_STRING) {
+                el_error(el, ADV_D_ARGUMENT_KIND, model->args[i].span, "`weights` names a file, as in `weights = \"natural.safetensors\"`");
+                return NULL;
+            }
+            model->weights_file = adv_str(el->names, model->args[i].val.name);
+            memmove(&model->args[i], &model->args[i + 1], (--model->n_args - i) * sizeof *model->args);
+            i--;
+            continue;
         }
         if (!model->args[i].name.i) {
             el_error(el, ADV_D_ARGUMENT, model->args[i].span, "arguments of a model are named, as in `%s(classes = 10)`: what is left unnamed are its inputs", f.fn->name);
             return NULL;
         }
+    }
+    if (!el_args_named(el, f.fn, model->args, model->n_args)) return NULL;
+    if (!el_n_inputs(el, f.fn, model->args, model->n_args)) {
+        el_error(el, ADV_D_ARGUMENT, call->span, "no input is left to `%s`: the parameters without a value or a default are its inputs", f.fn->name);
+        return NULL;
     }
     *ADV_PUSH(el->arena, &el->models) = model;
     return model;
@@ -123,17 +135,29 @@ ElVal el_net_param(El *el, AdvSpan at, const char *leaf, AdvTensorType type, ElI
         const AdvState *s = &el->g->states.at[m->params.at[i].state.i];
         if (s->name.i != name.i) continue;
         if (!adv_shape_eq(&s->type, &type)) {
-            AdvDiag *d = adv_diag(el->ds, ADV_D_WEIGHT_SHAPE, at, "`%s` would need another shape than in an earlier call of `%s`", leaf, adv_str(el->names, m->name));
-            adv_diag_help(d, "two layers must not share a label, and a model's inputs keep their shape");
+            const char *now = el_describe_type(el, &type), *before = el_describe_type(el, &s->type);
+            bool same_call = m->params.at[i].seen_by == el->frame->memo;
+            AdvDiag *d = el_diag(el, ADV_D_WEIGHT_SHAPE, at, "`%s` would be %s here, but is %s %s", leaf, now, before, same_call ? "in an earlier layer of this label" : "from an earlier call");
+            adv_diag_note(d, adv_loc_span(el->g, s->loc), "where it is %s", before);
+            if (same_call) adv_diag_help(d, "give each layer a label of its own");
+            else adv_diag_help(d, "a model has one set of weights, so its inputs keep their shape; declare a second model for inputs of another shape");
             return el_poison(at);
         }
+        if (m->params.at[i].seen_by == el->frame->memo) {
+            AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, at, "two layers of `%s` are called `%.*s`", adv_str(el->names, m->name), (int)(strrchr(leaf, '.') - leaf), leaf);
+            adv_diag_note(d, adv_loc_span(el->g, s->loc), "the first one is here");
+            adv_diag_help(d, "give each layer a label of its own: layers of one label would share their weights");
+            return el_poison(at);
+        }
+        m->params.at[i].seen_by = el->frame->memo;
         ElVal v = el_tensor(el, el_state(el, m->params.at[i].state), ADV_RATE_BATCH, EL_NUM, at);
         v.n = m->params.at[i].state.i;
         return v;
     }
     if (m->called) return el_error(el, ADV_D_WEIGHT_SHAPE, at, "`%s` appears only in a later call of `%s`: a model's layers are the same in every call", leaf, adv_str(el->names, m->name));
     AdvStateId s = adv_state_new(el->g, name, type, is_buffer ? ADV_STATE_BUFFER : ADV_STATE_PARAM, true, el_loc(el, at));
-    ElParam p = {.state = s, .init = (uint8_t)init, .is_buffer = is_buffer, .fan_in = fan_in, .value = value};
+    ElParam p = {.state = s, .init = (uint8_t)init, .is_buffer = is_buffer, .fan_in = fan_in, .value = value, .seen_by = el->frame->memo};
+    if (!el_size_ok(el, &type, at) || !el_work_ok(el, at)) return el_poison(at);
     *ADV_PUSH(el->arena, &m->params) = p;
     *ADV_PUSH(el->arena, &el->inits) = p;
     ElVal v = el_tensor(el, el_state(el, s), ADV_RATE_BATCH, EL_NUM, at);
@@ -141,43 +165,13 @@ ElVal el_net_param(El *el, AdvSpan at, const char *leaf, AdvTensorType type, ElI
     return v;
 }
 
-ElVal el_model_weights(El *el, ElModel *m, AdvSpan at)
-{
-    if (!m->called) return el_error(el, ADV_D_MODE, at, "`%s` has no weights yet: call it before its weights are used", adv_str(el->names, m->name));
-    ElVal r = {.kind = EL_WEIGHTS, .rate = ADV_RATE_BATCH, .model = m, .span = at};
-    uint32_t n = el_n_weights(m);
-    r.w = ADV_NEW_ARRAY(el->arena, AdvValueId, n + 1);
-    for (uint32_t k = 0; k < n; k++) r.w[k] = el_state(el, weight_state(m, k));
-    return r;
-}
-
-ElVal el_weights_op(El *el, AdvSpan at, const char *shown, const char *op, ElVal a, ElVal b)
-{
-    if (el_bad(a) || el_bad(b)) return el_poison(at);
-    bool both = (a.kind == EL_MODEL || a.kind == EL_WEIGHTS) && (b.kind == EL_MODEL || b.kind == EL_WEIGHTS);
-    bool ok = both ? (!strcmp(op, "add") || !strcmp(op, "sub")) && a.model == b.model : !strcmp(op, "mul") || (!strcmp(op, "div") && el_is_value(b));
-    ElVal num = el_is_value(a) ? a : b;
-    if (!ok || (!both && (!el_is_value(num) || num.rate > ADV_RATE_BATCH || el_rank(el, num))))
-        return el_error(el, ADV_D_ARGUMENT_KIND, at, "weights take `+` and `-` with weights of one model, `*` and `/` with a number of the batch, not `%s` between %s and %s", shown,
-                        el_describe(el, a), el_describe(el, b));
-    ElVal w = both || !el_is_value(a) ? a : b;
-    if (w.kind == EL_MODEL) w = el_model_weights(el, w.model, at);
-    ElVal u = both ? (b.kind == EL_MODEL ? el_model_weights(el, b.model, at) : b) : num;
-    if (el_bad(w) || el_bad(u)) return el_poison(at);
-    ElVal r = w;
-    uint32_t n = el_n_weights(w.model);
-    r.w = ADV_NEW_ARRAY(el->arena, AdvValueId, n + 1);
-    for (uint32_t k = 0; k < n; k++) r.w[k] = el_n2(el, at, op, w.w[k], both ? u.w[k] : el_graph(el, u));
-    r.span = at;
-    return r;
-}
-
 /* ---- calls ---- */
 
-static uint64_t call_key(El *el, const ElModel *m, uint32_t mode_class, const ElArg *args, uint32_t n_args)
+static uint64_t call_key(El *el, const ElModel *m, uint32_t mode_class, ElVal rows, const ElArg *args, uint32_t n_args)
 {
     uint64_t h = adv_hash_u64(adv_hash_u64(ADV_HASH_START, m->name.i), mode_class);
     for (uint32_t i = 0; i < n_args; i++) h = adv_hash_u64(h, args[i].val.kind == EL_TENSOR ? args[i].val.t.i : 0);
+    h = adv_hash_u64(h, rows.kind == EL_TENSOR ? rows.t.i : 0);
     for (uint32_t i = 0; i < m->params.n; i++)
         if (!m->params.at[i].is_buffer || mode_class) h = adv_hash_u64(h, el_state(el, m->params.at[i].state).i);
     return h;
@@ -202,8 +196,8 @@ static void move_statistics(El *el, const ElMemo *memo, AdvSpan at)
 {
     for (uint32_t i = 0; i < memo->stats.n; i++) {
         const ElStat *s = &memo->stats.at[i];
-        AdvValueId r0 = el_state(el, s->state);
-        AdvValueId d = el_n2(el, at, "mul", el_n2(el, at, "sub", s->next_of, r0), el_const(el, s->momentum, el->g->float_dtype));
+        AdvValueId r0 = el_state(el, s->state), next = s->when.i ? el_n3(el, at, "select", s->when, s->next_of, r0) : s->next_of;
+        AdvValueId d = el_n2(el, at, "mul", el_n2(el, at, "sub", next, r0), el_const(el, s->momentum, el->g->float_dtype));
         el_state_set(el, s->state, el_n2(el, at, "add", r0, d));
     }
 }
@@ -229,15 +223,36 @@ static bool features(El *el, ElArg *args, uint32_t *n, AdvSpan at)
     return !el_bad(args[0].val);
 }
 
-static bool take_named(El *el, ElModel *m, ElMode mode, ElArg *args, uint32_t *n_args, int64_t *draw, AdvSpan at)
+/* `rows = m`: whose batch statistics; of a condition that always holds there is nothing to say. */
+static bool take_rows(El *el, const ElModel *m, ElMode mode, ElVal v, ElVal *rows)
+{
+    if (mode == EL_EVAL || mode == EL_MC) {
+        AdvDiag *d = el_diag(el, ADV_D_MODE, v.span, "`rows` chooses samples for batch statistics, and this call of `%s` uses the running ones", adv_str(el->names, m->name));
+        adv_diag_help(d, "it belongs to `%s(...)`, `%s.batch(...)` and `%s.again(...)`", adv_str(el->names, m->name), adv_str(el->names, m->name), adv_str(el->names, m->name));
+        return false;
+    }
+    if (!el_is_value(v) || el_rank(el, v) || v.sort == EL_CLASS) {
+        el_error(el, ADV_D_RATE, v.span, "`rows` is one condition per sample, but this is %s", el_describe(el, v));
+        return false;
+    }
+    if (v.kind == EL_NUMBER && v.num != 0) return true;
+    *rows = v;
+    if (v.rate == ADV_RATE_SAMPLE) return true;
+    rows->t = el_broadcast(el, v.span, v, el_type(el->g->float_dtype, 1, &el->n_batch), true);
+    rows->kind = EL_TENSOR;
+    rows->rate = ADV_RATE_SAMPLE;
+    return true;
+}
+
+static bool take_named(El *el, ElModel *m, ElMode mode, ElArg *args, uint32_t *n_args, int64_t *draw, ElVal *rows, AdvSpan at)
 {
     uint32_t k = 0;
     bool has_draw = false;
     for (uint32_t i = 0; i < *n_args; i++) {
         const char *name = adv_str(el->names, args[i].name);
         if (!strcmp(name, "rows")) {
-            el_error(el, ADV_D_NOT_YET, args[i].span, "`rows =` in a model's call is not run by this version");
-            return false;
+            if (el_bad(args[i].val) || !take_rows(el, m, mode, args[i].val, rows)) return false;
+            continue;
         }
         if (!strcmp(name, "draw")) {
             if (mode != EL_MC) {
@@ -258,7 +273,7 @@ static bool take_named(El *el, ElModel *m, ElMode mode, ElArg *args, uint32_t *n
     return true;
 }
 
-static ElMemo *evaluate(El *el, ElModel *m, ElMode mode, int64_t draw, ElArg *args, uint32_t n_args, uint64_t key, AdvSpan at)
+static ElMemo *evaluate(El *el, ElModel *m, ElMode mode, int64_t draw, ElVal rows, ElArg *args, uint32_t n_args, uint64_t key, AdvSpan at)
 {
     ElMemo *memo = ADV_NEW(el->arena, ElMemo);
     memo->model = m;
@@ -276,9 +291,14 @@ static ElMemo *evaluate(El *el, ElModel *m, ElMode mode, int64_t draw, ElArg *ar
     frame.prefix = m->name;
     frame.mode = mode;
     frame.mc_draw = draw;
+    frame.rows = rows;
     frame.memo = memo;
     frame.model = m;
+    const char *layer = el->layer;
+    el->layer = NULL;
+    if (n_args) *ADV_PUSH(el->arena, &memo->layers) = (ElLayer){"input", el_describe(el, args[0].val), (AdvSpan){0, 0, 0}};
     ElVal r = el_call(el, m->net, all, n, at, NULL);
+    el->layer = layer;
     el_pop(el);
     el->frame->label = label;
     if (!el_bad(r)) m->called = true;
@@ -303,25 +323,68 @@ static uint32_t mode_class(const ElModel *m, ElMode mode, int64_t draw)
     return mode == EL_MC ? 2 + (uint32_t)draw : 0;
 }
 
+static uint64_t args_key(ElMode mode, int64_t draw, const ElArg *args, uint32_t n_args)
+{
+    uint64_t h = adv_hash_u64(adv_hash_u64(ADV_HASH_START, mode), (uint64_t)draw);
+    for (uint32_t i = 0; i < n_args; i++) h = adv_hash_u64(h, args[i].val.kind == EL_TENSOR ? args[i].val.t.i : 0);
+    return h;
+}
+
+/* What a call may give: the parameters of the net that have neither a value nor a default. */
+static bool inputs_ok(El *el, const ElModel *m, const ElArg *args, uint32_t n_args, AdvSpan at)
+{
+    const char *name = adv_str(el->names, m->name);
+    uint32_t n_inputs = el_n_inputs(el, m->net, m->args, m->n_args);
+    for (uint32_t i = 0; i < n_args; i++) {
+        bool bound = false;
+        for (uint32_t k = 0; k < m->n_args; k++) bound |= args[i].name.i && args[i].name.i == m->args[k].name.i;
+        if (!args[i].name.i ? i < n_inputs : !bound && el_is_input(el, m->net, args[i].name)) continue;
+        AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, args[i].span, args[i].name.i ? "%s is no input of `%s`" : "%s is one more than the inputs of `%s`", args[i].name.i ? adv_arena_printf(el->arena, "`%s`", adv_str(el->names, args[i].name)) : "this", name);
+        adv_diag_note(d, m->at, "declared here, with %u input%s", n_inputs, n_inputs == 1 ? "" : "s");
+        if (args[i].name.i) adv_diag_help(d, "give what fixes its structure where the model is declared");
+        return false;
+    }
+    if (n_args >= n_inputs) return true;
+    AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, at, "`%s` has %u input%s, but %u %s given", name, n_inputs, n_inputs == 1 ? "" : "s", n_args, n_args == 1 ? "is" : "are");
+    adv_diag_note(d, m->at, "declared here");
+    return false;
+}
+
 static ElMemo *call(El *el, ElModel *m, ElMode mode, ElArg *given, uint32_t n_args, AdvSpan at)
 {
     int64_t draw = 0;
     ElArg *args = ADV_NEW_ARRAY(el->arena, ElArg, n_args + 1);
     memcpy(args, given, n_args * sizeof *args);
-    if (!take_named(el, m, mode, args, &n_args, &draw, at) || !features(el, args, &n_args, at)) return NULL;
+    ElVal rows = el_poison(at);
+    el_model_adopt(el, m);
+    if (!take_named(el, m, mode, args, &n_args, &draw, &rows, at) || !features(el, args, &n_args, at) || !inputs_ok(el, m, args, n_args, at)) return NULL;
     for (uint32_t i = 0; i < n_args; i++) {
         if (el_bad(args[i].val)) return NULL;
+        if (args[i].val.kind != EL_TENSOR) {
+            el_error(el, ADV_D_ARGUMENT_KIND, args[i].val.span, "an input of a model belongs to the samples of a batch, but this is %s", el_describe(el, args[i].val));
+            return NULL;
+        }
         if (args[i].val.kind == EL_TENSOR && args[i].val.sort == EL_CLASS) {
             el_error(el, ADV_D_KIND, args[i].val.span, "a class index compares and indexes only, it is no input of a model");
             return NULL;
         }
     }
     bool was_called = m->called;
-    uint64_t key = was_called ? call_key(el, m, mode_class(m, mode, draw), args, n_args) : 0;
+    uint64_t key = was_called ? call_key(el, m, mode_class(m, mode, draw), rows, args, n_args) : 0;
     ElMemo *memo = key && mode != EL_AGAIN ? memo_find(el, key) : NULL;
     if (memo) return memo;
-    memo = evaluate(el, m, mode, draw, args, n_args, key, at);
-    if (!was_called && m->called) memo->key = call_key(el, m, mode_class(m, mode, draw), args, n_args);
+    memo = evaluate(el, m, mode, draw, rows, args, n_args, key, at);
+    if (el_bad(memo->result)) return memo;
+    memo->result.span = at;
+    memo->args_key = args_key(mode, draw, args, n_args);
+    memo->n_updates = m->n_updates;
+    if (mode != EL_AGAIN) el_lint_again(el, m, memo, at);
+    if (mode == EL_MC && !m->has_dropout) {
+        AdvDiag *d = el_diag(el, ADV_D_MCVAR_DROPOUT, at, "`%s` has no dropout, so every draw of `%s.mc` gives the same", adv_str(el->names, m->name), adv_str(el->names, m->name));
+        adv_diag_help(d, "put `dropout(rate)` with a rate above 0 into its net");
+    }
+    if (mode == EL_AGAIN) memo->key = 0;  /* found by nobody: a computation of its own */
+    else if (!was_called && m->called) memo->key = call_key(el, m, mode_class(m, mode, draw), rows, args, n_args);
     return memo;
 }
 
@@ -330,7 +393,7 @@ static void lint_train_attack(El *el, const ElModel *m, AdvSpan at)
     if (!m->has_bn && !m->has_dropout) return;
     for (ElFrame *f = el->frame; f; f = f->up)
         if (f->is_attack) {
-            AdvDiag *d = adv_diag(el->ds, ADV_D_ATTACK_IN_TRAIN_MODE, at, "this attack calls `%s` in training mode, so each turn moves its running statistics", adv_str(el->names, m->name));
+            AdvDiag *d = el_diag(el, ADV_D_ATTACK_IN_TRAIN_MODE, at, "this attack calls `%s` in training mode, so each turn moves its running statistics", adv_str(el->names, m->name));
             adv_diag_help(d, "write `%s.eval`, or `%s.batch` for batch statistics without the move", adv_str(el->names, m->name), adv_str(el->names, m->name));
             return;
         }
@@ -405,7 +468,7 @@ bool el_weights_of(El *el, ElVal e, ElModel *m, AdvValueId *out_w)
 
 static ElVal no_dependence(El *el, AdvSpan at, const char *what)
 {
-    AdvDiag *d = adv_diag(el->ds, ADV_D_GRAD_TARGET, at, "this does not depend on %s in a way that has a derivative", what);
+    AdvDiag *d = el_diag(el, ADV_D_GRAD_TARGET, at, "what is differentiated does not depend on %s in a way that has a derivative", strcmp(what, "this") ? what : "this value");
     adv_diag_help(d, "results of attacks, of `grad` and of signals are constants for later gradients");
     return el_poison(at);
 }
@@ -420,7 +483,7 @@ ElVal el_grad(El *el, AdvSpan at, ElVal e, const ElVal *of, uint32_t n_of, ElVal
     for (uint32_t i = 0; i < n_of; i++) {
         if (el_bad(of[i])) return of[i];
         if (of[i].kind == EL_MODEL) {
-            if (!of[i].model->called) return no_dependence(el, of[i].span, el_describe(el, of[i]));
+            if (!of[i].model->called) return no_dependence(el, of[i].span, el_text(el, of[i].span));
             n_values += el_n_weights(of[i].model);
             any_shared = true;
         } else if (of[i].kind == EL_TENSOR && of[i].sort != EL_CLASS) {
@@ -435,10 +498,10 @@ ElVal el_grad(El *el, AdvSpan at, ElVal e, const ElVal *of, uint32_t n_of, ElVal
     uint32_t at_v = 0;
     for (uint32_t i = 0; i < n_of; i++) {
         if (of[i].kind == EL_MODEL) {
-            if (!el_weights_of(el, e, of[i].model, v + at_v)) return no_dependence(el, of[i].span, el_describe(el, of[i]));
+            if (!el_weights_of(el, e, of[i].model, v + at_v)) return no_dependence(el, of[i].span, el_text(el, of[i].span));
             at_v += el_n_weights(of[i].model);
         } else {
-            if (!el_depends(el, e.t, of[i].t)) return no_dependence(el, of[i].span, adv_arena_printf(el->arena, "%s", el_describe(el, of[i])));
+            if (!el_depends(el, e.t, of[i].t)) return no_dependence(el, of[i].span, el_text(el, of[i].span));
             v[at_v++] = of[i].t;
         }
     }
@@ -449,7 +512,7 @@ ElVal el_grad(El *el, AdvSpan at, ElVal e, const ElVal *of, uint32_t n_of, ElVal
     for (uint32_t i = 0; i < n_of; i++) {
         bool shared = of[i].kind == EL_MODEL || of[i].rate != ADV_RATE_SAMPLE;
         uint32_t n = of[i].kind == EL_MODEL ? el_n_weights(of[i].model) : 1;
-        AdvValueId *w = ADV_NEW_ARRAY(el->arena, AdvValueId, n + 1);
+        AdvValueId *w = ADV_NEW_ARRAY(el->arena, AdvValueId, (of[i].kind == EL_MODEL ? of[i].model->params.n : n) + 1);
         for (uint32_t k = 0; k < n; k++) {
             w[k].i = g.i + at_v++;
             if (scale && shared) w[k] = el_n2(el, at, "mul", w[k], el_const(el, 1.0 / (double)el->n_batch, el->g->float_dtype));
@@ -488,7 +551,15 @@ void el_init_entry(El *el)
     AdvSpan at = {el->recipe->file, 0, 0};
     el_entry_begin(el, "init", at, 0);
     el->in_init = true;
-    for (uint32_t i = 0; i < el->inits.n; i++) el_state_set(el, el->inits.at[i].state, first_value(el, &el->inits.at[i], at));
+    AdvStateId *from = el_copied_from(el);
+    for (uint32_t i = 0; i < el->inits.n; i++)
+        if (!from[el->inits.at[i].state.i].i) el_state_set(el, el->inits.at[i].state, first_value(el, &el->inits.at[i], at));
+    for (uint32_t i = 0; i < el->inits.n; i++) {  /* copies start as their sources do, whatever those are copies of */
+        AdvStateId s = el->inits.at[i].state, source = from[s.i];
+        if (!source.i) continue;
+        while (from[source.i].i) source = from[source.i];
+        el_state_set(el, s, el_state(el, source));
+    }
     el_entry_end(el);
     el->in_init = false;
 }

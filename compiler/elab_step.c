@@ -31,13 +31,15 @@ static bool state_make(El *el, ElItem *it)
     else if (!strcmp(kind, "per_slot")) { it->state_kind = EL_PER_SLOT; dim[rank++] = el->data.batch; state_kind = ADV_STATE_SLOT; }
     else if (!strcmp(kind, "once")) { it->state_kind = EL_ONCE; state_kind = ADV_STATE_SCALAR; }
     else {
-        AdvDiag *d = adv_diag(el->ds, ADV_D_STMT_PLACE, n->span, "no kind of state is called `%s`", kind);
+        AdvDiag *d = el_diag(el, ADV_D_STMT_PLACE, n->span, "no kind of state is called `%s`", kind);
         adv_diag_help(d, "there are `per_sample`, `per_class`, `per_slot` and `once`");
         return false;
     }
     if (has_params) {
-        if (it->state_kind != EL_PER_SLOT) {
-            el_error(el, ADV_D_NOT_YET, n->span, "only `per_slot` states take the shape of an example in this version");
+        AstId like = ast(t, ast_child(t, it->node, 0))->first;
+        const AstNode *what = like.i ? ast(t, ast(t, like)->first) : NULL;
+        if (!what || what->kind != AST_ID || strcmp(adv_str(el->names, what->name), "x")) {
+            el_error(el, ADV_D_ARGUMENT_KIND, n->span, "a state is one number each, or has the shape of an example, as in `per_slot(x)`");
             return false;
         }
         for (uint32_t i = 0; i < el->data.rank; i++) dim[rank++] = el->data.dim[i];
@@ -53,21 +55,12 @@ ElVal el_state_read(El *el, ElItem *it, AdvSpan at)
     const char *name = adv_str(el->names, it->name);
     if (el->in_eval && (it->state_kind == EL_PER_SAMPLE || it->state_kind == EL_PER_SLOT))
         return el_error(el, ADV_D_RATE, at, "`%s` belongs to training samples: an evaluation may not read it", name);
-    if (!el->n_batch && it->state_kind == EL_PER_SAMPLE) return el_error(el, ADV_D_RATE, at, "`%s` is one number per sample, and here there is no batch", name);
+    if (!el->n_batch && (it->state_kind == EL_PER_SAMPLE || it->state_kind == EL_PER_SLOT))
+        return el_error(el, ADV_D_RATE, at, "`%s` belongs to the samples of a batch, and here there is none", name);
     AdvValueId v = el_state(el, it->state);
     if (it->state_kind == EL_PER_SLOT) return el_tensor(el, v, ADV_RATE_SAMPLE, EL_NUM, at);
     if (it->state_kind != EL_PER_SAMPLE) return el_tensor(el, v, ADV_RATE_BATCH, EL_NUM, at);
     return el_tensor(el, el_n2(el, at, "gather", v, el->ids.t), ADV_RATE_SAMPLE, EL_NUM, at);
-}
-
-static AdvValueId broadcast_to(El *el, AdvSpan at, ElVal v, AdvTensorType t, bool has_n)
-{
-    AdvValueId g = el_fit_to(el, at, v, t.rank - has_n, has_n);
-    if (!g.i || adv_shape_eq(adv_value_type(el->g, g), &t)) return g;
-    int64_t *dims = ADV_NEW_ARRAY(el->arena, int64_t, ADV_MAX_RANK);
-    for (uint32_t i = 0; i < t.rank; i++) dims[i] = t.dim[i];
-    AdvAttr a = adv_attr_ints(dims, t.rank);
-    return el_node(el, at, "broadcast", &g, 1, &a);
 }
 
 bool el_state_update(El *el, ElItem *it, ElVal v, AdvSpan at)
@@ -75,7 +68,7 @@ bool el_state_update(El *el, ElItem *it, ElVal v, AdvSpan at)
     if (!state_make(el, it) || el_bad(v)) return false;
     AdvTensorType t = el->g->states.at[it->state.i].type;
     bool per_n = it->state_kind == EL_PER_SAMPLE || it->state_kind == EL_PER_SLOT;
-    uint32_t rank = it->state_kind == EL_PER_SAMPLE ? 0 : t.rank - per_n;
+    uint32_t rank = t.rank - per_n;
     bool fits = el_is_value(v) && v.sort != EL_CLASS && (per_n || v.rate <= ADV_RATE_BATCH) && (el_rank(el, v) == 0 || el_rank(el, v) == rank);
     for (uint32_t i = 0; fits && i < el_rank(el, v); i++) fits = el_dim(el, v, i) == t.dim[i + per_n] || el_dim(el, v, i) == 1;
     if (!fits) {
@@ -83,45 +76,58 @@ bool el_state_update(El *el, ElItem *it, ElVal v, AdvSpan at)
         return false;
     }
     if (it->state_kind != EL_PER_SAMPLE) {
-        el_state_set(el, it->state, broadcast_to(el, at, v, t, per_n));
+        el_state_set(el, it->state, el_broadcast(el, at, v, t, per_n));
         return true;
     }
-    AdvTensorType rows = el_type(t.dtype, 1, &el->n_batch);
+    AdvTensorType rows = t, mask = el_type(t.dtype, 1, &el->n_batch);
+    rows.dim[0] = el->n_batch;
     ElVal one = el_number(1, at);
-    AdvValueId in[4] = {el_state(el, it->state), el->ids.t, broadcast_to(el, at, v, rows, true), broadcast_to(el, at, one, rows, true)};
+    AdvValueId in[4] = {el_state(el, it->state), el->ids.t, el_broadcast(el, at, v, rows, true), el_broadcast(el, at, one, mask, true)};
     el_state_set(el, it->state, el_node(el, at, "scatter", in, 4, NULL));
     return true;
 }
 
-static bool flush(El *el, uint32_t from)
+bool el_flush(El *el, uint32_t from)
 {
     for (uint32_t i = from; i < el->pending.n; i++) {
         ElVal p = el->pending.at[i];
         ElItem *it = el_item(el, el->recipe, p.name);
-        if (!el_state_update(el, it, p.list[0], p.span)) return false;
+        bool ok = it->kind == EL_ITEM_MODEL ? el_model_update(el, it->model, p.list[0], p.span) : el_state_update(el, it, p.list[0], p.span);
+        if (!ok) return false;
     }
     el->pending.n = from;
     return true;
 }
 
-static bool update(El *el, ElScope *s, AstId st)
+/* May `<-` go to this item here? An `epoch` block has no samples. */
+static bool may_update(El *el, ElItem *it, AdvSpan at, const char *name)
+{
+    if (it && it->kind == EL_ITEM_MODEL) return !el_bad(el_item_value(el, it));
+    if (!it || it->kind != EL_ITEM_STATE) {
+        el_error(el, ADV_D_UPDATE, at, "`<-` goes to a `state` or a model, and `%s` is neither", name);
+        return false;
+    }
+    if (!state_make(el, it)) return false;
+    if (el->in_step || it->state_kind == EL_ONCE || it->state_kind == EL_PER_CLASS) return true;
+    el_error(el, ADV_D_UPDATE, at, "an `epoch` block gives new values to models and to `once` and `per_class` states, and `%s` belongs to samples", name);
+    return false;
+}
+
+bool el_update(El *el, ElScope *s, AstId st)
 {
     const Ast *t = tree(el);
     const AstNode *n = ast(t, st), *path = ast(t, n->first);
     ElItem *it = el_item(el, el->recipe, path->name);
     const char *name = adv_str(el->names, path->name);
-    if (!it || it->kind != EL_ITEM_STATE) {
-        if (it && it->kind == EL_ITEM_MODEL) el_error(el, ADV_D_NOT_YET, n->span, "`<-` to a model is not run by this version");
-        else el_error(el, ADV_D_UPDATE, n->span, "`<-` goes to a `state`, and `%s` is none", name);
-        return false;
-    }
+    if (!may_update(el, it, n->span, name)) return false;
     for (uint32_t i = 0; i < el->pending.n; i++)
         if (el->pending.at[i].name.i == path->name.i) {
-            AdvDiag *d = adv_diag(el->ds, ADV_D_UPDATE, n->span, "`%s` is given two new values", name);
+            AdvDiag *d = el_diag(el, ADV_D_UPDATE, n->span, "`%s` is given two new values", name);
             adv_diag_note(d, el->pending.at[i].span, "the first one is here");
             return false;
         }
     ElVal v = el_expr(el, el->recipe, s, ast_child(t, st, 1));
+    if (v.kind == EL_MODEL) v = el_model_weights(el, v.model, n->span);
     if (el_bad(v)) return false;
     it->used = true;
     ElVal p = {.kind = EL_LIST, .name = path->name, .span = n->span, .n = 1, .list = ADV_NEW_ARRAY(el->arena, ElVal, 1)};
@@ -149,7 +155,7 @@ static ElItem *optim_of(El *el, const ElModel *m, AdvSpan at)
         for (AstId n = ast(t, ast(t, it->node)->first)->first; n.i; n = ast(t, n)->next) {
             if (ast(t, n)->name.i != m->name.i) continue;
             if (found) {
-                AdvDiag *d = adv_diag(el->ds, ADV_D_OPTIMISER, it->at, "`%s` has two optimisers", adv_str(el->names, m->name));
+                AdvDiag *d = el_diag(el, ADV_D_OPTIMISER, it->at, "`%s` has two optimisers", adv_str(el->names, m->name));
                 adv_diag_note(d, found->at, "the first one is here");
                 return NULL;
             }
@@ -157,7 +163,7 @@ static ElItem *optim_of(El *el, const ElModel *m, AdvSpan at)
         }
     }
     if (!found) {
-        AdvDiag *d = adv_diag(el->ds, ADV_D_OPTIMISER, at, "`%s` has no optimiser, so its weights do not move", adv_str(el->names, m->name));
+        AdvDiag *d = el_diag(el, ADV_D_OPTIMISER, at, "`%s` has no optimiser, so its weights do not move", adv_str(el->names, m->name));
         adv_diag_help(d, "write `optim %s = sgd(lr = 0.1, momentum = 0.9)`", adv_str(el->names, m->name));
     }
     return found;
@@ -168,29 +174,35 @@ static bool optim_arg(El *el, Optim *o, const char *word, ElArg a)
     int64_t flag = 0;
     if (!strcmp(word, "lr")) {
         o->lr = a.val;
-        if (el_is_value(a.val) && a.val.rate <= ADV_RATE_BATCH && !el_rank(el, a.val)) return true;
-        el_error(el, ADV_D_RATE, a.span, "a learning rate is at most one number per batch, but this is %s", el_describe(el, a.val));
+        if (a.val.kind == EL_NUMBER) return el_between(el, a.val, "a learning rate", 0, 1000);
+        if (a.val.kind == EL_TENSOR && a.val.rate <= ADV_RATE_BATCH && !el_rank(el, a.val)) return true;
+        el_error(el, a.val.kind == EL_TENSOR ? ADV_D_RATE : ADV_D_ARGUMENT_KIND, a.span, "a learning rate is at most one number per batch, but this is %s", el_describe(el, a.val));
         return false;
     }
-    if (!strcmp(word, "weight_decay")) return el_float(el, a.val, "`weight_decay`", &o->weight_decay);
-    if (!strcmp(word, "clip")) return el_float(el, a.val, "`clip`", &o->clip);
+    if (!strcmp(word, "weight_decay")) return el_float(el, a.val, "`weight_decay`", &o->weight_decay) && el_between(el, a.val, "`weight_decay`", 0, 1);
+    if (!strcmp(word, "clip")) return el_float(el, a.val, "`clip`", &o->clip) && el_between(el, a.val, "`clip`", 0, 1e30);
     if (!strcmp(word, "decay")) {
-        const char *v = a.val.kind == EL_NAME ? adv_str(el->names, a.val.name) : "";
+        /* `all` is a built-in function, too, and found as such */
+        const char *v = a.val.kind == EL_NAME ? adv_str(el->names, a.val.name) : a.val.kind == EL_FN ? a.val.fn->name : "";
         o->only_weights = !strcmp(v, "weights");
         if (o->only_weights || !strcmp(v, "all")) return true;
         el_error(el, ADV_D_ARGUMENT_KIND, a.span, "`decay` is `all`, or `weights`: tensors of two or more dimensions only");
         return false;
     }
-    if (!o->adam && !strcmp(word, "momentum")) return el_float(el, a.val, "`momentum`", &o->momentum);
+    if (!o->adam && !strcmp(word, "momentum")) return el_float(el, a.val, "`momentum`", &o->momentum) && el_between(el, a.val, "`momentum`", 0, 1);
     if (!o->adam && !strcmp(word, "nesterov")) {
         bool ok = el_int(el, a.val, "`nesterov`", 0, 1, &flag);
         o->nesterov = flag;
         return ok;
     }
-    if (o->adam && !strcmp(word, "beta1")) return el_float(el, a.val, "`beta1`", &o->beta1);
-    if (o->adam && !strcmp(word, "beta2")) return el_float(el, a.val, "`beta2`", &o->beta2);
-    if (o->adam && !strcmp(word, "eps")) return el_float(el, a.val, "`eps`", &o->eps);
-    AdvDiag *d = adv_diag(el->ds, ADV_D_ARGUMENT, a.span, "`%s` has no argument `%s`", o->adam ? "adam" : "sgd", word);
+    if (o->adam && !strcmp(word, "beta1")) return el_float(el, a.val, "`beta1`", &o->beta1) && el_between(el, a.val, "`beta1`", 0, 1);
+    if (o->adam && !strcmp(word, "beta2")) return el_float(el, a.val, "`beta2`", &o->beta2) && el_between(el, a.val, "`beta2`", 0, 1);
+    if (o->adam && !strcmp(word, "eps")) return el_float(el, a.val, "`eps`", &o->eps) && el_between(el, a.val, "`eps`", 0, 1);
+    if (!word[0]) {
+        el_error(el, ADV_D_ARGUMENT, a.span, "arguments of an optimiser are named, as in `lr = 0.1`");
+        return false;
+    }
+    AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, a.span, "`%s` has no argument `%s`", o->adam ? "adam" : "sgd", word);
     adv_diag_help(d, "it takes `lr`, %s, `weight_decay`, `decay`, `clip`", o->adam ? "`beta1`, `beta2`, `eps`" : "`momentum`, `nesterov`");
     return false;
 }
@@ -214,6 +226,11 @@ static bool optim_read(El *el, ElItem *it, Optim *o)
         if (el_bad(args[i].val)) return false;
         const char *word = adv_str(el->names, args[i].name);
         has_lr |= !strcmp(word, "lr");
+        for (uint32_t k = 0; k < i; k++)
+            if (word[0] && args[k].name.i == args[i].name.i) {
+                adv_diag_note(el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` is given twice", word), args[k].span, "first given here");
+                return false;
+            }
         if (!optim_arg(el, o, word, args[i])) return false;
     }
     if (!has_lr) el_error(el, ADV_D_ARGUMENT, ast(t, call)->span, "an optimiser needs `lr`");
@@ -274,12 +291,43 @@ static void clip_norm(El *el, AdvSpan at, AdvValueId *g, uint32_t n, double limi
     for (uint32_t k = 0; k < n; k++) g[k] = el_n2(el, at, "mul", g[k], scale);
 }
 
+/* Clips by optimiser: one for two models sees the gradients of both as one. g: those of all models, one behind the other. */
+static bool clip_all(El *el, AdvSpan at, ElModel **models, uint32_t n, AdvValueId *g)
+{
+    ElItem *of[16] = {NULL};
+    uint32_t total = 0;
+    assert(n <= 16);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(of[i] = optim_of(el, models[i], at))) return false;
+        total += el_n_weights(models[i]);
+    }
+    AdvValueId *part = ADV_NEW_ARRAY(el->arena, AdvValueId, total + 1);
+    AdvValueId **home = ADV_NEW_ARRAY(el->arena, AdvValueId *, total + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        Optim o;
+        bool is_first = true;
+        for (uint32_t k = 0; k < i; k++) is_first = is_first && of[k] != of[i];
+        if (!is_first) continue;
+        if (!optim_read(el, of[i], &o)) return false;
+        if (o.clip <= 0) continue;
+        uint32_t n_part = 0, g_at = 0;
+        for (uint32_t k = 0; k < n; g_at += el_n_weights(models[k++]))
+            for (uint32_t w = 0; of[k] == of[i] && w < el_n_weights(models[k]); w++) {
+                home[n_part] = &g[g_at + w];
+                part[n_part++] = g[g_at + w];
+            }
+        clip_norm(el, at, part, n_part, o.clip);
+        for (uint32_t k = 0; k < n_part; k++) *home[k] = part[k];
+    }
+    return true;
+}
+
 static bool apply(El *el, AdvSpan at, ElModel *m, AdvValueId *g)
 {
     Optim o;
     ElItem *it = optim_of(el, m, at);
     if (!it || !optim_read(el, it, &o)) return false;
-    if (o.clip > 0) clip_norm(el, at, g, el_n_weights(m), o.clip);
+    m->n_updates++;
     AdvValueId t = {0};
     if (o.adam) {
         AdvStateId count = el_slot(el, adv_arena_printf(el->arena, "%s.adam_t", adv_str(el->names, m->name)), el_type(ADV_I64, 0, NULL), ADV_STATE_OPT, true);
@@ -315,7 +363,10 @@ static bool models_of(El *el, AstId names, ElModel **out, uint32_t *out_n)
                 el_error(el, ADV_D_ARGUMENT, ast(t, c)->span, "`%s` is named twice", adv_str(el->names, v.model->name));
                 return false;
             }
-        if (n == 16) return false;
+        if (n == 16) {
+            el_error(el, ADV_D_ARGUMENT, ast(t, c)->span, "an update goes to at most 16 models");
+            return false;
+        }
         out[n++] = v.model;
     }
     *out_n = n;
@@ -327,7 +378,7 @@ static void lint_descent(El *el, const AstNode *n, ElModel *m)
     if (n->kind != AST_MINIMIZE || el->budget_eps.kind != EL_TENSOR || !el->budget_envelope) return;
     AdvValueId *w = ADV_NEW_ARRAY(el->arena, AdvValueId, el_n_weights(m) + 1);
     if (!el_weights_of(el, el->budget_eps, m, w)) return;
-    AdvDiag *d = adv_diag(el->ds, ADV_D_BUDGET_DESCENT, n->span, "minimising over `%s` shrinks every radius, since a smaller ball is easier", adv_str(el->names, m->name));
+    AdvDiag *d = el_diag(el, ADV_D_BUDGET_DESCENT, n->span, "minimising over `%s` shrinks every radius, since a smaller ball is easier", adv_str(el->names, m->name));
     adv_diag_help(d, "`maximize` over it, with a `mean` in the budget, moves budget to samples where it matters");
 }
 
@@ -350,7 +401,7 @@ static bool minimize(El *el, ElScope *s, AstId st)
     uint32_t at = 0;
     for (uint32_t i = 0; i < n_models; i++) {
         if (!models[i]->called || !el_weights_of(el, e, models[i], w + at)) {
-            AdvDiag *d = adv_diag(el->ds, ADV_D_GRAD_TARGET, n->span, "this does not depend on the weights of `%s`", adv_str(el->names, models[i]->name));
+            AdvDiag *d = el_diag(el, ADV_D_GRAD_TARGET, n->span, "this does not depend on the weights of `%s`", adv_str(el->names, models[i]->name));
             adv_diag_help(d, "results of attacks and signals are constants for gradients; a budget passes them on with `gradient = envelope`");
             return false;
         }
@@ -364,6 +415,7 @@ static bool minimize(El *el, ElScope *s, AstId st)
         AdvValueId one = {first.i + k};
         g[k] = n->kind == AST_MAXIMIZE ? el_n1(el, n->span, "neg", one) : one;
     }
+    if (!clip_all(el, n->span, models, n_models, g)) return false;
     at = 0;
     for (uint32_t i = 0; i < n_models; i++) {
         if (!apply(el, n->span, models[i], g + at)) return false;
@@ -377,23 +429,31 @@ static bool apply_stmt(El *el, ElScope *s, AstId st)
     const Ast *t = tree(el);
     const AstNode *n = ast(t, st);
     ElModel *models[16];
-    uint32_t n_models;
+    uint32_t n_models, total = 0, at = 0;
     ElVal g = el_expr(el, el->recipe, s, n->first);
     if (!models_of(el, ast_child(t, st, 1), models, &n_models) || el_bad(g)) return false;
+    for (uint32_t i = 0; i < n_models; i++) total += el_n_weights(models[i]);
+    AdvValueId *w = ADV_NEW_ARRAY(el->arena, AdvValueId, total + 1);
+    if (n_models > 1 && (g.kind != EL_LIST || g.n != n_models)) {
+        el_error(el, ADV_D_ARGUMENT_KIND, g.span, "`apply` to %u models takes a list of as many gradients, but this is %s", n_models, el_describe(el, g));
+        return false;
+    }
     for (uint32_t i = 0; i < n_models; i++) {
         ElVal one = g.kind == EL_LIST && i < g.n ? g.list[i] : g;
-        if (one.kind != EL_WEIGHTS || one.model != models[i]) {
+        if (one.kind != EL_WEIGHTS || !el_same_weights(el, one.model, models[i])) {
             el_error(el, ADV_D_ARGUMENT_KIND, g.span, "`apply` takes weights of `%s`, as a gradient by it, but this is %s", adv_str(el->names, models[i]->name), el_describe(el, one));
             return false;
         }
-        AdvValueId *w = ADV_NEW_ARRAY(el->arena, AdvValueId, el_n_weights(models[i]) + 1);
         for (uint32_t p = 0, k = 0; p < models[i]->params.n; p++) {  /* terms without a tensor are numbers: bring them to shape */
             if (models[i]->params.at[p].is_buffer) continue;
-            ElVal v = {.kind = EL_TENSOR, .t = one.w[k], .rate = ADV_RATE_BATCH, .span = n->span};
-            w[k++] = broadcast_to(el, n->span, v, el->g->states.at[models[i]->params.at[p].state.i].type, false);
+            ElVal v = {.kind = EL_TENSOR, .t = one.w[k++], .rate = ADV_RATE_BATCH, .span = n->span};
+            w[at++] = el_broadcast(el, n->span, v, el->g->states.at[models[i]->params.at[p].state.i].type, false);
         }
-        if (!apply(el, n->span, models[i], w)) return false;
     }
+    if (!clip_all(el, n->span, models, n_models, w)) return false;
+    at = 0;
+    for (uint32_t i = 0; i < n_models; at += el_n_weights(models[i++]))
+        if (!apply(el, n->span, models[i], w + at)) return false;
     return true;
 }
 
@@ -421,7 +481,9 @@ static bool replay_body(El *el, void *user, ElVal turn, ElVal *carried)
     ElTurn *was = el->replay;
     uint32_t from = el->pending.n;
     el->replay = el->turns;
-    bool ok = statements(el, el_scope_new(el, r->scope), r->block, true) && flush(el, from);
+    ElScope *s = el_scope_new(el, r->scope);
+    bool ok = statements(el, s, r->block, true) && el_flush(el, from);
+    if (ok) el_lint_locals(el, s);
     el->pending.n = from;
     el->replay = was;
     return ok;
@@ -449,7 +511,7 @@ static bool with(El *el, ElScope *s, AstId st)
     }
     ElVal f = el_expr(el, el->recipe, s, ast_child(t, e, 0)), v = el_expr(el, el->recipe, s, ast_child(t, e, 1));
     if (el_bad(f) || el_bad(v)) return false;
-    if (f.kind != EL_MODEL || v.kind != EL_WEIGHTS || v.model != f.model) {
+    if (f.kind != EL_MODEL || v.kind != EL_WEIGHTS || !el_same_weights(el, v.model, f.model)) {
         el_error(el, ADV_D_ARGUMENT_KIND, n->span, "`with` takes a model plus or minus weights of it, but these are %s and %s", el_describe(el, f), el_describe(el, v));
         return false;
     }
@@ -484,7 +546,7 @@ static bool statements(El *el, ElScope *s, AstId block, bool in_replay)
         const AstNode *n = ast(t, st);
         switch (n->kind) {
         case AST_ASSIGN: ok &= el_assign(el, el->recipe, s, st); break;
-        case AST_UPDATE: ok &= update(el, s, st); break;
+        case AST_UPDATE: ok &= el_update(el, s, st); break;
         case AST_MINIMIZE: case AST_MAXIMIZE: ok &= minimize(el, s, st); break;
         case AST_APPLY: ok &= apply_stmt(el, s, st); break;
         case AST_TOUCH: ok &= touch(el, s, st); break;
@@ -493,7 +555,9 @@ static bool statements(El *el, ElScope *s, AstId block, bool in_replay)
         case AST_SIGNAL: {
             ElVal v = el_expr(el, el->recipe, s, n->first);
             if (!el_bad(v)) el_log(el, n->name, v = el_stop_grad(el, v), false);
-            el_bind(el, s, n->name, v, n->span);
+            for (ElBind *b = s->binds; b; b = b->next)
+                if (b->name.i == n->name.i) adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->key, "`%s` has a value already", adv_str(el->names, n->name)), b->at, "given here");
+            el_bind(el, s, n->name, v, n->span)->used = true;
             break;
         }
         case AST_ERROR: ok = false; break;
@@ -527,7 +591,9 @@ void el_step_entry(El *el, ElPhase *ph)
         if (el->recipe->items.at[i]->kind == EL_ITEM_SIGNAL) (void)el_lookup(el, el->recipe, NULL, el->recipe->items.at[i]->name, el->recipe->items.at[i]->at, false);
     AstId block = el_section_block(el, sec);
     el_prepare(el, block);
-    bool ok = statements(el, el_scope_new(el, NULL), block, false) && flush(el, 0);
+    ElScope *s = el_scope_new(el, NULL);
+    bool ok = statements(el, s, block, false) && el_flush(el, 0);
+    if (ok) el_lint_locals(el, s);
     AdvStateId step = el_slot(el, "run.step", el_type(ADV_I64, 0, NULL), ADV_STATE_SCALAR, true);
     if (ok) el_state_set(el, step, el_n2(el, sec->at, "add", el_state(el, step), el_const(el, 1, ADV_I64)));
     el_entry_end(el);

@@ -7,23 +7,9 @@
 #include "runtime/base/hash.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
 ElVal el_poison(AdvSpan at) { return (ElVal){.kind = EL_POISON, .span = at}; }
-
-ElVal el_error(El *el, AdvDiagId id, AdvSpan at, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    char text[1024];
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    AdvDiag *d = adv_diag(el->ds, id, at, "%s", text);
-    for (ElFrame *f = el->frame; f && f->up; f = f->up)
-        if (f->at.file && f->what[0]) adv_diag_note(d, f->at, "in `%s`, called here", f->what);
-    return el_poison(at);
-}
 
 ElVal el_number(double v, AdvSpan at)
 {
@@ -32,6 +18,7 @@ ElVal el_number(double v, AdvSpan at)
     return r;
 }
 
+/* |a|, |b| < 2^62: see fold_exact. */
 static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : (a < 0 ? -a : a); }
 
 ElVal el_ratio(int64_t p, int64_t q, AdvSpan at)
@@ -146,13 +133,21 @@ AdvValueId el_node(El *el, AdvSpan at, const char *name, const AdvValueId *in, u
         for (uint32_t i = (uint32_t)h & (el->cap_cons - 1); el->cons[i].hash; i = (i + 1) & (el->cap_cons - 1)) {
             if (el->cons[i].hash != h || !region_within(el, el->region, el->cons[i].region)) continue;
             const AdvNode *n = adv_node(el->g, el->cons[i].node);
-            if (n->op != op || n->n_in != n_in || memcmp(&el->g->edges.at[n->in_at], in, n_in * sizeof *in)) continue;
+            if (n->op != op || n->n_in != n_in || (n_in && memcmp(&el->g->edges.at[n->in_at], in, n_in * sizeof *in))) continue;
             if (!same_attrs(&el->g->attrs.at[n->attr_at], attrs, adv_op_n_attrs(op))) continue;
             return adv_node_out(el->g, el->cons[i].node, 0);
         }
+    if (!el_work_ok(el, at)) return none;
     AdvGraphBuild b = el_build(el, at);
     AdvValueId v = adv_build_op(&b, name, in, n_in, attrs);
-    if (v.i) cons_insert(el, h, el->region, adv_value(el->g, v)->def);
+    if (!v.i) {
+        el_diag_chain(el, el->ds->last);
+        return none;
+    }
+    AdvNodeId def = adv_value(el->g, v)->def;
+    for (uint32_t k = 0; k < adv_node(el->g, def)->n_out; k++)
+        if (!el_size_ok(el, adv_value_type(el->g, adv_node_out(el->g, def, k)), at)) return none;
+    cons_insert(el, h, el->region, def);
     return v;
 }
 
@@ -220,11 +215,19 @@ const char *el_describe(El *el, ElVal v)
     uint32_t rank = el_rank(el, v);
     if (v.sort == EL_CLASS && !rank) return "a class index";
     if (!rank) return el_rate_words(v.rate);
-    char text[128];
+    char text[256];
     int n = snprintf(text, sizeof text, "[%s", v.rate == ADV_RATE_SAMPLE ? "N" : "");
     for (uint32_t i = 0; i < rank; i++) n += snprintf(text + n, sizeof text - (size_t)n, "%s%lld", n > 1 ? "," : "", (long long)el_dim(el, v, i));
     snprintf(text + n, sizeof text - (size_t)n, "]");
     return adv_arena_printf(el->arena, "%s", text);
+}
+
+const char *el_describe_type(El *el, const AdvTensorType *t)
+{
+    char text[256];
+    int n = snprintf(text, sizeof text, "[");
+    for (uint32_t i = 0; i < t->rank; i++) n += snprintf(text + n, sizeof text - (size_t)n, "%s%lld", i ? "," : "", (long long)t->dim[i]);
+    return adv_arena_printf(el->arena, "%s]", text);
 }
 
 AdvValueId el_graph(El *el, ElVal v)
@@ -266,30 +269,37 @@ AdvValueId el_fit_to(El *el, AdvSpan at, ElVal v, uint32_t rank, bool has_n)
     return reshape_to(el, at, g, n, dim);
 }
 
+AdvValueId el_broadcast(El *el, AdvSpan at, ElVal v, AdvTensorType t, bool has_n)
+{
+    AdvValueId g = el_fit_to(el, at, v, t.rank - has_n, has_n);
+    if (!g.i || adv_shape_eq(adv_value_type(el->g, g), &t)) return g;
+    int64_t *dims = ADV_NEW_ARRAY(el->arena, int64_t, ADV_MAX_RANK);
+    for (uint32_t i = 0; i < t.rank; i++) dims[i] = t.dim[i];
+    AdvAttr a = adv_attr_ints(dims, t.rank);
+    return el_node(el, at, "broadcast", &g, 1, &a);
+}
+
 /* ---- arithmetic ---- */
 
 static ElVal fold_exact(const char *op, ElVal a, ElVal b, AdvSpan at, bool *done)
 {
-    int64_t p, q, r;
-    *done = true;
-    if (!a.q || !b.q) { *done = false; return a; }
-    if (!strcmp(op, "mul") && !__builtin_mul_overflow(a.p, b.p, &p) && !__builtin_mul_overflow(a.q, b.q, &q)) return el_ratio(p, q, at);
-    if (!strcmp(op, "div") && b.p && !__builtin_mul_overflow(a.p, b.q, &p) && !__builtin_mul_overflow(a.q, b.p, &q)) return el_ratio(p, q, at);
-    if ((!strcmp(op, "add") || !strcmp(op, "sub")) && !__builtin_mul_overflow(a.p, b.q, &p) && !__builtin_mul_overflow(b.p, a.q, &r) &&
-        !__builtin_mul_overflow(a.q, b.q, &q) && !(op[0] == 'a' ? __builtin_add_overflow(p, r, &p) : __builtin_sub_overflow(p, r, &p)))
-        return el_ratio(p, q, at);
-    *done = false;
-    return a;
+    const int64_t most = INT64_C(1) << 62;
+    int64_t p = 0, q = 1, r = 0;
+    bool ok = a.q && b.q;
+    if (!ok) ok = false;
+    else if (!strcmp(op, "mul")) ok = !__builtin_mul_overflow(a.p, b.p, &p) && !__builtin_mul_overflow(a.q, b.q, &q);
+    else if (!strcmp(op, "div")) ok = b.p && !__builtin_mul_overflow(a.p, b.q, &p) && !__builtin_mul_overflow(a.q, b.p, &q);
+    else if (!strcmp(op, "add") || !strcmp(op, "sub"))
+        ok = !__builtin_mul_overflow(a.p, b.q, &p) && !__builtin_mul_overflow(b.p, a.q, &r) && !__builtin_mul_overflow(a.q, b.q, &q) &&
+             !(op[0] == 'a' ? __builtin_add_overflow(p, r, &p) : __builtin_sub_overflow(p, r, &p));
+    else ok = false;
+    *done = ok && p < most && p > -most && q < most && q > -most;
+    return *done ? el_ratio(p, q, at) : a;
 }
 
 /* Numbers known now: the op's own definition computes them, so that the compiler has no second arithmetic. */
-static ElVal fold(El *el, const char *op, const ElVal *v, uint32_t n, ElSort sort, AdvSpan at)
+static ElVal fold_op(El *el, const char *op, const ElVal *v, uint32_t n, ElSort sort, AdvSpan at)
 {
-    bool done = false;
-    if (n == 2) {
-        ElVal r = fold_exact(op, v[0], v[1], at, &done);
-        if (done) return r;
-    }
     double in[3] = {0}, out = 0;
     AdvView views[3], result;
     AdvTensorType t = {.dtype = ADV_F64};
@@ -307,12 +317,38 @@ static ElVal fold(El *el, const char *op, const ElVal *v, uint32_t n, ElSort sor
     return r;
 }
 
+static ElVal fold(El *el, const char *op, const ElVal *v, uint32_t n, ElSort sort, AdvSpan at)
+{
+    bool done = false;
+    ElVal r = {0};
+    if (!strcmp(op, "div") && v[1].num == 0) {
+        el_diag_origin(el, el_diag(el, ADV_D_OUT_OF_RANGE, at, "a division by zero"), v[1]);
+        return el_poison(at);
+    }
+    if (n == 2) r = fold_exact(op, v[0], v[1], at, &done);
+    if (!done) r = fold_op(el, op, v, n, sort, at);
+    r.born = at;
+    for (uint32_t i = 0; i < n; i++)
+        if (v[i].born.file > at.file) r.born = v[i].born;
+    for (uint32_t i = 0; i < n; i++)
+        if (el_is_override(el, v[i].born)) r.born = v[i].born;
+    return r;
+}
+
+/* Which two operands do not fit, each labelled with its shape where it stands. */
 static void fit_error(El *el, AdvSpan at, const char *shown, const ElVal *v, uint32_t n)
 {
-    const char *a = el_describe(el, v[0]), *b = el_describe(el, v[n > 1]);
-    for (uint32_t i = 1; i < n; i++)
-        if (el_rank(el, v[i])) b = el_describe(el, v[i]);
-    el_error(el, ADV_D_SHAPE_FIT, at, "`%s` needs equal shapes, but its sides are %s and %s", shown, a, b);
+    uint32_t a = 0, b = n - 1;
+    while (a + 1 < n && !el_rank(el, v[a])) a++;
+    for (uint32_t i = n; i-- > a + 1;) {
+        bool fits = el_rank(el, v[i]) == 0 || el_rank(el, v[i]) == el_rank(el, v[a]);
+        for (uint32_t k = 0; fits && el_rank(el, v[i]) && k < el_rank(el, v[a]); k++)
+            fits = el_dim(el, v[i], k) == el_dim(el, v[a], k) || el_dim(el, v[i], k) == 1 || el_dim(el, v[a], k) == 1;
+        if (!fits) b = i;
+    }
+    AdvDiag *d = el_diag(el, ADV_D_SHAPE_FIT, at, "`%s` needs equal shapes, but its sides are %s and %s", shown, el_describe(el, v[a]), el_describe(el, v[b]));
+    if (v[a].span.file == at.file && v[a].span.len) adv_diag_label(d, v[a].span, "%s", el_describe(el, v[a]));
+    if (v[b].span.file == at.file && v[b].span.len) adv_diag_label(d, v[b].span, "%s", el_describe(el, v[b]));
 }
 
 ElVal el_elementwise(El *el, AdvSpan at, const char *shown, const char *op, const ElVal *v, uint32_t n, ElSort sort)
@@ -391,11 +427,11 @@ bool el_int(El *el, ElVal v, const char *what, int64_t lo, int64_t hi, int64_t *
 {
     if (el_bad(v)) return false;
     if (v.kind != EL_NUMBER) {
-        el_error(el, ADV_D_NOT_CONSTANT, v.span, "%s must be a whole number known before the run, but this is %s", what, el_describe(el, v));
+        el_error(el, el_is_value(v) ? ADV_D_NOT_CONSTANT : ADV_D_ARGUMENT_KIND, v.span, "%s must be a whole number%s, but this is %s", what, el_is_value(v) ? " known before the run" : "", el_describe(el, v));
         return false;
     }
     if (v.num != floor(v.num) || v.num < (double)lo || v.num > (double)hi) {
-        el_error(el, ADV_D_OUT_OF_RANGE, v.span, "%s must be a whole number from %lld to %lld, but is %g", what, (long long)lo, (long long)hi, v.num);
+        el_diag_origin(el, el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "%s must be a whole number from %lld to %lld, but is %.15g", what, (long long)lo, (long long)hi, v.num), v);
         return false;
     }
     *out = (int64_t)v.num;
@@ -406,11 +442,18 @@ bool el_float(El *el, ElVal v, const char *what, double *out)
 {
     if (el_bad(v)) return false;
     if (v.kind != EL_NUMBER) {
-        el_error(el, ADV_D_NOT_CONSTANT, v.span, "%s must be a number known before the run, but this is %s", what, el_describe(el, v));
+        el_error(el, el_is_value(v) ? ADV_D_NOT_CONSTANT : ADV_D_ARGUMENT_KIND, v.span, "%s must be a number%s, but this is %s", what, el_is_value(v) ? " known before the run" : "", el_describe(el, v));
         return false;
     }
     *out = v.num;
     return true;
+}
+
+bool el_between(El *el, ElVal v, const char *what, double lo, double hi)
+{
+    if (v.kind != EL_NUMBER || (v.num >= lo && v.num <= hi)) return true;
+    el_diag_origin(el, el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "%s must lie in %g .. %g, but is %g", what, lo, hi, v.num), v);
+    return false;
 }
 
 ElVal el_stop_grad(El *el, ElVal v)
@@ -460,11 +503,20 @@ static AdvValueId turn_number(El *el, AdvSpan at, int64_t draw)
     return n;
 }
 
+/* What a batch of an evaluation is known by: its first sample. */
+static AdvValueId first_id(El *el, AdvSpan at)
+{
+    AdvAttr a[3] = {adv_attr_i(0), adv_attr_i(0), adv_attr_i(1)}, none = adv_attr_ints(NULL, 0);
+    AdvValueId v = el_node(el, at, "slice", &el->ids.t, 1, a);
+    return el_node(el, at, "reshape", &v, 1, &none);
+}
+
 ElVal el_draw(El *el, AdvSpan at, int dist, double p, uint64_t purpose, bool per_sample, uint32_t rank, const int64_t *dim, int64_t draw)
 {
     AdvValueId epoch = el->in_eval || el->in_init ? el_const(el, 0, ADV_I64) : el_state(el, el_slot(el, "run.epoch", el_type(ADV_I64, 0, NULL), ADV_STATE_SCALAR, true));
     AdvValueId ids;
     if (per_sample) ids = el->ids.t;
+    else if (el->mask.kind == EL_TENSOR) ids = first_id(el, at);
     else if (el->in_eval || el->in_init) ids = el_const(el, 0, ADV_I64);
     else ids = el_state(el, el_slot(el, "run.step", el_type(ADV_I64, 0, NULL), ADV_STATE_SCALAR, true));
     AdvValueId in[4] = {el_const(el, (double)el->seed, ADV_I64), epoch, ids, turn_number(el, at, draw)};

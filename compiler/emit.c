@@ -245,8 +245,7 @@ static void put_node(Emit *e, AdvNodeId id)
     const AdvNode *n = adv_node(e->g, id);
     AdvPlanInst o = {0};
     uint32_t at;
-    if (n->op->flags & ADV_OP_VIEW) return;
-    if (adv_node_is(e->g, id, "read") || adv_node_is(e->g, id, "write") || adv_node_is(e->g, id, "const")) return;
+    if (!adv_node_is_inst(e->g, id)) return;
     assert(!adv_node_is(e->g, id, "grad"));
     o.op = put_op(e, n->op);
     o.loc = put_loc(e, n->loc);

@@ -156,6 +156,11 @@ static inline AdvRegion *adv_region(const AdvGraph *g, AdvRegionId r) { return &
 bool adv_node_is(const AdvGraph *g, AdvNodeId n, const char *op);
 /* Does node `n` have op flag ADV_OP_STRUCT? */
 static inline bool adv_node_is_struct(const AdvGraph *g, AdvNodeId n) { return (g->nodes.at[n.i].op->flags & ADV_OP_STRUCT) != 0; }
+/* Does a plan have an instruction for it? Views, constants, reads and writes are only places. */
+static inline bool adv_node_is_inst(const AdvGraph *g, AdvNodeId n)
+{
+    return !(g->nodes.at[n.i].op->flags & ADV_OP_VIEW) && !adv_node_is(g, n, "read") && !adv_node_is(g, n, "write") && !adv_node_is(g, n, "const");
+}
 /* Is it a rank-0 (or one-value) const? *out gets the number. */
 bool adv_value_number(const AdvGraph *g, AdvValueId v, double *out);
 int64_t adv_loop_turns(const AdvGraph *g, AdvNodeId loop);

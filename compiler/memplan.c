@@ -9,7 +9,9 @@
 **      home. A loop's first values are copied into the carried homes before it, its next values back at the body's end.
 **   2. Put values that a copy joins into one storage wherever their lives allow it (mem_interfere), inner loops first. An op's
 **      `inplace` fact is what lets an update share its old version's home.
-**   3. A copy within one storage is nothing: drop it. What stays is needed, and --why=copy says what for.
+**   3. A copy within one storage is nothing: drop it. Of what stays, a copy of something that is made from a state or a constant
+**      by one cheap node makes it once more, in its own home (an attack that starts at the image). The rest is needed, and
+**      --why=copy says what for.
 **   4. Join outputs with dying inputs where ops allow it, then give storages that no state or constant owns an offset in
 **      the temporary block (memplan_place.c). Entries are planned each for itself and overlay that block.
 **
@@ -211,9 +213,58 @@ static void coalesce_copies(Plan *pl)
     for (uint32_t d = deepest + 1; d-- > 0;) {
         for (uint32_t i = 0; i < pl->copies.n; i++) {
             Copy *c = &pl->copies.at[i];
-            if (c->depth == d) (void)try_join(m, m->val[adv_node_in(m->g, c->node, 0).i].root, adv_node(m->g, c->node)->out_at, c);
+            if (c->depth != d) continue;
+            c->block_a = c->block_b = 0;
+            (void)try_join(m, m->val[adv_node_in(m->g, c->node, 0).i].root, adv_node(m->g, c->node)->out_at, c);
         }
     }
+}
+
+static uint64_t bytes_of(const AdvGraph *g, AdvValueId v) { return (uint64_t)adv_type_bytes(adv_value_type(g, v)); }
+
+/* Does it cost no more to run node n again than to copy its result, and is its input there at any time? */
+static bool is_remade(const MemCtx *m, AdvNodeId n, const uint8_t *written)
+{
+    const AdvNode *node = adv_node(m->g, n);
+    AdvNodeId from;
+    if (node->n_in != 1 || node->n_out != 1 || (node->op->flags & (ADV_OP_STRUCT | ADV_OP_VIEW | ADV_OP_RANDOM | ADV_OP_BATCH))) return false;
+    if (bytes_of(m->g, adv_node_in(m->g, n, 0)) > bytes_of(m->g, adv_node_out(m->g, n, 0))) return false;
+    from = m->g->values.at[m->val[adv_node_in(m->g, n, 0).i].root].def;
+    if (!from.i) return false;
+    if (adv_node_is(m->g, from, "const")) return true;
+    return adv_node_is(m->g, from, "read") && !written[adv_node(m->g, from)->state.i];
+}
+
+/* Turns copies that would stay into the nodes that made what they copy. True: some were, and the entry is to be planned anew. */
+static bool remake_copies(Plan *pl, AdvRegionId entry)
+{
+    MemCtx *m = &pl->m;
+    AdvGraph *g = m->g;
+    uint8_t *written = ADV_NEW_ARRAY(m->scratch, uint8_t, g->states.n);
+    uint32_t n = 0, n_before = pl->copies.n;
+    for (uint32_t i = 0; i < adv_region(g, entry)->nodes.n; i++) {
+        AdvNodeId id = adv_region(g, entry)->nodes.at[i];
+        if (adv_node_is(g, id, "write")) written[adv_node(g, id)->state.i] = 1;
+    }
+    for (uint32_t i = 0; i < n_before; i++) {
+        Copy c = pl->copies.at[i];
+        AdvValueId v = adv_node_in(g, c.node, 0);
+        bool stays = m->val[m->val[v.i].root].storage != m->val[adv_node_out(g, c.node, 0).i].storage;
+        AdvNodeId def = g->values.at[v.i].def;
+        while (def.i && adv_node_is(g, def, "copy")) def = g->values.at[adv_node_in(g, def, 0).i].def;
+        if (!stays || !def.i || !is_remade(m, def, written)) {
+            pl->copies.at[n++] = c;
+            continue;
+        }
+        AdvNode *to = &g->nodes.at[c.node.i];
+        const AdvNode *from = adv_node(g, def);
+        to->op = from->op;
+        to->attr_at = from->attr_at;
+        to->n_attr = from->n_attr;
+        g->edges.at[to->in_at] = adv_node_in(g, def, 0);
+    }
+    pl->copies.n = n;
+    return n < n_before;
 }
 
 /* 4a. An output takes the storage of an input that dies there. Homes of states stay out of it, but for updates (ops whose
@@ -382,11 +433,13 @@ static void set_homes(Plan *pl, AdvRegionId r)
 static void plan_entry(Plan *pl, AdvRegionId entry, AdvValueId *map, uint8_t *gone)
 {
     MemCtx *m = &pl->m;
-    uint32_t *read_of = ADV_NEW_ARRAY(m->scratch, uint32_t, m->g->states.n);
-    mem_live(m, entry);
-    for (uint32_t i = 0; i < m->roots.n; i++) new_storage(m, m->roots.at[i]);
-    make_homes(m, entry, read_of);
-    coalesce_copies(pl);
+    do {
+        uint32_t *read_of = ADV_NEW_ARRAY(m->scratch, uint32_t, m->g->states.n);
+        mem_live(m, entry);
+        for (uint32_t i = 0; i < m->roots.n; i++) new_storage(m, m->roots.at[i]);
+        make_homes(m, entry, read_of);
+        coalesce_copies(pl);
+    } while (remake_copies(pl, entry));
     share_inputs(m, entry);
     drop_copies(pl, entry, map, gone);
     place(pl);

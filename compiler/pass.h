@@ -12,6 +12,8 @@ typedef struct AdvTarget {
     uint8_t layout;         /* of rank-4 activations: AdvLayout */
     uint8_t fuses;          /* run the fuse rules */
     uint8_t has_locs;
+    double gflops, low_gflops; /* 1e9 operations a second at best, in float_dtype and in a 16-bit type: for predictions only */
+    double gbytes;             /* 1e9 bytes a second of memory at best: likewise */
 } AdvTarget;
 const AdvTarget *adv_target_find(const char *name);  /* NULL: unknown */
 

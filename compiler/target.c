@@ -4,10 +4,10 @@
 #include <string.h>
 
 const AdvTarget adv_targets[] = {
-#define TARGET(name, float_dtype, low_dtype, layout, fuses, has_locs) {#name, float_dtype, low_dtype, layout, fuses, has_locs},
+#define TARGET(name, ...) {#name, __VA_ARGS__},
 #include "compiler/targets.def"
 #undef TARGET
-    {NULL, 0, 0, 0, 0, 0},
+    {NULL, 0, 0, 0, 0, 0, 0, 0, 0},
 };
 
 const AdvTarget *adv_target_find(const char *name)

@@ -173,7 +173,8 @@ enum {
     ADV_OP_STRUCT = 1u << 4,      /* read, write, loop, yield, grad: handled by the compiler itself */
     ADV_OP_CONV = 1u << 5,        /* counts as a unit of work: convolution and matmul, and their gradients */
     ADV_OP_WGRAD = 1u << 6,       /* a gradient by weights */
-    ADV_OP_BATCH = 1u << 7        /* couples samples: the batch dimension is reduced */
+    ADV_OP_BATCH = 1u << 7,       /* couples samples: the batch dimension is reduced */
+    ADV_OP_MOVES = 1u << 8        /* copies elements and computes nothing: counts no FLOPs */
 };
 #define ADV_INPLACE_NONE 0
 #define ADV_INPLACE_ANY 0xff      /* any input of the same type */
@@ -184,6 +185,8 @@ enum { ADV_PREC_LOW = 0 /* computes in the target's low type */, ADV_PREC_F32 = 
 
 /* How an op lives with layouts: whether rank-4 operands may be channels-last. */
 enum { ADV_LAYOUT_OP_ROW = 0 /* row only */, ADV_LAYOUT_OP_ANY = 1 /* all rank-4 operands in one order, either */ };
+
+struct AdvSig;
 
 typedef struct AdvOpDef {
     uint32_t abi;          /* ADV_OP_ABI */
@@ -200,6 +203,7 @@ typedef struct AdvOpDef {
     AdvStatus (*ref)(const AdvRefCall *c);                        /* exactly one of ref ... */
     AdvStatus (*expand)(AdvBuild *b, const AdvExpandCtx *c);      /* ... and expand, but for ADV_OP_STRUCT and ADV_OP_VIEW */
     const char *doc;       /* first line a sentence; then ranges, what happens at kinks, source (paper, equation) */
+    double (*flops)(const struct AdvSig *sig); /* of one call, a multiply-add being two. NULL: see adv_sig_flops (registry.h) */
 } AdvOpDef;
 
 #define ADV_OP_HEADER .abi = ADV_OP_ABI, .struct_size = sizeof(AdvOpDef)

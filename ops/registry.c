@@ -268,6 +268,14 @@ const AdvOpDef *adv_registry_op(const AdvRegistry *r, const char *name)
     return NULL;
 }
 
+bool adv_kernel_can(const AdvKernel *k, const AdvSig *sig, const char **why)
+{
+    *why = "no reason given";
+    if (k->op_version == sig->op->version) return k->can(sig, why);
+    *why = "made for another version of the op";
+    return false;
+}
+
 const AdvKernel *const *adv_registry_kernels(const AdvRegistry *r, const char *backend, const char *op, uint32_t *out_n)
 {
     uint32_t lo = 0, hi = r->n_kernels, n = 0;

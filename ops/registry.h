@@ -31,6 +31,9 @@ const AdvOpDef *adv_registry_op(const AdvRegistry *r, const char *name);
 /* The kernels for a back end and op, in order; *out_n of them. */
 const AdvKernel *const *adv_registry_kernels(const AdvRegistry *r, const char *backend, const char *op, uint32_t *out_n);
 
+/* May kernel k run this? If not, *why gets a constant sentence. */
+bool adv_kernel_can(const AdvKernel *k, const AdvSig *sig, const char **why);
+
 /* Counts of ports and attributes. */
 uint32_t adv_op_n_in(const AdvOpDef *op);     /* fixed ports; a repeated last port is not counted */
 bool adv_op_in_repeats(const AdvOpDef *op);
@@ -44,6 +47,11 @@ void adv_op_default_attrs(const AdvOpDef *op, AdvAttr *attr);
 ** and by the plan checker. On failure a sentence is written to msg[0..msg_bytes). *out_n_out types in out[]. */
 AdvStatus adv_op_infer(const AdvOpDef *op, const AdvTensorType *in, uint32_t n_in, const AdvAttr *attr, uint8_t float_dtype, AdvTensorType *out,
                        uint32_t *out_n_out, char *msg, size_t msg_bytes) ADV_MUST_USE;
+
+/* Work of one call, for tables and estimates: floating-point operations as the op counts them, else none where it only moves
+** or renames elements, else one for each element of its largest operand; bytes of all operands, each counted once. */
+double adv_sig_flops(const AdvSig *sig);
+double adv_sig_bytes(const AdvSig *sig);
 
 /* Executes an op's definition on views: `ref`, or `expand` through an executing builder whose intermediate values are taken
 ** from `a`. Threads: any. */

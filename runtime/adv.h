@@ -270,6 +270,10 @@ ADV_API AdvStatus adv_session_save(AdvSession *s, const char *dir, AdvDiags *ds)
 ** bit-exact. ADV_ENOENT: there is none. ADV_EDATA: it is of another plan. */
 ADV_API AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *ds) ADV_MUST_USE;
 
+/* Writes, for every instruction, the kernel that was chosen, its scratch memory, and why kernels that come before it refused.
+** ADV_ENOMEM: part of it may have been written. */
+ADV_API AdvStatus adv_session_explain(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
+
 /* Writes the profile of a session opened with ADV_SESSION_PROFILE: one line an instruction, then the costliest lines of
 ** the recipe. */
 ADV_API void adv_session_profile(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user);

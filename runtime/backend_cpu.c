@@ -88,9 +88,8 @@ static AdvStatus prepare(void *self, AdvBound *b, AdvDiags *ds)
     uint32_t n;
     const AdvKernel *const *ks = adv_registry_kernels(o->reg, "cpu", b->sig.op->name, &n);
     for (uint32_t i = 0; i < n; i++) {
-        const char *why = "no reason given";
-        if (ks[i]->op_version != b->sig.op->version) why = "made for another version of the op";
-        else if (ks[i]->can(&b->sig, &why)) return prepare_kernel(c, b, ks[i], ds);
+        const char *why;
+        if (adv_kernel_can(ks[i], &b->sig, &why)) return prepare_kernel(c, b, ks[i], ds);
         if (o->refused) o->refused(o->user, &b->sig, ks[i], why);
     }
     b->is_ref = true;

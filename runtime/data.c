@@ -114,34 +114,63 @@ AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void
     return ADV_OK;
 }
 
-static AdvStatus bind_blob(AdvSession *s, uint32_t state, const AdvBlob *b, const char *path, AdvDiags *ds)
+static AdvStatus check_blob(const AdvSession *s, uint32_t state, const AdvBlob *b, const char *path, AdvDiags *ds)
 {
     const AdvTensorType *t = &s->t->state_types[state];
     bool fits = b->rank == t->rank && (b->dtype == t->dtype || (b->dtype == ADV_F32 && t->dtype == ADV_F64));
     for (uint32_t k = 0; fits && k < t->rank; k++) fits = b->dim[k] == t->dim[k];
-    if (!fits) {
-        char got[128], want[128];
-        shape_text(b->rank, b->dim, b->dtype, got, sizeof got);
-        shape_text(t->rank, t->dim, t->dtype, want, sizeof want);
-        return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` in `%s` is %s, but the plan was compiled for %s", b->name, path, got, want);
-    }
-    ADV_TRY(adv_data_bind(s, state, b->dtype, b->data, ds));
-    s->data_bytes += b->n_bytes;
-    return ADV_OK;
+    if (fits) return ADV_OK;
+    char got[128], want[128];
+    shape_text(b->rank, b->dim, b->dtype, got, sizeof got);
+    shape_text(t->rank, t->dim, t->dtype, want, sizeof want);
+    return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` in `%s` is %s, but the plan was compiled for %s", b->name, path, got, want);
 }
 
 /* Labels and such index tables of the size the plan knows: a class beyond it would reach past them. */
-static AdvStatus check_labels(const AdvSession *s, uint32_t state, const char *path, AdvDiags *ds)
+static AdvStatus check_labels(const AdvSession *s, uint32_t state, const AdvBlob *b, const char *path, AdvDiags *ds)
 {
     const AdvTensorType *t = &s->t->state_types[state];
     int64_t n_classes = s->plan->prog->classes;
     const char *name = adv_state_name(s, state), *last = strrchr(name, '.');
     if (n_classes <= 0 || t->dtype != ADV_I32 || t->rank != 1 || !last || strcmp(last, ".y")) return ADV_OK;
-    const int32_t *y = s->states[state].data;
-    for (int64_t i = 0; i < t->dim[0]; i++)
-        if (y[i] < 0 || y[i] >= n_classes)
+    for (int64_t i = 0; i < t->dim[0]; i++) {
+        int32_t y;
+        memcpy(&y, (const char *)b->data + i * (int64_t)sizeof y, sizeof y);
+        if (y < 0 || y >= n_classes)
             return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "row %lld of `%s` in `%s` has class %d, but the plan knows classes 0 .. %lld", (long long)i, name,
-                            path, (int)y[i], (long long)n_classes - 1);
+                            path, (int)y, (long long)n_classes - 1);
+    }
+    return ADV_OK;
+}
+
+/* The tensor of a data state. */
+static const AdvBlob *blob_of(const AdvSession *s, uint32_t state, const AdvContainer *c)
+{
+    const char *name = adv_state_name(s, state);
+    return adv_container_blob(c, !strncmp(name, "data.", 5) ? name + 5 : name);
+}
+
+/* All of them, before any is bound. */
+static AdvStatus check_data(const AdvSession *s, const AdvContainer *c, const char *path, AdvDiags *ds)
+{
+    for (uint32_t i = 0; i < s->plan->n_states; i++) {
+        if (s->plan->states[i].kind != ADV_STATE_DATA) continue;
+        const AdvBlob *b = blob_of(s, i, c);
+        if (!b) return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` lacks the tensor `%s` that the plan needs", path, adv_state_name(s, i));
+        ADV_TRY(check_blob(s, i, b, path, ds));
+        ADV_TRY(check_labels(s, i, b, path, ds));
+    }
+    return ADV_OK;
+}
+
+static AdvStatus bind_data(AdvSession *s, const AdvContainer *c, AdvDiags *ds)
+{
+    for (uint32_t i = 0; i < s->plan->n_states; i++) {
+        if (s->plan->states[i].kind != ADV_STATE_DATA) continue;
+        const AdvBlob *b = blob_of(s, i, c);
+        ADV_TRY(adv_data_bind(s, i, b->dtype, b->data, ds));
+        s->data_bytes += b->n_bytes;
+    }
     return ADV_OK;
 }
 
@@ -156,14 +185,8 @@ AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds)
     ADV_TRY(map_file(s, path, ds, &map, &n_bytes));
     adv_arena_init(&arena, s->ctx->alloc);
     AdvStatus st = adv_container_parse(&arena, map, n_bytes, path, ds, &c);
-    for (uint32_t i = 0; st == ADV_OK && i < s->plan->n_states; i++) {
-        const char *name = adv_state_name(s, i);
-        if (s->plan->states[i].kind != ADV_STATE_DATA) continue;
-        const AdvBlob *b = adv_container_blob(&c, !strncmp(name, "data.", 5) ? name + 5 : name);
-        if (b) st = bind_blob(s, i, b, path, ds);
-        else st = adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` lacks the tensor `%s` that the plan needs", path, name);
-        if (st == ADV_OK) st = check_labels(s, i, path, ds);
-    }
+    if (st == ADV_OK) st = check_data(s, &c, path, ds);
+    if (st == ADV_OK) st = bind_data(s, &c, ds);
     if (st == ADV_OK) snprintf(s->data_digest, sizeof s->data_digest, "%s", c.digest ? c.digest : "");
     adv_arena_fini(&arena);
     return st;

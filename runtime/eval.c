@@ -1,6 +1,6 @@
 /* eval.c: evaluations: stages of attacks over a split of the data, one batch at a time.
 **
-** A stage runs on all samples, or on those that every stage before got right. Their ids are listed once a stage and run in
+** A stage runs on all samples, or on those that every stage since the last one on all got right. Their ids are listed once a stage and run in
 ** full batches; the last is padded with its last id under a mask of 0, so that shapes stay fixed and every sample counts
 ** once. The accuracy of a stage is over all samples of the evaluation: those a stage did not run on are wrong already.
 */
@@ -32,12 +32,19 @@ static void list_todo(AdvRun *r)
         if (!among_alive || (r->flags[i] & ADV_FLAG_ALIVE)) r->todo[r->n_todo++] = i;
 }
 
+/* Does the stage see every sample? What it counts of each class then holds for the stages among the living behind it, too. */
+static bool counts_all(const AdvRun *r, int64_t stage) { return stage == 0 || !eval_at(r)->stages[stage].among_alive; }
+
 static void begin_stage(AdvRun *r, int64_t stage)
 {
     r->at.stage = stage;
     r->at.next = r->at.n_correct = 0;
     r->sums.dist_sum = r->sums.dist_max = 0;
-    memset(r->classes, 0, sizeof *r->classes * 2 * (size_t)(r->n_classes + 1));
+    bool is_new = stage >= eval_at(r)->n_stages || counts_all(r, stage);
+    for (int64_t k = 0; k <= r->n_classes; k++) {
+        r->classes[2 * k] = 0;
+        if (is_new) r->classes[2 * k + 1] = 0;
+    }
     if (stage < eval_at(r)->n_stages) list_todo(r);
 }
 
@@ -94,7 +101,7 @@ static AdvStatus take_results(AdvRun *r, int64_t n)
             int64_t y = (int64_t)adv_ld(&v, i);
             if (y < 0 || y >= r->n_classes) continue;
             r->classes[2 * y] += (r->flags[r->todo[r->at.next + i]] & ADV_FLAG_RIGHT) != 0;
-            r->classes[2 * y + 1]++;
+            r->classes[2 * y + 1] += counts_all(r, r->at.stage);
         }
     }
     if (p->dist_state != ADV_PLAN_NONE) {
@@ -109,6 +116,15 @@ static AdvStatus take_results(AdvRun *r, int64_t n)
     return ADV_OK;
 }
 
+/* Share of each class's samples that are right; 1 for a class without samples, so that it is never the worst. */
+static AdvStatus put_classes(AdvRun *r, uint32_t state)
+{
+    if (state == ADV_PLAN_NONE || !r->n_classes) return ADV_OK;
+    AdvView v = adv_view_of(&r->s->t->state_types[state], r->slot);
+    for (int64_t k = 0; k < r->n_classes; k++) adv_st(&v, k, r->classes[2 * k + 1] ? (double)r->classes[2 * k] / (double)r->classes[2 * k + 1] : 1);
+    return adv_session_put_bytes(r->s, state, r->slot);
+}
+
 static AdvStatus end_stage(AdvRun *r)
 {
     const AdvProgEval *e = eval_at(r);
@@ -117,13 +133,13 @@ static AdvStatus end_stage(AdvRun *r)
     assert(row < r->n_max_rows);
     for (int64_t i = 0; i < r->n_todo; i++) {
         uint8_t *f = &r->flags[r->todo[i]];
-        if (!(*f & ADV_FLAG_RIGHT)) *f &= (uint8_t)~ADV_FLAG_ALIVE;
-        *f &= (uint8_t)~ADV_FLAG_RIGHT;
+        *f = *f & ADV_FLAG_RIGHT ? ADV_FLAG_ALIVE : 0;
     }
     r->row_ints[row] = (AdvRowInts){r->at.eval, r->at.stage, is_best, is_best ? r->at.best_epoch : r->at.epoch, e->n, r->at.n_correct};
     r->row_nums[row] = (AdvRowNums){r->n_todo ? r->sums.dist_sum / (double)r->n_todo : 0, r->sums.dist_max};
     memcpy(&r->row_classes[row * 2 * (r->n_classes + 1)], r->classes, sizeof *r->classes * 2 * (size_t)(r->n_classes + 1));
     ADV_TRY(adv_session_put_number(r->s, e->stages[r->at.stage].result, (double)r->at.n_correct / (double)e->n));
+    ADV_TRY(put_classes(r, e->stages[r->at.stage].per_class));
     begin_stage(r, r->at.stage + 1);
     return ADV_OK;
 }

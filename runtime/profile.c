@@ -106,14 +106,6 @@ static void put_case(Text *t, const AdvSig *sig)
     for (uint32_t k = 0; k < adv_op_n_attrs(op); k++) put_attr(t, &op->attrs[k], &sig->attr[k]);
 }
 
-static double operand_bytes(const AdvSig *sig)
-{
-    double n = 0;
-    for (uint32_t k = 0; k < sig->n_in; k++) n += (double)adv_view_elems(&sig->in[k]) * adv_dtype_bytes(sig->in[k].dtype);
-    for (uint32_t k = 0; k < sig->n_out; k++) n += (double)adv_view_elems(&sig->out[k]) * adv_dtype_bytes(sig->out[k].dtype);
-    return n;
-}
-
 static void print_insts(const AdvSession *s, AdvWriteFn *write, void *user)
 {
     for (uint32_t i = 0; i < s->t->n_insts; i++) {
@@ -127,7 +119,7 @@ static void print_insts(const AdvSession *s, AdvWriteFn *write, void *user)
         put_case(&t, &b->sig);
         put(&t, "  # %s %s %s, %" PRIu64 " runs, %.1f us, %.2f GB/s, total %.1f ms", place, b->kernel ? b->kernel->name : "ref",
             adv_dtype_name(b->sig.n_out ? b->sig.out[0].dtype : ADV_F32), c->n_runs, us,
-            us > 0 ? operand_bytes(&b->sig) / us / 1e3 : 0, (double)c->ns / 1e6);
+            us > 0 ? adv_sig_bytes(&b->sig) / us / 1e3 : 0, (double)c->ns / 1e6);
         t.at[t.n++] = '\n';
         write(user, t.at, t.n);
     }

@@ -58,6 +58,7 @@ static void measure(AdvRun *r)
         int64_t n = adv_type_elems(&s->t->state_types[r->p->logs[i].state]);
         if (n > r->n_slot) r->n_slot = n;
     }
+    if (r->n_slot < r->n_classes) r->n_slot = r->n_classes;
     if (r->n_slot < 8) r->n_slot = 8;
     for (uint32_t i = 0; i < s->plan->n_states; i++)
         if (adv_state_is_saved(s, i)) r->saved_bytes += s->states[i].n_bytes;
@@ -371,7 +372,10 @@ static AdvStatus do_eval(AdvRun *r, AdvDiags *ds)
     if (r->at.where == ADV_AT_FINAL_BEST) ADV_TRY(swap_best(r, true));
     if (r->at.eval < 0 || r->at.stage < 0) {
         int64_t next = r->at.eval + 1;
-        while (next < r->p->n_evals && !adv_eval_is_due(r, (uint32_t)next)) next++;
+        for (;; next++) {
+            if (next < r->p->n_evals && r->at.where == ADV_AT_EVALS && r->p->evals[next].before) ADV_TRY(adv_run_entry(r, r->p->evals[next].before, ds));
+            if (next >= r->p->n_evals || adv_eval_is_due(r, (uint32_t)next)) break;
+        }
         r->at.eval = next;
         if (next >= r->p->n_evals) return evals_ended(r, ds);
         adv_eval_begin(r, (uint32_t)next);
@@ -445,7 +449,10 @@ static AdvStatus move_on(AdvRun *r, AdvDiags *ds)
 static AdvStatus start(AdvRun *r, AdvDiags *ds)
 {
     if (r->at.is_started) return ADV_OK;
-    if (!r->s->has_init && adv_plan_entry(r->s->plan, r->s->t, "init") != ADV_PLAN_NONE) ADV_TRY(adv_run_entry(r, "init", ds));
+    if (!r->s->has_init && adv_plan_entry(r->s->plan, r->s->t, "init") != ADV_PLAN_NONE) {
+        ADV_TRY(adv_run_entry(r, "init", ds));
+        ADV_TRY(adv_weights_of_program(r->s, ds));
+    }
     r->at.is_started = 1;
     if (r->p->epochs == 0) {
         r->at.where = ADV_AT_FINAL;

@@ -19,19 +19,23 @@ typedef struct AdvProgPhase {
 
 typedef struct AdvProgStage {
     const char *name, *entry;
-    bool among_alive;            /* only samples that every stage before got right */
-    uint32_t result;             /* state for the accuracy, or ADV_PLAN_NONE */
+    bool among_alive;            /* only samples that every stage since the last one among all got right */
+    uint32_t result, per_class;  /* states for the accuracy, and for that of each class; or ADV_PLAN_NONE */
     double eps;                  /* the attack's radius as the recipe says it; NAN: it does not */
 } AdvProgStage;
 
 typedef struct AdvProgEval {
     const char *name, *split;
     int64_t first_id, n, batch, every;  /* every 0: at the end */
+    const char *before;          /* entry run before it, after each epoch, or NULL */
     const AdvProgStage *stages;
     uint32_t n_stages;
 } AdvProgEval;
 
 typedef struct AdvProgParam { const char *name, *origin; double value; } AdvProgParam;
+
+/* Weights of `model` read after `init` from a file, where they stand under `as`. */
+typedef struct AdvProgWeights { const char *model, *as, *file; } AdvProgWeights;
 
 typedef struct AdvProgramDef {
     const char *recipe, *precision;
@@ -43,7 +47,8 @@ typedef struct AdvProgramDef {
     const AdvProgEval *evals;
     const AdvProgLog *logs;
     const AdvProgParam *params;
-    uint32_t n_phases, n_evals, n_logs, n_params;
+    const AdvProgWeights *weights;
+    uint32_t n_phases, n_evals, n_logs, n_params, n_weights;
     const char *after_epoch;     /* entry run after an epoch's evaluations, before the stop rule is read, or NULL */
     const char *keep;            /* name of the result whose best weights are kept, or NULL */
     uint32_t keep_state, stop_state;                         /* or ADV_PLAN_NONE */

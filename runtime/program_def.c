@@ -167,6 +167,11 @@ static void read_stages(Reader *r, const json_t *o, AdvProgEval *e)
         ss[i].eps = json_is_number(eps) ? json_number_value(eps) : NAN;
         ss[i].among_alive = among && !strcmp(among, "alive");
         ss[i].result = number_state(r, text(r, so, "result", true));
+        ss[i].per_class = state(r, text(r, so, "per_class", true), false);
+        if (ss[i].per_class == ADV_PLAN_NONE) continue;
+        const AdvTensorType *t = &r->plan->states[ss[i].per_class].type;
+        if (t->rank != 1 || t->dim[0] != r->out->classes || !is_float(t->dtype))
+            bad(r, "`per_class` of stage `%s` is not a number for each class", ss[i].name ? ss[i].name : "");
     }
     e->stages = ss;
     e->n_stages = n;
@@ -195,6 +200,8 @@ static void read_evals(Reader *r, const json_t *root)
         es[i].n = whole(r, o, "n", 1, INT64_C(1) << 31, 0);
         es[i].batch = whole(r, o, "batch", 1, INT64_C(1) << 31, 0);
         es[i].every = whole(r, o, "every", 0, MAX_COUNT, 0);
+        es[i].before = text(r, o, "before", true);
+        entry_exists(r, es[i].before);
         read_stages(r, o, &es[i]);
         int64_t n_rows = p->n_train > p->n_test ? p->n_train : p->n_test;
         if (p->data && es[i].first_id + es[i].n > n_rows) bad(r, "evaluation `%s` reaches beyond the data", es[i].name ? es[i].name : "");
@@ -247,6 +254,19 @@ static void read_params(Reader *r, const json_t *root)
     r->out->n_params = n;
 }
 
+static void read_weights(Reader *r, const json_t *root)
+{
+    uint32_t n;
+    const json_t *v = list(r, root, "weights", true, &n);
+    AdvProgWeights *ws = take(r, n, sizeof *ws);
+    for (uint32_t i = 0; ws && i < n; i++) {
+        const json_t *o = json_array_get(v, i);
+        ws[i] = (AdvProgWeights){text(r, o, "model", false), text(r, o, "as", false), text(r, o, "file", false)};
+    }
+    r->out->weights = ws;
+    r->out->n_weights = n;
+}
+
 static void read_head(Reader *r, const json_t *root)
 {
     AdvProgramDef *p = r->out;
@@ -293,6 +313,7 @@ AdvStatus adv_program_check(AdvPlan *plan, AdvDiags *ds)
         read_evals(&r, root);
         read_logs(&r, root);
         read_params(&r, root);
+        read_weights(&r, root);
         r.out->keep = text(&r, root, "keep", true);
         r.out->keep_state = number_state(&r, r.out->keep);
         r.out->after_epoch = text(&r, root, "after_epoch", true);

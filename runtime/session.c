@@ -138,8 +138,8 @@ static AdvStatus refuse_ref(AdvSession *s, uint32_t inst, AdvDiags *ds)
     AdvSpan at = adv_fault_span(s->plan, ds, s->t->insts[inst].loc);
     AdvDiag *d = adv_diag(ds, ADV_D_NO_KERNEL, at, "no kernel of `%s` runs this `%s`", s->be->name, sig->op->name);
     for (uint32_t i = 0; i < n; i++) {
-        const char *why = "no reason given";
-        if (!ks[i]->can(sig, &why)) adv_diag_note(d, (AdvSpan){0, 0, 0}, "kernel `%s` refuses: %s", ks[i]->name, why);
+        const char *why;
+        if (!adv_kernel_can(ks[i], sig, &why)) adv_diag_note(d, (AdvSpan){0, 0, 0}, "kernel `%s` refuses: %s", ks[i]->name, why);
     }
     return ADV_EUNAVAILABLE;
 }
@@ -355,7 +355,9 @@ AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds)
     if (atomic_load(&s->cancelled)) return ADV_ECANCELLED;
     AdvStatus st = adv_session_run_entry(s, ix, ds);
     if (st != ADV_OK) s->is_poisoned = true;
-    else if (!strcmp(entry, "init")) s->has_init = true;
+    if (st != ADV_OK || strcmp(entry, "init")) return st;
+    st = adv_weights_of_program(s, ds);
+    s->has_init = st == ADV_OK;
     return st;
 }
 

@@ -112,6 +112,10 @@ void adv_mappings_close(AdvSession *s);
 /* Binds dense data of the state's shape and dtype (or f32 for f64); borrowed where it can be. */
 AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void *data, AdvDiags *ds) ADV_MUST_USE;
 
+/* ---- weights.c ---- */
+/* Reads the weights that the program starts models from; the entry `init` has run. */
+AdvStatus adv_weights_of_program(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
+
 /* ---- program.c ---- */
 void adv_run_close(AdvSession *s);
 

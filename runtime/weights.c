@@ -20,10 +20,33 @@ static const char *without_prefix(const char *name)
     return dot ? dot + 1 : name;
 }
 
+/* Which weights are read: of one model, which stands in the file under another name maybe; or of all. */
+typedef struct Want { const char *model, *as; } Want;
+
+static bool is_wanted(const AdvSession *s, const Want *w, uint32_t i)
+{
+    const char *name = adv_state_name(s, i);
+    size_t n = w->model ? strlen(w->model) : 0;
+    return is_weight(s, i) && (!w->model || (!strncmp(name, w->model, n) && name[n] == '.'));
+}
+
+/* The tensor of one model's state: under `as`, else without a prefix. */
+static const AdvBlob *find_as(const AdvSession *s, const AdvContainer *c, uint32_t state, const char *as)
+{
+    const char *bare = without_prefix(adv_state_name(s, state));
+    size_t n = strlen(as);
+    for (uint32_t i = 0; i < c->n_blobs; i++) {
+        const char *name = c->blobs[i].name;
+        if (!strncmp(name, as, n) && name[n] == '.' && !strcmp(name + n + 1, bare)) return &c->blobs[i];
+    }
+    return adv_container_blob(c, bare);
+}
+
 /* The tensor for a state, or NULL. */
-static const AdvBlob *find(const AdvSession *s, const AdvContainer *c, uint32_t state)
+static const AdvBlob *find(const AdvSession *s, const AdvContainer *c, uint32_t state, const Want *w)
 {
     const char *name = adv_state_name(s, state), *bare = without_prefix(name);
+    if (w->model) return find_as(s, c, state, w->as);
     const AdvBlob *b = adv_container_blob(c, name);
     if (b) return b;
     for (uint32_t i = 0; i < s->plan->n_states; i++)
@@ -38,24 +61,25 @@ static bool same_shape(const AdvBlob *b, const AdvTensorType *t)
     return fits;
 }
 
-static AdvStatus check(const AdvSession *s, const AdvContainer *c, const char *path, AdvDiags *ds)
+static AdvStatus check(const AdvSession *s, const AdvContainer *c, const Want *w, const char *path, AdvDiags *ds)
 {
     AdvDiag *d = NULL;
     uint32_t n_bad = 0, n_extra = 0;
     const char *extra = NULL;
     for (uint32_t i = 0; i < s->plan->n_states; i++) {
-        if (!is_weight(s, i)) continue;
-        const AdvBlob *b = find(s, c, i);
+        if (!is_wanted(s, w, i)) continue;
+        const AdvBlob *b = find(s, c, i, w);
         if (b && same_shape(b, &s->t->state_types[i]) && b->dtype != ADV_U8) continue;
         if (!d) d = adv_diag(ds, ADV_D_WEIGHTS_MISSING, (AdvSpan){0, 0, 0}, "`%s` does not have the weights of this plan", path);
         if (n_bad++ < 5) adv_diag_note(d, (AdvSpan){0, 0, 0}, b ? "`%s` has another shape or type there" : "it lacks `%s`", adv_state_name(s, i));
     }
     if (n_bad > 5) adv_diag_note(d, (AdvSpan){0, 0, 0}, "and %u more", n_bad - 5);
     if (n_bad) return ADV_EDATA;
+    if (w->model) return ADV_OK;  /* a file may hold more than one model */
     for (uint32_t i = 0; i < c->n_blobs; i++) {
         const char *name = c->blobs[i].name;
         bool is_known = !strncmp(name, "adv.", 4) || adv_plan_state(s->plan, name) != ADV_PLAN_NONE;
-        for (uint32_t k = 0; !is_known && k < s->plan->n_states; k++) is_known = is_weight(s, k) && find(s, c, k) == &c->blobs[i];
+        for (uint32_t k = 0; !is_known && k < s->plan->n_states; k++) is_known = is_weight(s, k) && find(s, c, k, w) == &c->blobs[i];
         if (is_known) continue;
         if (!n_extra++) extra = name;
     }
@@ -63,11 +87,11 @@ static AdvStatus check(const AdvSession *s, const AdvContainer *c, const char *p
     return ADV_OK;
 }
 
-static AdvStatus put(AdvSession *s, const AdvContainer *c, AdvDiags *ds)
+static AdvStatus put(AdvSession *s, const AdvContainer *c, const Want *w, AdvDiags *ds)
 {
     for (uint32_t i = 0; i < s->plan->n_states; i++) {
-        if (!is_weight(s, i)) continue;
-        const AdvBlob *b = find(s, c, i);
+        if (!is_wanted(s, w, i)) continue;
+        const AdvBlob *b = find(s, c, i, w);
         AdvTensorType t = s->t->state_types[i];
         t.dtype = b->dtype;
         void *aligned = adv_mem_new(&s->ctx->alloc, (size_t)b->n_bytes);
@@ -81,19 +105,35 @@ static AdvStatus put(AdvSession *s, const AdvContainer *c, AdvDiags *ds)
     return ADV_OK;
 }
 
-AdvStatus adv_session_load_weights(AdvSession *s, const char *path, AdvDiags *ds)
+static AdvStatus load(AdvSession *s, const char *path, const Want *w, AdvDiags *ds)
 {
     void *data = NULL;
     uint64_t n_bytes = 0;
     AdvArena arena;
     AdvContainer c;
-    ADV_TRY(adv_session_ready(s, ds));
     ADV_TRY(adv_read_file(s->ctx->io, &s->ctx->alloc, path, UINT64_C(1) << 40, ds, &data, &n_bytes));
     adv_arena_init(&arena, s->ctx->alloc);
     AdvStatus st = adv_container_parse(&arena, data, n_bytes, path, ds, &c);
-    if (st == ADV_OK) st = check(s, &c, path, ds);
-    if (st == ADV_OK) st = put(s, &c, ds);
+    if (st == ADV_OK) st = check(s, &c, w, path, ds);
+    if (st == ADV_OK) st = put(s, &c, w, ds);
     adv_arena_fini(&arena);
     adv_mem_free(&s->ctx->alloc, data, (size_t)n_bytes + 1);
     return st;
+}
+
+AdvStatus adv_session_load_weights(AdvSession *s, const char *path, AdvDiags *ds)
+{
+    Want all = {NULL, NULL};
+    ADV_TRY(adv_session_ready(s, ds));
+    return load(s, path, &all, ds);
+}
+
+AdvStatus adv_weights_of_program(AdvSession *s, AdvDiags *ds)
+{
+    for (uint32_t i = 0; i < s->plan->prog->n_weights && !s->be->does_nothing; i++) {
+        const AdvProgWeights *p = &s->plan->prog->weights[i];
+        Want w = {p->model, p->as};
+        ADV_TRY(load(s, p->file, &w, ds));
+    }
+    return ADV_OK;
 }

@@ -12,36 +12,43 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "advrun: runs plans\n"
-    "\n"
-    "  advrun [options] out.plan           run a plan that advc made\n"
-    "  advrun [options] recipe.adv         compile in memory and run\n"
-    "  advrun --resume=FOLDER              continue a run\n"
-    "  advrun --eval=NAME --weights=FILE out.plan\n";
+static const CliVerb verbs[] = {
+    {"", "[options] out.plan", "run a plan that advc made"},
+    {"", "[options] recipe.adv", "compile in memory and run"},
+    {"", "--resume=FOLDER", "continue a run"},
+    {"", "--eval=NAME --weights=FILE out.plan", "evaluate once, train nothing"},
+    {"", "--explain out.plan", "open it, and print which kernel runs each instruction, and why"},
+    {NULL, NULL, NULL},
+};
 
 static const CliOption options[] = {
-    {"set", "NAME=VALUE", "override a param, or a key of train or run (recipes only)", true},
-    {"backend", "NAME", "auto, cpu, ref, null (auto)", false},
-    {"target", "NAME", "part of the plan to run: cpu, cuda, ref, ref64 (the back end's own)", false},
-    {"threads", "N", "threads of the cpu back end (one a core)", false},
-    {"data", "PATH", "folder of decoded data sets, or the file itself ($ADV_DATA, $XDG_CACHE_HOME/adv, ~/.cache/adv)", false},
-    {"run-dir", "FOLDER", "folder of this run (runs/RECIPE, runs/RECIPE-2, ...)", false},
-    {"resume", "[FOLDER]", "continue a run: this one, or the newest of the plan", false},
-    {"eval", "NAME", "run one evaluation only; needs --weights or --resume", false},
-    {"weights", "FILE", "begin with these weights (safetensors, or a folder with state.safetensors)", false},
-    {"check", "MODE", "off, finite (stop at the first NaN), ref (compare each instruction with its definition)", false},
-    {"strict", "", "refuse to run an instruction on ref instead of a kernel of the back end", false},
-    {"dry-run", "", "open everything, then run the program on back end null", false},
-    {"profile", "", "time each instruction; table on stdout at the end", false},
-    {"verbose", "WHAT", "dispatch: say which kernel each instruction got, and why others refused", false},
-    {"progress", "MODE", "auto, plain, none, json (auto)", false},
-    {"save-every", "SECONDS", "time between checkpoints (300)", false},
-    {"message-format", "FORMAT", "human, short, json (human)", false},
-    {"seed", "N", "refused: the seed is the recipe's", false},
-    {"help", "", "print this", false},
-    {NULL, NULL, NULL, false},
+    {"set", "NAME=VALUE", "override a param, or a key of train or run (recipes only)", true, NULL},
+    {"allow", "LINT", "do not report a lint: its name, or all (recipes only)", true, NULL},
+    {"deny", "LINT", "report a lint as an error (recipes only)", true, NULL},
+    {"backend", "NAME", "auto, cpu, ref, null (auto)", false, NULL},
+    {"target", "NAME", "part of the plan to run: cpu, cuda, ref, ref64 (the back end's own)", false, NULL},
+    {"threads", "N", "threads of the cpu back end (one a core)", false, NULL},
+    {"data", "PATH", "folder of decoded data sets, or the file itself ($ADV_DATA, $XDG_CACHE_HOME/adv, ~/.cache/adv)", false, NULL},
+    {"run-dir", "FOLDER", "folder of this run (runs/RECIPE, runs/RECIPE-2, ...)", false, NULL},
+    {"resume", "[FOLDER]", "continue a run: this one, or the newest of the plan", false, NULL},
+    {"eval", "NAME", "run one evaluation only; needs --weights or --resume", false, NULL},
+    {"weights", "FILE", "begin with these weights (safetensors, or a folder with state.safetensors)", false, NULL},
+    {"check", "MODE", "off, finite (stop at the first NaN), ref (compare each instruction with its definition)", false, "off|sync|finite|ref"},
+    {"strict", "", "refuse to run an instruction on ref instead of a kernel of the back end", false, NULL},
+    {"dry-run", "", "open everything, then run the program on back end null", false, NULL},
+    {"explain", "", "open everything, print kernels, scratch and refusals, and run nothing", false, NULL},
+    {"profile", "", "time each instruction; table on stdout at the end", false, NULL},
+    {"verbose", "WHAT", "dispatch: say which kernel each instruction got, and why others refused, as they are chosen", false, "dispatch"},
+    {"progress", "MODE", "auto, plain, none, json (auto)", false, "auto|plain|none|json"},
+    {"save-every", "SECONDS", "time between checkpoints (300)", false, NULL},
+    {"seed", "N", "refused: the seed is the recipe's", false, NULL},
+    CLI_COMMON,
 };
+
+static const CliProgram program = {
+    "advrun", "runs plans", verbs, options,
+    "Results go to standard output, progress and messages to standard error. A first SIGINT, SIGTERM or SIGUSR1 ends a run after its step with a checkpoint "
+    "and exit status 75; a second SIGINT ends it at once."};
 
 typedef struct Run {
     Cli cli;
@@ -88,50 +95,21 @@ static void log_line(void *user, int32_t level, const char *text, size_t n)
 
 static void report(Run *r)
 {
-    const char *format = cli_get(&r->cli, "message-format"), *term = getenv("TERM");
-    int how = !format || !strcmp(format, "human") ? (isatty(2) && !(term && !strcmp(term, "dumb")) ? ADV_PRINT_COLOR : ADV_PRINT_HUMAN)
-              : !strcmp(format, "json") ? ADV_PRINT_JSON : ADV_PRINT_SHORT;
     show_end_line(&r->show);
-    adv_diags_render(r->ds, how, out, stderr);
+    cli_report(&r->cli, r->ds);
 }
 
 /* ---- command line ------------------------------------------------------------------------------------------------------ */
 
-static bool one_of(const Cli *cli, const char *name, const char *const *choices)
-{
-    const char *v = cli_get(cli, name);
-    if (!v) return true;
-    for (size_t i = 0; choices[i]; i++)
-        if (!strcmp(choices[i], v)) return true;
-    fprintf(stderr, "advrun: `--%s` is one of", name);
-    for (size_t i = 0; choices[i]; i++) fprintf(stderr, "%s %s", i ? "," : "", choices[i]);
-    fprintf(stderr, ", not `%s`\n", v);
-    return false;
-}
-
 static bool options_are_right(Run *r)
 {
-    static const char *const checks[] = {"off", "sync", "finite", "ref", NULL}, *const progress[] = {"auto", "plain", "none", "json", NULL};
-    static const char *const formats[] = {"human", "short", "json", NULL}, *const verbose[] = {"dispatch", NULL};
     const Cli *c = &r->cli;
-    if (cli_get(c, "seed")) {
-        fprintf(stderr, "advrun: the seed is the recipe's, so that a plan names one run: advc --set train.seed=%s RECIPE.adv\n", cli_get(c, "seed"));
-        return false;
-    }
-    if (cli_get(c, "eval") && !cli_get(c, "weights") && !cli_get(c, "resume")) {
-        fprintf(stderr, "advrun: `--eval` needs the weights to evaluate: --weights=FILE, or --resume=FOLDER\n");
-        return false;
-    }
-    if (cli_get(c, "resume") && (cli_get(c, "run-dir") || cli_get(c, "weights"))) {
-        fprintf(stderr, "advrun: `--resume` goes on in its own folder with its own weights: leave out --run-dir and --weights\n");
-        return false;
-    }
-    if (r->cli.n_args > 1 || (!r->cli.n_args && !(cli_get(c, "resume") && cli_get(c, "resume")[0]))) {
-        fputs(usage, stderr);
-        return false;
-    }
-    return one_of(c, "check", checks) && one_of(c, "progress", progress) && one_of(c, "message-format", formats) && one_of(c, "verbose", verbose) &&
-           cli_get_int(c, "threads", 1, 4096, 0, &r->n_threads) && cli_get_int(c, "save-every", 0, 1000000000, 300, &r->save_s);
+    if (cli_get(c, "seed")) return cli_fail(c, false, "the seed is the recipe's, so that a plan names one run: advc --set train.seed=%s RECIPE.adv", cli_get(c, "seed"));
+    if (cli_get(c, "eval") && !cli_get(c, "weights") && !cli_get(c, "resume")) return cli_fail(c, false, "`--eval` needs the weights to evaluate: --weights=FILE, or --resume=FOLDER");
+    if (cli_get(c, "resume") && (cli_get(c, "run-dir") || cli_get(c, "weights")))
+        return cli_fail(c, false, "`--resume` goes on in its own folder with its own weights: leave out --run-dir and --weights");
+    if (r->cli.n_args > 1 || (!r->cli.n_args && !(cli_get(c, "resume") && cli_get(c, "resume")[0]))) return cli_usage(c) == 0;
+    return cli_get_int(c, "threads", 1, 4096, 0, &r->n_threads) && cli_get_int(c, "save-every", 0, 1000000000, 300, &r->save_s);
 }
 
 /* ---- steps of a run ------------------------------------------------------------------------------------------------------ */
@@ -195,13 +173,13 @@ static int choose_dir(Run *r)
     if (resume && resume[0]) {
         snprintf(r->dir, sizeof r->dir, "%s", resume);
     } else if (resume) {
-        int rc = run_dir_find(&r->bytes, p.recipe, r->dir);
+        int rc = run_dir_find(&r->cli, &r->bytes, p.recipe, r->dir);
         if (rc) return rc;
     }
     if (resume) return adv_status_exit(adv_session_resume(r->s, r->dir, r->ds));
     if (cli_get(&r->cli, "eval") && !cli_get(&r->cli, "run-dir")) return 0;
     int rc = run_dir_new(&r->cli, p.recipe, r->dir);
-    return rc ? rc : run_dir_fill(r->dir, &r->bytes, r->plan, r->s, r->data, r->argc, r->argv);
+    return rc ? rc : run_dir_fill(&r->cli, r->dir, &r->bytes, r->plan, r->s, r->data, r->argc, r->argv);
 }
 
 static int train(Run *r)
@@ -243,6 +221,7 @@ static int run(Run *r)
         show_first_screen(r->plan, r->s, r->plan_path, "", "");
         return dry_run(r);
     }
+    if (!rc && cli_get(&r->cli, "explain")) return adv_status_exit(adv_session_explain(r->s, out, stdout));
     if (!rc) rc = bind_data(r);
     if (!rc) rc = load_weights(r);
     if (!rc) rc = choose_dir(r);
@@ -261,11 +240,8 @@ int main(int argc, char **argv)
     AdvCtxOpts co = {.struct_size = sizeof co, .log = log_line};
     r.argc = argc;
     r.argv = argv;
-    if (!cli_parse(&r.cli, options, argc, argv)) return EXIT_USAGE;
-    if (cli_get(&r.cli, "help")) {
-        cli_help(options, usage);
-        return 0;
-    }
+    if (!cli_parse(&r.cli, &program, argc, argv)) return EXIT_USAGE;
+    if (cli_common(&r.cli)) return fflush(stdout) || ferror(stdout) ? EXIT_IO : 0;
     if (!options_are_right(&r)) return EXIT_USAGE;
     signal(SIGABRT, on_abort);
     show_init(&r.show, cli_get(&r.cli, "progress"));

@@ -2,9 +2,66 @@
 #include "tools/cli.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* ---- messages --------------------------------------------------------------------------------------------------------------- */
+
+void cli_put_json(void *file, const char *s)
+{
+    FILE *f = file;
+    fputc('"', f);
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\') fprintf(f, "\\%c", *s);
+        else if ((unsigned char)*s < 32) fprintf(f, "\\u%04x", (unsigned)*s);
+        else fputc(*s, f);
+    }
+    fputc('"', f);
+}
+
+/* JSON: the members of a diagnostic's object. */
+int cli_fail(const Cli *cli, int code, const char *fmt, ...)
+{
+    const char *format = cli_get(cli, "message-format");
+    char text[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (!format || strcmp(format, "json")) {
+        fprintf(stderr, "%s: %s%s\n", cli->program->name, format && !strcmp(format, "short") ? "error: " : "", text);
+        return code;
+    }
+    fputs("{\"level\":\"error\",\"code\":\"\",\"lint\":\"\",\"message\":", stderr);
+    cli_put_json(stderr, text);
+    fputs(",\"spans\":[],\"notes\":[],\"helps\":[],\"chain\":[]}\n", stderr);
+    return code;
+}
+
+int cli_fail_input(const Cli *cli, const char *path)
+{
+    int code = errno == ENOENT ? EXIT_NO_INPUT : EXIT_IO;
+    return cli_fail(cli, code, "cannot read `%s`: %s", path, strerror(errno));
+}
+
+static void to_stderr(void *user, const char *text, size_t n)
+{
+    (void)user;
+    fwrite(text, 1, n, stderr);
+}
+
+void cli_report(const Cli *cli, const AdvDiags *ds)
+{
+    const char *format = cli_get(cli, "message-format"), *term = getenv("TERM");
+    bool has_colour = isatty(2) && !(term && !strcmp(term, "dumb"));
+    int how = !format || !strcmp(format, "human") ? (has_colour ? ADV_PRINT_COLOR : ADV_PRINT_HUMAN) : !strcmp(format, "json") ? ADV_PRINT_JSON : ADV_PRINT_SHORT;
+    adv_diags_render(ds, how, to_stderr, NULL);
+}
+
+/* ---- parsing ------------------------------------------------------------------------------------------------------------------ */
 
 static const CliOption *find(const CliOption *options, const char *name, size_t n)
 {
@@ -13,64 +70,64 @@ static const CliOption *find(const CliOption *options, const char *name, size_t 
     return NULL;
 }
 
-static const char *program(char **argv)
+/* "a|b|c" as "a, b, c"; is `value` one of them? */
+static bool is_choice(const char *choices, const char *value, char list[256])
 {
-    const char *slash = strrchr(argv[0], '/');
-    return slash ? slash + 1 : argv[0];
+    bool found = false;
+    size_t n = 0;
+    for (const char *c = choices; *c; c += strcspn(c, "|"), c += *c == '|') {
+        size_t len = strcspn(c, "|");
+        found |= strlen(value) == len && !strncmp(c, value, len);
+        if (n < 250) n += (size_t)snprintf(list + n, 256 - n, "%s%.*s", n ? ", " : "", (int)len, c);
+    }
+    return found;
 }
 
 static bool one(Cli *cli, int argc, char **argv, int *i)
 {
     const char *word = argv[*i], *name = word + (word[1] == '-' ? 2 : 1), *eq = strchr(name, '=');
     size_t n = eq ? (size_t)(eq - name) : strlen(name);
-    const CliOption *o = word[1] == '-' || n == 1 ? find(cli->options, name, n) : NULL;
+    const CliOption *o = word[1] == '-' || n == 1 ? find(cli->program->options, name, n) : NULL;
     const char *value = eq ? eq + 1 : "";
-    if (!o) {
-        fprintf(stderr, "%s: no option `%s`; see --help\n", program(argv), word);
-        return false;
-    }
+    char list[256];
+    if (!o) return cli_fail(cli, false, "no option `%s`; see --help", word);
     bool optional = o->arg[0] == '[';
-    if (!o->arg[0] && eq) {
-        fprintf(stderr, "%s: `--%s` takes no value\n", program(argv), o->name);
-        return false;
-    }
+    if (!o->arg[0] && eq) return cli_fail(cli, false, "`--%s` takes no value", o->name);
     if (o->arg[0] && !optional && !eq) {
-        if (*i + 1 >= argc) {
-            fprintf(stderr, "%s: `--%s` needs %s\n", program(argv), o->name, o->arg);
-            return false;
-        }
+        if (*i + 1 >= argc) return cli_fail(cli, false, "`--%s` needs %s", o->name, o->arg);
         value = argv[++*i];
     }
-    if (!o->many && cli_get(cli, o->name)) {
-        fprintf(stderr, "%s: `--%s` is given twice\n", program(argv), o->name);
-        return false;
-    }
-    if (cli->n_given == CLI_MAX) {
-        fprintf(stderr, "%s: too many options\n", program(argv));
-        return false;
-    }
+    if (o->choices && !is_choice(o->choices, value, list)) return cli_fail(cli, false, "`--%s` is one of %s, not `%s`", o->name, list, value);
+    if (!o->many && cli_get(cli, o->name)) return cli_fail(cli, false, "`--%s` is given twice", o->name);
+    if (cli->n_given == CLI_MAX) return cli_fail(cli, false, "too many options");
     cli->given[cli->n_given].name = o->name;
     cli->given[cli->n_given++].value = value;
     return true;
 }
 
-bool cli_parse(Cli *cli, const CliOption *options, int argc, char **argv)
+bool cli_parse(Cli *cli, const CliProgram *program, int argc, char **argv)
 {
     bool only_args = false;
     memset(cli, 0, sizeof *cli);
-    cli->options = options;
+    cli->program = program;
     for (int i = 1; i < argc; i++) {
         if (!only_args && !strcmp(argv[i], "--")) { only_args = true; continue; }
         if (!only_args && argv[i][0] == '-' && argv[i][1]) {
             if (!one(cli, argc, argv, &i)) return false;
             continue;
         }
-        if (cli->n_args == CLI_MAX) {
-            fprintf(stderr, "%s: too many arguments\n", program(argv));
-            return false;
-        }
+        if (cli->n_args == CLI_MAX) return cli_fail(cli, false, "too many arguments");
         cli->args[cli->n_args++] = argv[i];
     }
+    return true;
+}
+
+bool cli_common(const Cli *cli)
+{
+    if (cli_get(cli, "help")) cli_print_help(cli->program);
+    else if (cli_get(cli, "completion")) cli_print_completion(cli->program);
+    else if (cli_get(cli, "man") && !cli->n_args) cli_print_man(cli->program);
+    else return false;
     return true;
 }
 
@@ -98,18 +155,11 @@ bool cli_get_int(const Cli *cli, const char *name, long long lo, long long hi, l
     errno = 0;
     *out = strtoll(s, &stop, 10);
     if (!errno && stop != s && !*stop && *out >= lo && *out <= hi) return true;
-    fprintf(stderr, "`--%s` needs a whole number from %lld to %lld, not `%s`\n", name, lo, hi, s);
-    return false;
+    return cli_fail(cli, false, "`--%s` needs a whole number from %lld to %lld, not `%s`", name, lo, hi, s);
 }
 
-void cli_help(const CliOption *options, const char *usage)
+int cli_usage(const Cli *cli)
 {
-    printf("%s\n", usage);
-    for (; options->name; options++) {
-        char left[64];
-        bool optional = options->arg[0] == '[';
-        snprintf(left, sizeof left, "%s%s%s%.*s", strlen(options->name) == 1 ? "-" : "--", options->name, options->arg[0] ? (optional ? "[=" : strlen(options->name) == 1 ? " " : "=") : "",
-                 (int)sizeof left - 40, optional ? options->arg + 1 : options->arg);
-        printf("  %-26s %s\n", left, options->doc);
-    }
+    cli_print_usage(cli->program, stderr);
+    return EXIT_USAGE;
 }

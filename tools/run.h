@@ -5,7 +5,7 @@
 #include "runtime/adv.h"
 #include "tools/cli.h"
 
-enum { EXIT_USAGE = 64, EXIT_NO_INPUT = 66, EXIT_BUG = 70, EXIT_IO = 74, RUN_PATH = 4096 };
+enum { RUN_PATH = 4096 };
 
 /* ---- run_input.c ---- */
 
@@ -29,10 +29,10 @@ void run_data_path(const Cli *cli, const char *name, char path[RUN_PATH]);
 int run_dir_new(const Cli *cli, const char *recipe, char dir[RUN_PATH]);
 
 /* The newest folder under runs/ that holds this very plan, into dir; 0, or an exit code after a message that lists those of other plans. */
-int run_dir_find(const RunPlan *plan, const char *recipe, char dir[RUN_PATH]);
+int run_dir_find(const Cli *cli, const RunPlan *plan, const char *recipe, char dir[RUN_PATH]);
 
 /* Writes recipe.adv, plan and env.json into it. 0 or an exit code after a message. */
-int run_dir_fill(const char *dir, const RunPlan *plan, const AdvPlan *p, const AdvSession *s, const char *data_path, int argc, char **argv);
+int run_dir_fill(const Cli *cli, const char *dir, const RunPlan *plan, const AdvPlan *p, const AdvSession *s, const char *data_path, int argc, char **argv);
 
 /* ---- run_show.c ---- */
 

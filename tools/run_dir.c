@@ -1,4 +1,5 @@
 /* run_dir.c: the folder of a run: runs/NAME, runs/NAME-2, ... with the recipe, the plan and what it ran on. */
+#include "tools/recipe.h"
 #include "tools/run.h"
 
 #include <dirent.h>
@@ -11,11 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static int fail(const char *what, const char *path)
-{
-    fprintf(stderr, "advrun: cannot %s `%s`: %s\n", what, path, strerror(errno));
-    return EXIT_IO;
-}
+static int fail(const Cli *cli, const char *what, const char *path) { return cli_fail(cli, EXIT_IO, "cannot %s `%s`: %s", what, path, strerror(errno)); }
 
 int run_dir_new(const Cli *cli, const char *recipe, char dir[RUN_PATH])
 {
@@ -23,21 +20,20 @@ int run_dir_new(const Cli *cli, const char *recipe, char dir[RUN_PATH])
     if (given) {
         char latest[RUN_PATH + 16];
         snprintf(dir, RUN_PATH, "%s", given);
-        if (mkdir(dir, 0755) && errno != EEXIST) return fail("make folder", dir);
+        if (mkdir(dir, 0755) && errno != EEXIST) return fail(cli, "make folder", dir);
         snprintf(latest, sizeof latest, "%s/LATEST", dir);
         if (access(latest, F_OK)) return 0;
-        fprintf(stderr, "advrun: `%s` holds a run already: continue it with --resume=%s, or name another folder\n", dir, dir);
-        return EXIT_USAGE;
+        return cli_fail(cli, EXIT_USAGE, "`%s` holds a run already: continue it with --resume=%s, or name another folder", dir, dir);
     }
-    if (mkdir("runs", 0755) && errno != EEXIST) return fail("make folder", "runs");
+    if (mkdir("runs", 0755) && errno != EEXIST) return fail(cli, "make folder", "runs");
     for (int k = 1; k < 100000; k++) {
         if (k == 1) snprintf(dir, RUN_PATH, "runs/%.200s", recipe);
         else snprintf(dir, RUN_PATH, "runs/%.200s-%d", recipe, k);
         if (!mkdir(dir, 0755)) return 0;
-        if (errno != EEXIST) return fail("make folder", dir);
+        if (errno != EEXIST) return fail(cli, "make folder", dir);
     }
     errno = EEXIST;
-    return fail("make folder", dir);
+    return fail(cli, "make folder", dir);
 }
 
 static bool same_plan(const char *dir, const RunPlan *plan)
@@ -54,7 +50,7 @@ static bool same_plan(const char *dir, const RunPlan *plan)
     return same;
 }
 
-int run_dir_find(const RunPlan *plan, const char *recipe, char dir[RUN_PATH])
+int run_dir_find(const Cli *cli, const RunPlan *plan, const char *recipe, char dir[RUN_PATH])
 {
     char path[RUN_PATH], latest[RUN_PATH + 16];
     time_t newest = 0;
@@ -77,46 +73,29 @@ int run_dir_find(const RunPlan *plan, const char *recipe, char dir[RUN_PATH])
     }
     if (d) closedir(d);
     if (dir[0]) return 0;
-    fprintf(stderr, "advrun: no run under `runs` was made with this plan%s\n", n_other ? "; those of this name have another plan:" : "");
+    char others[2048] = "";
+    size_t n = 0;
     d = n_other ? opendir("runs") : NULL;
-    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
-        if (!strncmp(e->d_name, recipe, strlen(recipe))) fprintf(stderr, "  runs/%s (advrun --resume=runs/%s continues it with its own plan)\n", e->d_name, e->d_name);
+    for (struct dirent *e = d ? readdir(d) : NULL; e && n < sizeof others; e = readdir(d))
+        if (!strncmp(e->d_name, recipe, strlen(recipe)))
+            n += (size_t)snprintf(others + n, sizeof others - n, "\n  runs/%s (advrun --resume=runs/%s continues it with its own plan)", e->d_name, e->d_name);
     if (d) closedir(d);
-    return EXIT_NO_INPUT;
+    return cli_fail(cli, EXIT_NO_INPUT, "no run under `runs` was made with this plan%s%s", n_other ? "; those of this name have another plan:" : "", others);
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------------------- */
 
-static int write_file(const char *dir, const char *name, const void *data, size_t n)
+static int write_file(const Cli *cli, const char *dir, const char *name, const void *data, size_t n)
 {
-    char path[RUN_PATH + 64], tmp[RUN_PATH + 72];
+    char path[RUN_PATH + 64];
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    snprintf(tmp, sizeof tmp, "%s.tmp", path);
-    FILE *f = fopen(tmp, "wb");
-    bool ok = f && fwrite(data, 1, n, f) == n && !fflush(f);
-    if (f && fclose(f)) ok = false;
-    if (ok && !rename(tmp, path)) return 0;
-    int rc = fail("write", path);
-    remove(tmp);
-    return rc;
-}
-
-static void put_str(FILE *f, const char *s)
-{
-    fputc('"', f);
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
-        else if (c < 0x20) fprintf(f, "\\u%04x", c);
-        else fputc(c, f);
-    }
-    fputc('"', f);
+    return file_write(cli, path, data, n);
 }
 
 static void put_pair(FILE *f, const char *key, const char *value)
 {
     fprintf(f, ",\n \"%s\": ", key);
-    put_str(f, value);
+    cli_put_json(f, value);
 }
 
 static void put_env(FILE *f, const AdvPlan *p, const AdvSession *s, const char *data_path, int argc, char **argv)
@@ -154,33 +133,33 @@ static void put_env(FILE *f, const AdvPlan *p, const AdvSession *s, const char *
     double value;
     for (uint32_t k = 0; !adv_plan_param(p, k, &name, &value, &origin); k++) {
         fprintf(f, "%s\n  ", k ? "," : "");
-        put_str(f, name);
+        cli_put_json(f, name);
         fprintf(f, ": {\"value\": %.17g, \"origin\": ", value);
-        put_str(f, origin);
+        cli_put_json(f, origin);
         fputc('}', f);
     }
     fprintf(f, "},\n \"command\": [");
     for (int i = 0; i < argc; i++) {
         if (i) fputs(", ", f);
-        put_str(f, argv[i]);
+        cli_put_json(f, argv[i]);
     }
     fputs("]}\n", f);
 }
 
-int run_dir_fill(const char *dir, const RunPlan *plan, const AdvPlan *p, const AdvSession *s, const char *data_path, int argc, char **argv)
+int run_dir_fill(const Cli *cli, const char *dir, const RunPlan *plan, const AdvPlan *p, const AdvSession *s, const char *data_path, int argc, char **argv)
 {
     const char *name, *text;
     size_t n;
     char *env = NULL;
     size_t n_env = 0;
-    int rc = write_file(dir, "plan", plan->bytes, (size_t)plan->n_bytes);
-    if (!rc && !adv_plan_source(p, 0, &name, &text, &n)) rc = write_file(dir, "recipe.adv", text, n);
+    int rc = write_file(cli, dir, "plan", plan->bytes, (size_t)plan->n_bytes);
+    if (!rc && !adv_plan_source(p, 0, &name, &text, &n)) rc = write_file(cli, dir, "recipe.adv", text, n);
     if (rc) return rc;
     FILE *f = open_memstream(&env, &n_env);
-    if (!f) return fail("write env.json in", dir);
+    if (!f) return fail(cli, "write env.json in", dir);
     put_env(f, p, s, data_path, argc, argv);
-    if (fclose(f)) rc = fail("write env.json in", dir);
-    else rc = write_file(dir, "env.json", env, n_env);
+    if (fclose(f)) rc = fail(cli, "write env.json in", dir);
+    else rc = write_file(cli, dir, "env.json", env, n_env);
     free(env);
     return rc;
 }

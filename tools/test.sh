@@ -71,7 +71,8 @@ suites() {
   if [ "$2" -gt 0 ]; then echo "  details: $log"; fi
 }
 
-# fuzz: every program of tests/fuzz for its share of time, on the corpus of its name.
+# fuzz: every program of tests/fuzz for its share of time, on what earlier runs found, on texts of the source tree, and on
+# the inputs that once failed (tests/fuzz/corpus).
 fuzz() {
   local programs program name corpus seconds
   programs=$(find "$out/fuzz/tests" -type f -perm -u+x -name 'fuzz_*' 2>/dev/null | sort)
@@ -80,13 +81,14 @@ fuzz() {
     return
   fi
   seconds=${FUZZ_SECONDS:-$((240 / $(printf '%s\n' "$programs" | wc -l)))}
+  tests/fuzz/make_corpus.sh "$out/fuzz-seeds"
   for program in $programs; do
     name=$(basename "$program")
     corpus=$out/corpus/$name
-    mkdir -p "$corpus"
+    mkdir -p "$corpus" "$out/fuzz-seeds/$name"
     say "$name for $seconds s"
     if "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -artifact_prefix="$out/$name-" "$corpus" \
-      $([ -d "tests/fuzz/corpus/$name" ] && echo "tests/fuzz/corpus/$name") >"$out/$name.log" 2>&1; then
+      "$out/fuzz-seeds/$name" $([ -d "tests/fuzz/corpus/$name" ] && echo "tests/fuzz/corpus/$name") >"$out/$name.log" 2>&1; then
       tail -n 1 "$out/$name.log"
       add 1 0
     else
@@ -97,12 +99,27 @@ fuzz() {
   done
 }
 
+# fetch: the data sets of the recipes, into build-test/data; what cannot be fetched is named by the recipes it leaves out.
+fetch() {
+  local name
+  export ADV_DATA=$out/data
+  mkdir -p "$ADV_DATA"
+  for name in mnist cifar10; do
+    [ -f "$ADV_DATA/$name.safetensors" ] && continue
+    say "fetching $name"
+    "$out/release/tools/advdata" fetch "$name" >"$out/fetch-$name.log" 2>&1 || tail -n 3 "$out/fetch-$name.log"
+  done
+}
+
 tools/deps.sh test || echo "test: going on with what is installed"
 
 if build asan gcc -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false; then
   suites asan --no-suite tree --no-suite parity --no-suite recipes
 fi
-if build release gcc -Dbuildtype=release; then suites release; fi
+if build release gcc -Dbuildtype=release; then
+  fetch
+  suites release
+fi
 if ! command -v clang >/dev/null 2>&1; then
   skip clang 'clang is not installed'
   skip fuzz 'clang is not installed'

@@ -38,6 +38,7 @@ static AdvStatus ref(const AdvRefCall *c)
 
 const AdvOpDef adv_op_scatter = {
     ADV_OP_HEADER, .name = "scatter", .version = 1, .precision = ADV_PREC_FOLLOW, .inplace = {ADV_INPLACE(0)},
+    .flags = ADV_OP_MOVES,
     .in = in, .out = out, .infer = infer, .grad = ADV_GRAD_NEVER, .ref = ref,
     .doc = "The table with rows[i] in place of row ids[i], where mask[i] is not 0.\n"
            "In the order of i, so of equal numbers the last stays. A number outside the table is a failure unless masked.",

@@ -78,6 +78,14 @@ static const AdvAttrDef attrs[] = {
     {"consts", ADV_ATTR_FLOATS, 0, -INFINITY, INFINITY, NULL, "numbers that steps use"},
     {NULL, ADV_ATTR_END, 0, 0, 0, NULL, NULL}};
 
+/* One for each step and element: a code that infer took is right. */
+static double flops(const AdvSig *sig)
+{
+    AdvEwStep steps[ADV_EW_MAX_STEPS];
+    const char *why;
+    return (double)adv_ew_decode(&sig->attr[0], sig->n_in, sig->attr[1].n, steps, &why) * (double)adv_view_elems(&sig->out[0]);
+}
+
 extern const AdvOpDef adv_op_fused_ew;
 const AdvOpDef adv_op_fused_ew = {ADV_OP_HEADER,
                                   .name = "fused_ew",
@@ -92,6 +100,7 @@ const AdvOpDef adv_op_fused_ew = {ADV_OP_HEADER,
                                   .infer = infer,
                                   .grad = ADV_GRAD_NEVER,
                                   .expand = expand,
+                                  .flops = flops,
                                   .doc = "Several elementwise ops as one.\nOperands are numbered: inputs, then consts, then the results of "
                                          "earlier steps; the last step's is the "
                                          "result. Made by the fuse pass, after gradients."};

@@ -36,4 +36,10 @@ static inline AdvTensorType adv_conv_out(const AdvTensorType *x, const AdvTensor
     return adv_type_make(x->dtype, 4, d);
 }
 
+/* Work of a convolution of weights w that has output (or output gradient) y, and of either gradient: the padding counts. */
+static inline double adv_conv_flops(const AdvView *w, const AdvView *y)
+{
+    return 2.0 * (double)adv_view_elems(y) * (double)(w->dim[1] * w->dim[2] * w->dim[3]);
+}
+
 #endif

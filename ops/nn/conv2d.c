@@ -57,9 +57,14 @@ static AdvStatus ref(const AdvRefCall *c)
     return ADV_OK;
 }
 
+static double flops(const AdvSig *sig)
+{
+    return adv_conv_flops(&sig->in[1], &sig->out[0]);
+}
+
 const AdvOpDef adv_op_conv2d = {
     ADV_OP_HEADER, .name = "conv2d", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_CONV,
-    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
+    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref, .flops = flops,
     .doc = "Convolution of an image with weights: y[n,o,i,j] = sum over c,p,q of x[n,c,i*stride+p-pad,j*stride+q-pad] * w[o,c,p,q].\n"
            "The weights are not flipped (cross-correlation), outside the image is 0, no bias. Equal to PyTorch's conv2d.",
 };

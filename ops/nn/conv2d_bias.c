@@ -24,9 +24,14 @@ static AdvStatus expand(AdvBuild *b, const AdvExpandCtx *c)
     return ADV_OK;
 }
 
+static double flops(const AdvSig *sig)
+{
+    return adv_conv_flops(&sig->in[1], &sig->out[0]) + (double)(1 + sig->attr[2].i) * (double)adv_view_elems(&sig->out[0]);
+}
+
 const AdvOpDef adv_op_conv2d_bias = {
     ADV_OP_HEADER, .name = "conv2d_bias", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_CONV,
-    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .expand = expand,
+    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .expand = expand, .flops = flops,
     .doc = "Convolution plus a bias for each output channel, and relu if asked for.\n"
            "Equal to conv2d, add and relu; made by fusion, after gradients.",
 };

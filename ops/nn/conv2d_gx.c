@@ -62,9 +62,14 @@ static AdvStatus ref(const AdvRefCall *c)
     return ADV_OK;
 }
 
+static double flops(const AdvSig *sig)
+{
+    return adv_conv_flops(&sig->in[1], &sig->in[0]);
+}
+
 const AdvOpDef adv_op_conv2d_gx = {
     ADV_OP_HEADER, .name = "conv2d_gx", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_CONV,
-    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
+    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref, .flops = flops,
     .doc = "Gradient of `conv2d` by its image.\n"
            "`h` and `w` are the image's size, which the output's size does not tell when the stride is above 1.",
 };

@@ -52,9 +52,14 @@ static AdvStatus ref(const AdvRefCall *c)
     return ADV_OK;
 }
 
+static double flops(const AdvSig *sig)
+{
+    return 2.0 * (double)adv_view_elems(&sig->out[0]) * (double)sig->in[0].dim[!sig->attr[0].i];
+}
+
 const AdvOpDef adv_op_matmul = {
     ADV_OP_HEADER, .name = "matmul", .version = 1, .precision = ADV_PREC_LOW, .flags = ADV_OP_CONV,
-    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
+    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref, .flops = flops,
     .doc = "Product of two matrices, each transposed first if asked for.\n"
            "A linear layer with PyTorch's weights [out, in] is matmul(x, w) with tb = 1.",
 };

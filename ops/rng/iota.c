@@ -21,6 +21,7 @@ static AdvStatus ref(const AdvRefCall *c)
 
 const AdvOpDef adv_op_iota = {
     ADV_OP_HEADER, .name = "iota", .version = 1, .precision = ADV_PREC_FOLLOW,
+    .flags = ADV_OP_MOVES,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_ZERO, .ref = ref,
     .doc = "The numbers 0 .. n-1.",
 };

@@ -7,6 +7,8 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
 
 #define DIAG(id, code, level, name, title) {code, level, name, title},
 const AdvDiagDef adv_diag_defs[ADV_D_COUNT] = {
@@ -45,6 +47,30 @@ static uint32_t *count_of(AdvDiags *ds, uint8_t level)
     return level == ADV_LEVEL_ERROR ? &ds->n_errors : level == ADV_LEVEL_WARNING ? &ds->n_warnings : NULL;
 }
 
+static bool is_listed(const AdvDiags *ds, AdvDiagId id, AdvSpan span, const char *message)
+{
+    for (uint32_t i = 0; i < ds->list.n; i++) {
+        const AdvDiag *d = ds->list.at[i];
+        if (d->id == id && d->span.file == span.file && d->span.off == span.off && d->span.len == span.len && !strcmp(d->message, message)) return true;
+    }
+    return false;
+}
+
+/* Nobody reads a name of a million letters: a text beyond MAX_TEXT_BYTES loses its middle. Cut between characters. */
+enum { MAX_TEXT_BYTES = 2048, KEPT_TAIL_BYTES = 512 };
+
+static const char *shortened(char *s)
+{
+    size_t n = s ? strlen(s) : 0;
+    if (n <= MAX_TEXT_BYTES) return s;
+    size_t head = MAX_TEXT_BYTES - KEPT_TAIL_BYTES, tail = n - KEPT_TAIL_BYTES;
+    while (head > 0 && ((unsigned char)s[head] & 0xC0) == 0x80) head--;
+    while (tail < n && ((unsigned char)s[tail] & 0xC0) == 0x80) tail++;
+    memcpy(s + head, "...", 3);
+    memmove(s + head + 3, s + tail, n - tail + 1);
+    return s;
+}
+
 static AdvDiag *add(AdvDiags *ds, AdvDiagId id, AdvSpan span, const char *fmt, va_list args)
 {
     if (!ds) return NULL;
@@ -52,9 +78,15 @@ static AdvDiag *add(AdvDiags *ds, AdvDiagId id, AdvSpan span, const char *fmt, v
     uint8_t level = adv_diag_defs[id].level;
     uint32_t *count = count_of(ds, level);
     ds->last = NULL;
-    if (count && (*count)++ >= ADV_DIAG_MAX_ERRORS) return NULL;
+    if (ds->allowed[id]) return NULL;
+    if (count && *count >= ADV_DIAG_MAX_ERRORS) {
+        ++*count;
+        return NULL;
+    }
     AdvDiag *d = ADV_NEW(&ds->arena, AdvDiag);
-    const char *message = adv_arena_vprintf(&ds->arena, fmt, args);
+    const char *message = shortened(adv_arena_vprintf(&ds->arena, fmt, args));
+    if (message && span.file && is_listed(ds, id, span, message)) return NULL;
+    if (count) ++*count;
     if (!d || !message) return NULL;
     *d = (AdvDiag){.owner = ds, .id = (uint16_t)id, .level = level, .span = span, .message = message};
     uint32_t before = ds->list.n;
@@ -72,6 +104,13 @@ AdvDiag *adv_diag(AdvDiags *ds, AdvDiagId id, AdvSpan span, const char *fmt, ...
     return d;
 }
 
+AdvDiagId adv_lint_find(const char *name)
+{
+    uint32_t i = 0;
+    while (i < ADV_D_COUNT && (!adv_diag_defs[i].name[0] || strcmp(adv_diag_defs[i].name, name))) i++;
+    return (AdvDiagId)i;
+}
+
 void adv_diag_relevel(AdvDiag *d, AdvLevel level)
 {
     if (!d || d->level == level) return;
@@ -86,7 +125,7 @@ void adv_diag_relevel(AdvDiag *d, AdvLevel level)
     if (!(d)) return; \
     va_list args; \
     va_start(args, fmt); \
-    const char *text = adv_arena_vprintf(&(d)->owner->arena, (fmt), args); \
+    const char *text = shortened(adv_arena_vprintf(&(d)->owner->arena, (fmt), args)); \
     va_end(args); \
     if (!text) return
 

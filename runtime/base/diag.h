@@ -8,7 +8,8 @@
 **   adv_diag_label(d, span2, "only the stride is tested");
 **   adv_diag_help(d, "project the shortcut when the channel count changes");
 **
-** After ADV_DIAG_MAX_ERRORS errors (warnings) further ones are only counted. Not thread-safe.
+** After ADV_DIAG_MAX_ERRORS errors (warnings) further ones are only counted. What is listed already, word for word at the same
+** place, is not added again: functions and nets are checked wherever they are used. Not thread-safe.
 */
 #ifndef ADV_BASE_DIAG_H
 #define ADV_BASE_DIAG_H
@@ -57,13 +58,14 @@ struct AdvDiags {
     ADV_VEC(AdvDiag *) list;
     AdvDiag *last;            /* what adv_fail_while adds to: NULL when the newest was only counted */
     uint32_t n_errors, n_warnings;  /* all, also those not listed */
+    uint8_t allowed[ADV_D_COUNT];   /* lints that are not wanted: neither listed nor counted */
 };
 
 /* Creates an empty list / frees one (NULL allowed). The list owns everything in it. NULL when out of memory. */
 AdvDiags *adv_diags_new(AdvAlloc alloc);
 void adv_diags_free(AdvDiags *ds);
 
-/* Adds a diagnostic and returns it for labels, notes and helps. NULL when `ds` is NULL, when ADV_DIAG_MAX_ERRORS of its level
+/* Adds a diagnostic and returns it for labels, notes and helps. NULL when `ds` is NULL, when it is allowed or listed already, when ADV_DIAG_MAX_ERRORS of its level
 ** are listed already, or when memory is out; the functions below ignore a NULL record, so callers never test. The level is
 ** the code's own. A label whose span is the diagnostic's own span is the caption of its carets. */
 AdvDiag *adv_diag(AdvDiags *ds, AdvDiagId id, AdvSpan span, const char *fmt, ...) ADV_PRINTF(4, 5);
@@ -71,6 +73,9 @@ void adv_diag_label(AdvDiag *d, AdvSpan span, const char *fmt, ...) ADV_PRINTF(3
 void adv_diag_note(AdvDiag *d, AdvSpan span, const char *fmt, ...) ADV_PRINTF(3, 4);
 void adv_diag_help(AdvDiag *d, const char *fmt, ...) ADV_PRINTF(2, 3);
 void adv_diag_chain(AdvDiag *d, const char *fmt, ...) ADV_PRINTF(2, 3);
+
+/* The lint of that name: its index in adv_diag_defs, or ADV_D_COUNT. */
+AdvDiagId adv_lint_find(const char *name);
 
 /* Gives a diagnostic another level than its code's (a lint that was denied), and keeps the counts true. */
 void adv_diag_relevel(AdvDiag *d, AdvLevel level);

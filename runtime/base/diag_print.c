@@ -3,7 +3,8 @@
 ** Nothing here allocates, since the message may be that memory is out: the marks under source lines are put in order by
 ** looking for the next one again and again, and JSON is written directly. Text from outside (source lines, names in messages)
 ** goes through put_clean: control characters and bytes that are not UTF-8 become `?`, so that a file cannot drive a terminal.
-** Columns count code points; a tab goes to the next multiple of TAB_COLS.
+** Columns count code points; a tab goes to the next multiple of TAB_COLS. Of a line of more than MAX_LINE_BYTES only the part
+** around its first mark is shown.
 */
 #include "runtime/base/diag.h"
 
@@ -15,6 +16,9 @@
 #include <string.h>
 
 #define TAB_COLS 4u
+#define MAX_LINE_BYTES 400u
+#define BEFORE_MARK_BYTES 100u
+#define CUT "..."
 
 #define COLOR_OFF "\033[0m"
 #define COLOR_BOLD "\033[1m"
@@ -236,29 +240,58 @@ static void put_file_line(const Out *o, uint32_t width, const char *arrow, const
     put(o, "\n");
 }
 
-static void put_source_line(const Out *o, uint32_t width, const Mark *m)
+/* Where in its line the mark begins. */
+static size_t mark_from(const Mark *m, const char *line, size_t len)
+{
+    size_t from = (size_t)(m->src->text + (m->span.off < m->src->n_bytes ? m->span.off : m->src->n_bytes) - line);
+    return from < len ? from : len;
+}
+
+/* The bytes [from, to) of the line of mark `m` that are shown: all, or those around the mark. */
+typedef struct Window { const char *line; size_t from, to, len; } Window;
+
+static Window window_of(const Mark *m)
 {
     uint32_t len;
-    const char *line = adv_line_text(m->src, m->at.line, &len);
+    Window w = {.line = adv_line_text(m->src, m->at.line, &len)};
+    w.len = w.to = len;
+    if (len <= MAX_LINE_BYTES) return w;
+    size_t at = mark_from(m, w.line, len);
+    w.from = at > BEFORE_MARK_BYTES ? at - BEFORE_MARK_BYTES : 0;
+    if (w.from > len - MAX_LINE_BYTES) w.from = len - MAX_LINE_BYTES;
+    w.to = w.from + MAX_LINE_BYTES;
+    while (w.from > 0 && ((unsigned char)w.line[w.from] & 0xC0) == 0x80) w.from--;
+    while (w.to < len && ((unsigned char)w.line[w.to] & 0xC0) == 0x80) w.to++;
+    return w;
+}
+
+static void put_source_line(const Out *o, uint32_t width, const Mark *m)
+{
+    Window w = window_of(m);
     put_color(o, COLOR_GUTTER);
     put_small(o, "%*" PRIu32 " |", (int)width, m->at.line);
     put_color(o, COLOR_OFF);
-    if (len) put(o, " ");
-    (void)walk_line(o, line, len);
+    if (w.len) put(o, " ");
+    if (w.from > 0) put(o, CUT);
+    (void)walk_line(o, w.line + w.from, w.to - w.from);
+    if (w.to < w.len) put(o, CUT);
     put(o, "\n");
 }
 
-/* Carets (or dashes) and caption under a source line. A span over several lines is marked to the end of its first. */
-static void put_mark(const Out *o, uint32_t width, const Mark *m, const char *color)
+/* Carets (or dashes) and caption under the source line that was printed for mark `shown`. A span over several lines is marked
+** to the end of its first. */
+static void put_mark(const Out *o, uint32_t width, const Mark *m, const Mark *shown, const char *color)
 {
-    uint32_t len;
-    const char *line = adv_line_text(m->src, m->at.line, &len);
-    size_t from = (size_t)(m->src->text + (m->span.off < m->src->n_bytes ? m->span.off : m->src->n_bytes) - line);
-    if (from > len) from = len;
-    size_t to = m->span.len < len - from ? from + m->span.len : len;
-    uint32_t first = walk_line(NULL, line, from), last = walk_line(NULL, line, to);
+    Window w = window_of(shown);
+    size_t from = mark_from(m, w.line, w.len);
+    size_t to = m->span.len < w.len - from ? from + m->span.len : w.len;
+    if (from < w.from) from = w.from;
+    if (from > w.to) from = w.to;
+    if (to > w.to) to = w.to;
+    if (to < from) to = from;
+    uint32_t first = walk_line(NULL, w.line + w.from, from - w.from), last = walk_line(NULL, w.line + w.from, to - w.from);
     put_gutter(o, width, "| ");
-    put_repeated(o, ' ', first);
+    put_repeated(o, ' ', first + (w.from > 0 ? (uint32_t)strlen(CUT) : 0));
     put_color(o, m->is_main ? color : COLOR_GUTTER);
     put_repeated(o, m->is_main ? '^' : '-', last > first ? last - first : 1);
     if (m->text) {
@@ -271,7 +304,7 @@ static void put_mark(const Out *o, uint32_t width, const Mark *m, const char *co
 
 static void put_marks(const Out *o, const AdvDiag *d, uint32_t width, const char *color)
 {
-    Mark m, last;
+    Mark m, last, shown;
     for (bool is_first = true; next_mark(d, is_first ? NULL : &last, &m); last = m, is_first = false) {
         bool is_new_file = is_first || m.span.file != last.span.file;
         if (is_new_file) {
@@ -280,8 +313,11 @@ static void put_marks(const Out *o, const AdvDiag *d, uint32_t width, const char
             if (!is_first || !mark_of(d, 0, &heading)) heading = m;
             put_file_line(o, width, is_first ? "--> " : "::: ", &heading);
         }
-        if (is_new_file || m.at.line != last.at.line) put_source_line(o, width, &m);
-        put_mark(o, width, &m, color);
+        if (is_new_file || m.at.line != last.at.line) {
+            shown = m;
+            put_source_line(o, width, &m);
+        }
+        put_mark(o, width, &m, &shown, color);
     }
 }
 
@@ -330,7 +366,7 @@ static void put_placed_notes(const Out *o, const AdvDiag *d, uint32_t width)
         put(o, "\n");
         put_file_line(o, width, "--> ", &m);
         put_source_line(o, width, &m);
-        put_mark(o, width, &m, level_colors[ADV_LEVEL_NOTE]);
+        put_mark(o, width, &m, &m, level_colors[ADV_LEVEL_NOTE]);
     }
 }
 

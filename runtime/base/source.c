@@ -22,6 +22,14 @@ uint32_t adv_sources_add(AdvSources *s, const char *name, const char *text, size
     return s->files.n;
 }
 
+uint32_t adv_sources_need(AdvSources *s, const AdvArena *a, const char *name, const char *text, size_t n_bytes)
+{
+    assert(a->trap);
+    uint32_t file = adv_sources_add(s, name, text, n_bytes);
+    if (!file) longjmp(*a->trap, 1);
+    return file;
+}
+
 const AdvSource *adv_source_of(const AdvSources *s, AdvSpan at)
 {
     return at.file == 0 || at.file > s->files.n ? NULL : &s->files.at[at.file - 1];

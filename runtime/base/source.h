@@ -25,6 +25,9 @@ void adv_sources_init(AdvSources *s, AdvArena *arena);
 /* Copies name and text; returns the file's number (1..), or 0 (no place) when an arena without a trap has no memory. */
 uint32_t adv_sources_add(AdvSources *s, const char *name, const char *text, size_t n_bytes);
 
+/* As adv_sources_add, but lack of memory springs the trap of `a`: what is made of the text could not do without its place. */
+uint32_t adv_sources_need(AdvSources *s, const AdvArena *a, const char *name, const char *text, size_t n_bytes);
+
 /* The source of a span, or NULL for file 0. */
 const AdvSource *adv_source_of(const AdvSources *s, AdvSpan at);
 

@@ -230,7 +230,7 @@ static void use_everything(AdvDiags *ds)
     wide[sizeof wide - 1] = 0;
     uint32_t file = adv_sources_add(&ds->sources, "a.adv", "text", 4);
     for (int i = 0; i < 12; i++) {
-        AdvDiag *d = adv_diag(ds, ADV_D_SYNTAX, (AdvSpan){file, 0, 1}, "%s", wide);
+        AdvDiag *d = adv_diag(ds, ADV_D_SYNTAX, (AdvSpan){file, 0, 1}, "%d %s", i, wide);
         for (int k = 0; k < 10; k++) adv_diag_label(d, (AdvSpan){file, 1, 1}, "%s", wide);
         adv_diag_note(d, (AdvSpan){0}, "%s", wide);
         adv_diag_help(d, "%s", wide);

@@ -56,7 +56,7 @@ void recipe_free(Recipe *r)
 
 bool recipe_has(const Recipe *r, const char *piece) { return strstr(r->text, piece) != NULL; }
 
-/* Calls for each place of `from`: text up to `end` of it is copied, then `to`. */
+/* Every `from`, or the end of each line that holds it, becomes `to`. */
 static void rewrite(Recipe *r, const char *from, const char *to, bool whole_line)
 {
     char *text = NULL;
@@ -80,6 +80,24 @@ static void rewrite(Recipe *r, const char *from, const char *to, bool whole_line
 }
 
 void recipe_put(Recipe *r, const char *from, const char *to) { rewrite(r, from, to, false); }
+
+void recipe_put_number(Recipe *r, const char *key, int number)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = checked(open_memstream(&text, &n));
+    const char *at = r->text, *hit;
+    while ((hit = strstr(at, key)) != NULL) {
+        size_t keep = (size_t)(hit - at) + strlen(key), digits = strspn(at + keep, "0123456789");
+        fwrite(at, 1, keep, out);
+        if (digits) fprintf(out, "%d", number);
+        at += keep + digits;
+    }
+    fputs(at, out);
+    fclose(out);
+    free(r->text);
+    r->text = text;
+}
 
 void recipe_after(Recipe *r, const char *piece, const char *line) { rewrite(r, piece, line, true); }
 

@@ -24,7 +24,9 @@ void recipe_free(Recipe *r);
 bool recipe_has(const Recipe *r, const char *piece);
 /* Replaces every `from`. */
 void recipe_put(Recipe *r, const char *from, const char *to);
-/* Puts a line behind each line that holds `piece`. */
+/* Puts number `n` where a whole number stands behind `key` ("batch = "); nothing where none does. */
+void recipe_put_number(Recipe *r, const char *key, int n);
+/* Puts text behind each line that holds `piece`. */
 void recipe_after(Recipe *r, const char *piece, const char *line);
 
 /* What advc prints with --dump=WHAT, to be freed. */

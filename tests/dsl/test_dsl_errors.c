@@ -1,72 +1,20 @@
-/* test_dsl_errors.c: wrong programs. Each bad/X.adv says on its lines what must be reported there:
-**
-**     x = 3 3   # expect-error ADV1001: expected an operator
-**
-** (expect-warning for warnings; `||` between several). A diagnostic that nothing expects, and an expectation that nothing
-** meets, fail. What a file cannot hold is tested below.
+/* test_dsl_errors.c: wrong programs: each bad/X.adv says on its lines what must be reported there (expect.h). What a file
+** cannot hold is tested below.
 */
 #include "tests/base/fault_alloc.h"
-#include "tests/dsl/dsl_test.h"
+#include "tests/dsl/expect.h"
 
 static unsigned char code_seen[10000];
-
-typedef struct Want {
-    uint32_t line, code;
-    int level;
-    char text[160];
-    int met;
-} Want;
-
-/* The expectations in line[0..n). */
-static size_t read_wants(const char *line, size_t n, uint32_t number, Want *out, size_t max)
-{
-    size_t n_out = 0;
-    for (size_t i = 0; i + 16 < n && n_out < max; i++) {
-        int error = memcmp(line + i, "expect-error ADV", 16) == 0, warning = i + 18 < n && memcmp(line + i, "expect-warning ADV", 18) == 0;
-        if (!error && !warning) continue;
-        Want w = { .line = number, .level = error ? ADV_LEVEL_ERROR : ADV_LEVEL_WARNING };
-        const char *s = line + i + (error ? 16 : 18);
-        w.code = (uint32_t)strtoul(s, NULL, 10);
-        s = memchr(s, ':', (size_t)(line + n - s));
-        size_t len = 0;
-        while (s && s + 2 + len < line + n && s[2 + len] != '\r' && strncmp(s + 2 + len, " ## ", 4) != 0 && len < sizeof w.text - 1) len++;
-        if (s) memcpy(w.text, s + 2, len);
-        out[n_out++] = w;
-    }
-    return n_out;
-}
 
 static void check_bad(const char *path)
 {
     Parsed p;
     Want wants[64];
-    size_t n_wants = 0;
     Text src = read_text(path);
-    uint32_t number = 1;
-    for (const char *s = src.at, *end = src.at + src.n; s < end; number++) {
-        const char *nl = memchr(s, '\n', (size_t)(end - s));
-        size_t n = (size_t)((nl ? nl : end) - s);
-        n_wants += read_wants(s, n, number, wants + n_wants, 64 - n_wants);
-        s += n + 1;
-    }
-    CHECK(n_wants > 0 && n_wants < 64);
+    size_t n_wants = wants_of(&src, wants, 64);
     parse_text(&p, path, src.at, src.n);
     CHECK(tree_is_sound(&p));
-    for (uint32_t i = 0; i < p.ds->list.n; i++) {
-        AdvDiag *d = p.ds->list.at[i];
-        uint32_t line = adv_line_col(&p.ds->sources.files.at[0], d->span.off).line, code = adv_diag_defs[d->id].code;
-        size_t k = 0;
-        code_seen[code] = 1;
-        while (k < n_wants && (wants[k].met || wants[k].line != line || wants[k].code != code || wants[k].level != d->level ||
-                               !strstr(d->message, wants[k].text))) k++;
-        if (k < n_wants) wants[k].met = 1;
-        else printf("%s:%u: unexpected ADV%u: %s\n", path, line, code, d->message);
-        CHECK(k < n_wants);
-    }
-    for (size_t k = 0; k < n_wants; k++) {
-        if (!wants[k].met) printf("%s:%u: missing ADV%u: %s\n", path, wants[k].line, wants[k].code, wants[k].text);
-        CHECK(wants[k].met);
-    }
+    check_wants(path, wants, n_wants, p.ds, code_seen);
     text_free(&src);
     parse_free(&p);
 }
@@ -221,43 +169,25 @@ static void unclosed_points_at_the_opener(void)
     parse_free(&p);
 }
 
-/* The lines indented by four behind the line `head` of a page. */
-static Text program_of(const Text *page, const char *head)
-{
-    Text t = { 0 };
-    const char *s = strstr(page->at, head);
-    if (!s) return t;
-    for (s = strchr(s + 1, '\n'); s && s[1]; s = strchr(s + 1, '\n')) {
-        const char *line = s + 1, *end = strchr(line, '\n');
-        if (*line == '\n') continue;
-        if (strncmp(line, "    ", 4) != 0) break;
-        text_add(&t, line + 4, (size_t)((end ? end + 1 : line + strlen(line)) - line - 4));
-    }
-    return t;
-}
-
-/* The page of each code of the text: its wrong program gives the code and nothing else, its right one gives nothing. */
+/* The page of each code of the text (those of other codes: tests/compiler/test_codes.c): its wrong program gives the code and nothing else, its right one gives nothing. */
 static void pages(void)
 {
     int n = 0;
     for (int i = 0; i < ADV_D_COUNT; i++) {
-        char path[1024];
         uint32_t code = adv_diag_defs[i].code;
         if (code >= 1050) continue;
-        snprintf(path, sizeof path, "%s/dsl/codes/ADV%u.md", source_root(), code);
-        Text page = read_text(path);
-        if (!page.at) printf("%s is missing\n", path);
+        Text page = page_of(code);
         CHECK(page.at != NULL);
         if (!page.at) continue;
         Text wrong = program_of(&page, "\nWrong:"), right = program_of(&page, "\nRight:");
         CHECK((wrong.at != NULL) == (right.at != NULL));
         Parsed p;
         if (wrong.at) {
-            parse_text(&p, path, wrong.at, wrong.n);
+            parse_text(&p, "wrong", wrong.at, wrong.n);
             CHECK_EQ(p.ds->list.n, 1);
             CHECK(p.ds->list.n && p.ds->list.at[0]->id == i);
             parse_free(&p);
-            parse_text(&p, path, right.at, right.n);
+            parse_text(&p, "right", right.at, right.n);
             CHECK_EQ(p.ds->list.n, 0);
             parse_free(&p);
             n++;

@@ -11,9 +11,9 @@
 # Prints `N passed, N failed`, one for each of these and recipe.
 set -eu
 
-advc=$1
-advrun=$2
-recipes=$3
+advc=$(realpath "$1")
+advrun=$(realpath "$2")
+recipes=$(realpath "$3")
 seconds=${RECIPE_SECONDS:-6}
 LONG='ades ades_literal mart pgd_at trades' # whole attacks on large networks
 work=$(mktemp -d)

@@ -1,0 +1,55 @@
+/* fuzz_recipe.c: any bytes as a recipe. The checker gives a graph or messages; one recipe in four that is right is compiled for
+** the CPU too, twice, which must give a plan that loads, and the same bytes.
+*/
+#include "compiler/adv_compile.h"
+#include "runtime/plan_load.h"
+#include "tests/fuzz/words.h"
+
+enum { MOST_BYTES = 512 << 20 };
+
+static uint32_t hash_of(const uint8_t *data, size_t size)
+{
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < size; i++) h = (h ^ data[i]) * 16777619u;
+    return h >> 7;
+}
+
+/* A recipe may be right and too large for the memory there is; nothing else but its author may be wrong. */
+static AdvStatus compile(const uint8_t *data, size_t size, uint32_t flags, void **out, uint64_t *out_n)
+{
+    FuzzAlloc f = {MOST_BYTES};
+    AdvCompileOpts o = {.struct_size = sizeof o, .flags = flags, .alloc = fuzz_alloc_fn, .alloc_user = &f, .name = "fuzz.adv",
+                        .text = (const char *)data, .n_bytes = size, .targets = "cpu"};
+    AdvDiags *ds = adv_diags_new(adv_alloc_default());
+    MUST(ds);
+    AdvStatus st = adv_compile(&o, ds, out, out_n);
+    fuzz_messages(ds, st);
+    MUST(st == ADV_OK || st == ADV_ERECIPE || st == ADV_ENOMEM);
+    MUST((*out != NULL) == (st == ADV_OK && !(flags & ADV_COMPILE_CHECK)));
+    adv_diags_free(ds);
+    return st;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    AdvAlloc a = adv_alloc_default();
+    void *plan[2];
+    uint64_t n[2];
+    AdvPlan *p;
+    if (compile(data, size, ADV_COMPILE_CHECK, plan, n) != ADV_OK || hash_of(data, size) % 4) return 0;
+    for (int i = 0; i < 2; i++)
+        if (compile(data, size, ADV_COMPILE_VERIFY_EACH, &plan[i], &n[i]) != ADV_OK) {
+            if (i) adv_mem_free(&a, plan[0], n[0]);
+            return 0;
+        }
+    MUST(n[0] == n[1] && memcmp(plan[0], plan[1], n[0]) == 0);
+    MUST(adv_plan_parse(&a, plan[0], n[0], "fuzz", NULL, &p) == ADV_OK);
+    adv_plan_free(p);
+    for (int i = 0; i < 2; i++) adv_mem_free(&a, plan[i], n[i]);
+    return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    return fuzz_text(data, size, max_size, fuzz_recipe_words, FUZZ_RECIPE_WORDS, seed);
+}

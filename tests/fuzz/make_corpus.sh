@@ -1,0 +1,27 @@
+#!/bin/sh
+# make_corpus.sh: the texts that fuzzing begins with: recipes, graphs, modules of the source tree, each program's in a folder of
+# its name. Programs that read binary files make their first inputs themselves.
+#   tests/fuzz/make_corpus.sh FOLDER
+set -eu
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+out=$1
+
+# take PROGRAM FILE...: copies of small files, under their names with the folder in front.
+take() {
+  to=$out/$1
+  shift
+  mkdir -p "$to"
+  for file in "$@"; do
+    [ -f "$file" ] || continue
+    [ "$(wc -c <"$file")" -le 20000 ] || continue
+    name=${file#"$root"/}
+    cp "$file" "$to/$(printf '%s' "$name" | tr / _)"
+  done
+}
+
+for program in fuzz_recipe fuzz_format; do
+  take "$program" "$root"/recipes/*.adv "$root"/tests/recipes/*.adv "$root"/tests/parity/*.adv "$root"/tests/dsl/good/*.adv \
+    "$root"/tests/dsl/bad/*.adv "$root"/models/*.adv
+done
+take fuzz_graph_text "$root"/tests/ir/*.advg

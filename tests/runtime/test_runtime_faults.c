@@ -1,0 +1,365 @@
+/* test_runtime_faults.c: memory, files and the JSON library fail at every place of every call that a run is made of: training
+** with checkpoints and evaluations, one step, one evaluation, save, resume, data and weights. (Opening a session is tried in
+** test_runtime_session.c, parsing a plan in test_plan_load.c, writing a checkpoint in test_runtime_program.c.)
+**
+** After each fault: the status says what failed, nothing is lost, and either the session does the same call again with the
+** result it would have had, or it says that it cannot, and what was saved before resumes.
+*/
+#include "tests/adv_test.h"
+
+#include "runtime/base/container.h"
+#include "tests/base/fault_alloc.h"
+#include "tests/base/fault_io.h"
+#include "tests/runtime/toy.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the calls -------------------------------------------------------------------------------------------------------- */
+
+typedef struct Bench {
+    char dir[64], data[96], weights[96]; /* a folder of its own, and files in it */
+    FaultAlloc mem;
+    FaultIo files;
+    AdvIo io;
+    ToyBytes plan_bytes;
+    ToyData set;
+    AdvCtx *ctx;
+    AdvDiags *ds;
+    AdvPlan *plan;
+    AdvSession *s;
+} Bench;
+
+typedef struct Call {
+    const char *name;
+    bool needs_folder; /* a checkpoint is there before the call */
+    AdvStatus (*run)(Bench *b);
+} Call;
+
+static AdvStatus call_load(Bench *b)
+{
+    AdvPlan *plan;
+    AdvStatus st = adv_plan_load(b->ctx, b->plan_bytes.data, b->plan_bytes.n, b->ds, &plan);
+    CHECK((st == ADV_OK) == (plan != NULL));
+    adv_plan_close(plan);
+    return st;
+}
+
+static AdvStatus call_open(Bench *b)
+{
+    AdvSessionOpts o = {.struct_size = sizeof o, .backend = "cpu", .n_threads = 1};
+    AdvSession *s;
+    AdvStatus st = adv_session_open(b->ctx, b->plan, &o, b->ds, &s);
+    CHECK((st == ADV_OK) == (s != NULL));
+    adv_session_close(s);
+    return st;
+}
+
+static AdvStatus call_step(Bench *b) { return adv_session_step(b->s, 1, b->ds); }
+static AdvStatus call_save(Bench *b) { return adv_session_save(b->s, b->dir, b->ds); }
+static AdvStatus call_resume(Bench *b) { return adv_session_resume(b->s, b->dir, b->ds); }
+static AdvStatus call_bind(Bench *b) { return adv_session_bind_file(b->s, b->data, b->ds); }
+static AdvStatus call_weights(Bench *b) { return adv_session_load_weights(b->s, b->weights, b->ds); }
+
+static AdvStatus call_eval(Bench *b)
+{
+    AdvTrainOpts o = {.struct_size = sizeof o, .only_eval = "final", .run_dir = b->dir};
+    return adv_session_train(b->s, &o, b->ds);
+}
+
+static AdvStatus call_train(Bench *b)
+{
+    AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = b->dir, .save_every_steps = 9};
+    return adv_session_train(b->s, &o, b->ds);
+}
+
+static const Call calls[] = {
+    {"load", false, call_load},   {"open", false, call_open},      {"bind_file", false, call_bind}, {"load_weights", false, call_weights}, {"step", false, call_step},
+    {"save", true, call_save}, {"resume", true, call_resume}, {"evaluate", true, call_eval},  {"train", true, call_train},
+};
+enum { N_CALLS = sizeof calls / sizeof *calls };
+
+/* ---- before and after ----------------------------------------------------------------------------------------------------- */
+
+static void write_file(const char *path, const AdvBlob *blobs, uint32_t n)
+{
+    AdvAlloc a = adv_alloc_default();
+    if (adv_container_write(NULL, &a, path, blobs, n, NULL, 0, NULL)) abort();
+}
+
+/* A session two steps after `init`, with the calls' files; a checkpoint of it where the call needs one. */
+static void bench_open(Bench *b, const Call *c)
+{
+    AdvCtxOpts co = {.struct_size = sizeof co, .io = &b->io, .user = &b->mem};
+    AdvSessionOpts o = {.struct_size = sizeof o, .backend = "cpu", .n_threads = 1};
+    *b = (Bench){.files = {.error = ENOSPC}, .set = toy_data()};
+    b->io = fault_io(&b->files);
+    co.alloc = fault_alloc(&b->mem).fn;
+    snprintf(b->dir, sizeof b->dir, "/tmp/adv_fault_XXXXXX");
+    if (!mkdtemp(b->dir)) abort();
+    snprintf(b->data, sizeof b->data, "%s/set.safetensors", b->dir);
+    snprintf(b->weights, sizeof b->weights, "%s/w.safetensors", b->dir);
+    AdvBlob blobs[4] = {{.name = "train.x", .dtype = ADV_F32, .rank = 2, .dim = {64, 3}, .data = b->set.train_x, .n_bytes = sizeof b->set.train_x},
+                        {.name = "train.y", .dtype = ADV_I32, .rank = 1, .dim = {64}, .data = b->set.train_y, .n_bytes = sizeof b->set.train_y},
+                        {.name = "test.x", .dtype = ADV_F32, .rank = 2, .dim = {20, 3}, .data = b->set.test_x, .n_bytes = sizeof b->set.test_x},
+                        {.name = "test.y", .dtype = ADV_I32, .rank = 1, .dim = {20}, .data = b->set.test_y, .n_bytes = sizeof b->set.test_y}};
+    write_file(b->data, blobs, 4);
+    AdvBlob w = {.name = "f.w", .dtype = ADV_F32, .rank = 2, .dim = {4, 3}, .data = b->set.train_x, .n_bytes = 48};
+    write_file(b->weights, &w, 1);
+    b->plan_bytes = toy_make(toy_graph, toy_program, "toyhash", "cpu", NULL);
+    if (adv_ctx_new(&co, &b->ctx) || adv_diags_open(b->ctx, &b->ds) || adv_plan_load(b->ctx, b->plan_bytes.data, b->plan_bytes.n, b->ds, &b->plan) ||
+        adv_session_open(b->ctx, b->plan, &o, b->ds, &b->s) || toy_bind(b->s, &b->set, b->ds) || adv_session_step(b->s, 2, b->ds)) abort();
+    if (c->needs_folder && adv_session_save(b->s, b->dir, b->ds)) abort();
+}
+
+static void bench_close(Bench *b)
+{
+    char command[128];
+    b->mem.fail_at = b->files.fail_at = 0;
+    adv_session_close(b->s);
+    adv_plan_close(b->plan);
+    adv_diags_free(b->ds);
+    adv_ctx_free(b->ctx);
+    toy_bytes_free(&b->plan_bytes);
+    CHECK_EQ(b->mem.n_live, 0);
+    CHECK_EQ(b->mem.n_wrong_sizes, 0);
+    CHECK_EQ(b->files.n_open, 0);
+    snprintf(command, sizeof command, "rm -r %s", b->dir);
+    CHECK_EQ(system(command), 0);
+}
+
+/* toy_hash of a bench. */
+static uint64_t states_of(Bench *b)
+{
+    Toy t = {.s = b->s};
+    return toy_hash(&t);
+}
+
+/* What the session holds after the whole program. */
+static uint64_t end_of_run(Bench *b)
+{
+    CHECK_EQ(adv_session_train(b->s, NULL, b->ds), ADV_OK);
+    return states_of(b);
+}
+
+/* A new session of the same files. */
+static void reopen(Bench *b)
+{
+    AdvSessionOpts o = {.struct_size = sizeof o, .backend = "cpu", .n_threads = 1};
+    adv_session_close(b->s);
+    CHECK_EQ(adv_session_open(b->ctx, b->plan, &o, b->ds, &b->s), ADV_OK);
+    CHECK_EQ(toy_bind(b->s, &b->set, b->ds), ADV_OK);
+}
+
+/* Counts of the call without a fault, and the state that it and the rest of the program end in. */
+typedef struct Want { long n_mem, n_files; uint64_t after, end; } Want;
+
+static Want without_fault(const Call *c)
+{
+    Bench b;
+    Want w;
+    bench_open(&b, c);
+    b.mem.calls = b.files.calls = 0;
+    CHECK_EQ(c->run(&b), ADV_OK);
+    w = (Want){.n_mem = b.mem.calls, .n_files = b.files.calls, .after = states_of(&b)};
+    w.end = end_of_run(&b);
+    bench_close(&b);
+    return w;
+}
+
+static bool has_message(const AdvDiags *ds)
+{
+    uint32_t n = 0;
+    adv_diags_count(ds, &n, NULL);
+    return n > 0;
+}
+
+/* After a call that failed: again, or resumed, with the same end. */
+static void goes_on(Bench *b, const Call *c, const Want *w, AdvStatus failed)
+{
+    AdvStatus st = c->run(b);
+    if (st == ADV_EPOISONED) {
+        CHECK(failed == ADV_ENOMEM); /* files that fail leave a session whole */
+        reopen(b);
+        if (!c->needs_folder) return;
+        CHECK_EQ(adv_session_resume(b->s, b->dir, b->ds), ADV_OK);
+        if (c->run == call_train) CHECK_EQ(c->run(b), ADV_OK);
+    } else {
+        CHECK_EQ(st, ADV_OK);
+        CHECK(states_of(b) == w->after);
+    }
+    CHECK(end_of_run(b) == w->end);
+}
+
+/* One fault of `kind`: memory or files. Returns whether it struck. */
+static bool one_fault(const Call *c, const Want *w, bool is_mem, long k, int persistent)
+{
+    Bench b;
+    bench_open(&b, c);
+    b.mem.calls = b.files.calls = 0;
+    b.mem.persistent = b.files.persistent = persistent;
+    if (is_mem) b.mem.fail_at = k;
+    else b.files.fail_at = k;
+    AdvStatus st = c->run(&b);
+    bool struck = (is_mem ? b.mem.calls : b.files.calls) >= k;
+    b.mem.fail_at = b.files.fail_at = 0;
+    CHECK(st == ADV_OK || st == (is_mem ? ADV_ENOMEM : ADV_EIO));
+    if (st != ADV_OK && !is_mem) CHECK(has_message(b.ds));
+    if (st != ADV_OK) goes_on(&b, c, w, st);
+    else CHECK(states_of(&b) == w->after);
+    if (test_n_failed_checks) {
+        printf("%s, %s %ld, %s: status %d\n", c->name, is_mem ? "allocation" : "file call", k, persistent ? "from there on" : "once", st);
+        adv_diags_render(b.ds, ADV_PRINT_SHORT, world_write, stdout);
+    }
+    bench_close(&b);
+    return struck;
+}
+
+static void each_fault(bool is_mem)
+{
+    for (int i = 0; i < N_CALLS && !test_n_failed_checks; i++) {
+        Want w = without_fault(&calls[i]);
+        long n = is_mem ? w.n_mem : w.n_files, step = n > 64 ? n / 40 : 1;
+        for (int persistent = 0; persistent < 2; persistent++)
+            for (long k = 1; k <= n && !test_n_failed_checks; k += step) CHECK(one_fault(&calls[i], &w, is_mem, k, persistent));
+    }
+}
+
+static void each_allocation_of_each_call(void) { each_fault(true); }
+static void each_file_call_of_each_call(void) { each_fault(false); }
+
+/* ---- the JSON library ------------------------------------------------------------------------------------------------------- */
+
+static struct { long calls, fail_at, n_live; int persistent; } json;
+
+static void *failing_new(size_t n)
+{
+    json.calls++;
+    if (json.fail_at && (json.persistent ? json.calls >= json.fail_at : json.calls == json.fail_at)) return NULL;
+    json.n_live++;
+    return malloc(n);
+}
+
+static void failing_free(void *p)
+{
+    json.n_live -= p != NULL;
+    free(p);
+}
+
+/* Never a plan, a checkpoint or a file that lacks a part: the call fails, or all is as without the fault. */
+static void json_memory_of_each_call(void)
+{
+    json_set_alloc_funcs(failing_new, failing_free);
+    for (int i = 0; i < N_CALLS && !test_n_failed_checks; i++) {
+        json.fail_at = 0;
+        Want w = without_fault(&calls[i]);
+        Bench b;
+        bench_open(&b, &calls[i]);
+        json.calls = 0;
+        CHECK_EQ(calls[i].run(&b), ADV_OK);
+        long n = json.calls, step = n > 40 ? n / 24 : 1;
+        bench_close(&b);
+        for (int persistent = 0; persistent < 2; persistent++) {
+            for (long k = 1; k <= n && !test_n_failed_checks; k += step) {
+                bench_open(&b, &calls[i]);
+                json.calls = 0;
+                json.fail_at = k;
+                json.persistent = persistent;
+                AdvStatus st = calls[i].run(&b);
+                json.fail_at = 0;
+                CHECK(st == ADV_OK || st == ADV_ENOMEM || st == ADV_EDATA);
+                if (st != ADV_OK) goes_on(&b, &calls[i], &w, ADV_ENOMEM);
+                else CHECK(states_of(&b) == w.after);
+                if (test_n_failed_checks) printf("%s, JSON allocation %ld, %s: status %d\n", calls[i].name, k, persistent ? "from there on" : "once", st);
+                bench_close(&b);
+                CHECK_EQ(json.n_live, 0);
+            }
+        }
+    }
+    json_set_alloc_funcs(malloc, free);
+}
+
+/* ---- the real disk --------------------------------------------------------------------------------------------------------- */
+
+/* Message `ix` is a sentence with these words. */
+static void says(const AdvDiags *ds, const char *a, const char *b)
+{
+    const char *msg = NULL;
+    adv_diags_at(ds, 0, &msg);
+    bool is_right = msg && strstr(msg, a) && strstr(msg, b);
+    CHECK(is_right);
+    if (!is_right) printf("the message is `%s`, expected `%s` and `%s` in it\n", msg ? msg : "", a, b);
+}
+
+/* A folder that nobody may write into (also the superuser), and one that is a file. */
+static void folders_that_cannot_be_written(void)
+{
+    Bench b;
+    char path[128];
+    bench_open(&b, &calls[0]);
+    CHECK_EQ(adv_session_save(b.s, "/proc/self", b.ds), ADV_EIO);
+    says(b.ds, "/proc/self/", "cannot make folder");
+    bench_close(&b);
+    bench_open(&b, &calls[0]);
+    snprintf(path, sizeof path, "%s/set.safetensors", b.dir);
+    CHECK_EQ(adv_session_save(b.s, path, b.ds), ADV_EIO);
+    says(b.ds, path, strerror(ENOTDIR));
+    CHECK_EQ(adv_session_save(b.s, b.dir, b.ds), ADV_OK);
+    bench_close(&b);
+    const int errors[] = {EACCES, EROFS, EIO, ENOSPC, EDQUOT};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        bench_open(&b, &calls[0]);
+        b.files.error = errors[i];
+        b.files.fail_at = 1;
+        b.files.persistent = 1;
+        b.files.calls = 0;
+        CHECK_EQ(adv_session_save(b.s, b.dir, b.ds), ADV_EIO);
+        says(b.ds, b.dir, strerror(errors[i]));
+        bench_close(&b);
+    }
+}
+
+/* The system refuses to let a file grow beyond `n` bytes: a disk that is full in the middle of a write. */
+static void limit_files(rlim_t n)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_FSIZE, &l)) abort();
+    l.rlim_cur = n;
+    if (setrlimit(RLIMIT_FSIZE, &l)) abort();
+}
+
+static void a_disk_that_fills(void)
+{
+    struct rlimit old;
+    void (*kept)(int) = signal(SIGXFSZ, SIG_IGN);
+    if (getrlimit(RLIMIT_FSIZE, &old)) abort();
+    for (rlim_t n = 0; n < 4096 && !test_n_failed_checks; n += 256) {
+        Bench b;
+        bench_open(&b, &calls[5]);
+        CHECK_EQ(adv_session_step(b.s, 1, b.ds), ADV_OK);
+        uint64_t now = states_of(&b);
+        limit_files(n);
+        AdvStatus st = adv_session_save(b.s, b.dir, b.ds);
+        limit_files(old.rlim_cur);
+        CHECK(st == ADV_EIO || (st == ADV_OK && n > 512));
+        if (st == ADV_EIO) says(b.ds, "cannot write", b.dir);
+        reopen(&b);
+        CHECK_EQ(adv_session_resume(b.s, b.dir, b.ds), ADV_OK); /* the older one */
+        CHECK((states_of(&b) == now) == (st == ADV_OK));
+        bench_close(&b);
+    }
+    signal(SIGXFSZ, kept);
+}
+
+int main(void)
+{
+    RUN(each_allocation_of_each_call);
+    RUN(each_file_call_of_each_call);
+    RUN(json_memory_of_each_call);
+    RUN(folders_that_cannot_be_written);
+    RUN(a_disk_that_fills);
+    return ADV_TEST_END();
+}
