@@ -168,7 +168,7 @@ static AdvStatus emit(Compile *c, const AdvEmitTarget *targets, uint32_t n_targe
 {
     json_object_set_new(c->program, "recipe", json_string(base_name(c)));
     char *text = json_dumps(c->program, JSON_COMPACT | JSON_SORT_KEYS);
-    if (!text) return ADV_ENOMEM;
+    if (!text) return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while writing the program of the plan");
     AdvEmitIn in = {.sources = &c->ds->sources, .program = adv_arena_strn(&c->arena, text, strlen(text)), .recipe = base_name(c), .hash = hash_of(c), .n_targets = n_targets, .targets = targets};
     free(text);
     return adv_emit(&c->alloc, c->ds, &in, &c->out, &c->n_out);
@@ -255,7 +255,8 @@ static AdvStatus begin(Compile *c, const AdvCompileOpts *o, AdvDiags *ds)
     if (!c->ds) return ADV_ENOMEM;
     adv_arena_init(&c->arena, c->alloc);
     adv_arena_init(&c->scratch, c->alloc);
-    return adv_registry_init(&c->reg, c->alloc);
+    AdvStatus st = adv_registry_init(&c->reg, c->alloc);
+    return st == ADV_OK ? ADV_OK : adv_fail(c->ds, st, ADV_D_NO_MEMORY, "out of memory while compiling");
 }
 
 static void end(Compile *c)

@@ -27,7 +27,7 @@ typedef struct AdvSet { const char *key, *value; } AdvSet;
 
 enum {
     ADV_COMPILE_CHECK = 1u << 0,       /* stop after checking: no plan is made */
-    ADV_COMPILE_VERIFY_EACH = 1u << 1, /* verify the graph after every pass (always, in builds with asserts) */
+    ADV_COMPILE_VERIFY_EACH = 1u << 1, /* verify the graph after every pass (always, in debug builds) */
     ADV_COMPILE_TIME_PASSES = 1u << 2  /* note the time of each pass in the dump */
 };
 

@@ -121,6 +121,7 @@ struct ElItem {
     /* memo of params, models, fns: for the whole recipe; of equations and signals: for the entry with this serial */
     uint32_t done_serial;
     bool busy, used;
+    uint32_t prepared;         /* FN: number of the latest el_prepare that has walked its body */
     ElVal val;
     ElModel *model;            /* MODEL */
     AdvStateId state;          /* STATE */
@@ -260,6 +261,7 @@ struct El {
     uint32_t serial;           /* of the entry: memo of equations */
     ADV_VEC(ElMemo *) memos;
     struct { uint64_t hash; AdvRegionId region; AdvNodeId node; } *cons;
+    uint32_t n_prepares;       /* calls of el_prepare so far */
     uint32_t n_cons, cap_cons;
     int64_t n_batch;           /* rows of the entry's batch; 0 outside a batch */
     bool in_eval, in_step, in_epoch, in_init;

@@ -656,7 +656,7 @@ static bool loop_try(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, LoopRu
     AdvNodeId node = adv_build_loop(&b, n_turns, first, n_first);
     AdvRegionId inner = adv_node(el->g, node)->body;
 
-    uint32_t n_world = el->g->states.n + 64;
+    uint32_t n_world = el->g->states.n + 64 > world.n ? el->g->states.n + 64 : world.n;
     AdvValueId *now = ADV_NEW_ARRAY(el->arena, AdvValueId, n_world);
     memcpy(now, world.now, world.n * sizeof *now);
     el->world = (ElWorld){now, n_world};

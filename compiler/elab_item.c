@@ -469,7 +469,9 @@ ElVal el_lookup(El *el, ElModule *m, ElScope *s, AdvStr name, AdvSpan at, bool c
 
 /* ---- what a step needs, computed before its first line ---- */
 
-static void prepare(El *el, AstId id, uint32_t depth)
+/* Each body once a call (`turn`): functions that call others twice would take for ever. A later call, made while a value was
+** computed, has walked as much. */
+static void prepare(El *el, AstId id, uint32_t depth, uint32_t turn)
 {
     const Ast *t = el->recipe->ast;
     const AstNode *n = ast(t, id);
@@ -486,13 +488,14 @@ static void prepare(El *el, AstId id, uint32_t depth)
         else if (!it && !strcmp(adv_str(el->names, n->name), "eps") && el_has_budget(el)) (void)el_budget(el, n->span);
         for (uint32_t i = 0; i < el->recipe->items.n; i++) {  /* bodies of the recipe's own functions */
             ElItem *fn = el->recipe->items.at[i];
-            if (fn->kind != EL_ITEM_FN || fn->name.i != n->name.i || fn->busy) continue;
+            if (fn->kind != EL_ITEM_FN || fn->name.i != n->name.i || fn->busy || fn->prepared >= turn) continue;
             fn->busy = true;
-            prepare(el, fn->node, depth + 1);
+            fn->prepared = turn;
+            prepare(el, fn->node, depth + 1, turn);
             fn->busy = false;
         }
     }
-    for (AstId c = n->first; c.i; c = ast(t, c)->next) prepare(el, c, depth + 1);
+    for (AstId c = n->first; c.i; c = ast(t, c)->next) prepare(el, c, depth + 1, turn);
 }
 
-void el_prepare(El *el, AstId id) { prepare(el, id, 0); }
+void el_prepare(El *el, AstId id) { prepare(el, id, 0, ++el->n_prepares); }

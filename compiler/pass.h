@@ -51,7 +51,7 @@ typedef struct AdvPipeOpts {
     const char *stop_after;  /* pass name, or NULL */
     const char *only;        /* comma-separated pass names: run just these, or NULL */
     const char *skip;        /* comma-separated pass names to leave out, or NULL (tests: same numbers without cse, hoist, fuse) */
-    bool verify_each;        /* always on in builds with asserts */
+    bool verify_each;        /* always on in debug builds */
     bool round_trip;         /* replace the graph by read(print(graph)) after each pass and demand the same text */
     AdvWriteFn *dump;        /* after each pass, or NULL; user gets it */
     void *dump_user;

@@ -561,7 +561,7 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
     uint32_t n = 0;
     if (latest[0]) memcpy(fs[n++].name, latest, MAX_NAME);
     n += list_folders(dir, "ckpt", fs + n);
-    AdvStatus st = ADV_ENOENT;
+    AdvStatus st = ADV_ENOENT, first_st = ADV_ENOENT;
     for (uint32_t i = 0; i < n && st != ADV_OK && st != ADV_EINVAL && st != ADV_ENOMEM; i++) {
         if (i && !strcmp(fs[i].name, latest)) continue;
         if (strcmp(fs[i].name, latest) && !has_manifest(dir, fs[i].name)) continue;   /* was never finished */
@@ -569,6 +569,7 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
         if (st == ADV_OK && first[0])
             adv_diag(ds, ADV_D_CHECKPOINT_OLDER, (AdvSpan){0, 0, 0}, "checkpoint `%s` is damaged (%s): going on from `%s`", first, first_why, fs[i].name);
         if (st != ADV_OK && !first[0]) {
+            first_st = st;
             memcpy(first, fs[i].name, MAX_NAME);
             memcpy(first_why, why, sizeof why);
         }
@@ -578,5 +579,6 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
     if (!first[0]) return adv_fail(ds, ADV_ENOENT, ADV_D_CHECKPOINT_NONE, "there is no checkpoint in `%s`", dir);
     if (st == ADV_EINVAL) return adv_fail(ds, ADV_EDATA, ADV_D_CHECKPOINT_OTHER, "checkpoint `%s/%s` does not belong to this plan: %s", dir, first, why);
     if (st == ADV_ENOMEM) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading checkpoint `%s`", first);
+    if (first_st == ADV_EIO) return adv_fail(ds, ADV_EIO, ADV_D_IO, "the newest checkpoint in `%s`, `%s`, cannot be read: %s", dir, first, first_why);
     return adv_fail(ds, ADV_EDATA, ADV_D_CHECKPOINT, "no checkpoint in `%s` is whole; the newest, `%s`: %s", dir, first, first_why);
 }

@@ -34,7 +34,7 @@ build() {
   mkdir -p "$out"
   [ -f "$out/$name/build.ninja" ] && how=--reconfigure
   if ! CC=$cc meson setup $how "$out/$name" "$@" >"$out/$name.setup.log" 2>&1; then
-    tail -n 30 "$out/$name.setup.log"
+    tail -n 8 "$out/$name.setup.log"
     rm -rf "${out:?}/$name"
     echo "FAIL build $name: meson setup"
     add 0 1

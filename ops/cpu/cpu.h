@@ -23,14 +23,16 @@
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
     !defined(ADV_NO_CLONES)
 #define ADV_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define ADV_HAS_CLONES 1
 #else
 #define ADV_CLONES
+#define ADV_HAS_CLONES 0
 #endif
 
-/* Threads for n_elems elements of work: one below a few thousand, where waking others costs more. */
+/* Threads for n_elems elements of work, one for each 16,384: waking another costs about as much as a few thousand. */
 static inline int adv_cpu_threads(uint32_t n_threads, int64_t n_elems)
 {
-    int64_t most = n_elems / 4096;
+    int64_t most = n_elems / 16384;
     return most < 1 ? 1 : most < n_threads ? (int)most : (int)n_threads;
 }
 

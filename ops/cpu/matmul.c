@@ -110,7 +110,8 @@ static void run_rows(const Matmul *s, const AdvView *y, const float *v, const fl
         wide = adv_panel_at(j, s->n_cols);
         bool fits = n_real == ADV_ROWS && j + wide <= n;
         (wide == ADV_LANES ? adv_product_16 : adv_product_32)(fits ? to + j : tile, fits ? n : wide, v, k, u, u_row ? u_row : wide, k);
-        for (int64_t r = 0; !fits && r < n_real; r++) memcpy(to + r * n + j, tile + r * wide, (size_t)adv_min_i64(wide, n - j) * sizeof *to);
+        size_t n_bytes = (size_t)adv_min_i64(wide, n - j) * sizeof *to;
+        for (int64_t r = 0; !fits && r < n_real; r++) memcpy(to + r * n + j, tile + r * wide, n_bytes);
     }
 }
 
@@ -161,5 +162,5 @@ static bool can_panels(const AdvSig *s, const char **why)
 
 const AdvKernel adv_k_cpu_matmul_dots = {
     ADV_KERNEL_HEADER, .backend = "cpu", .op = "matmul", .name = "dots", .op_version = 1, .order = -2, .can = can_dots, .run = run_dots};
-const AdvKernel adv_k_cpu_matmul_panels = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "matmul", .name = "panels", .op_version = 1, .order = -1,
-                                           .can = can_panels, .prepare = prepare_panels, .run = run_panels};
+const AdvKernel adv_k_cpu_matmul_panels = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "matmul", .name = "panels", .op_version = 1,
+                                           .order = -1, .can = can_panels, .prepare = prepare_panels, .run = run_panels};

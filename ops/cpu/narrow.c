@@ -55,7 +55,7 @@ static void buffer_rows(float *to, const Narrow *s, const AdvView *x, int64_t n,
             continue;
         }
         memset(to, 0, (size_t)(pad * n_c) * sizeof *to);
-        memcpy(to + pad * n_c, (const float *)x->data + n * x->dim[2] * x->dim[3] * n_c + p * x->dim[3] * n_c, (size_t)(len * n_c) * sizeof *to);
+        memcpy(to + pad * n_c, (const float *)x->data + (n * x->dim[2] + p) * x->dim[3] * n_c, (size_t)(len * n_c) * sizeof *to);
         memset(to + (pad + len) * n_c, 0, (size_t)(s->line - (pad + len) * n_c) * sizeof *to);
     }
 }
@@ -69,7 +69,8 @@ static void forward_row(const Narrow *s, const AdvLaunch *l, const float *u, con
         for (int64_t j = 0; j < n_w; j += ADV_ROWS) {
             int64_t n = adv_min_i64(ADV_ROWS, n_w - j), row = n < ADV_ROWS ? wide : n_o;
             float *m = n < ADV_ROWS ? tail : to + j * n_o + o;
-            (wide == ADV_LANES ? adv_product_16_at : adv_product_32_at)(m, row, rows + j * step, step, u, s->at, s->n_taps, start + o, s->relu);
+            (wide == ADV_LANES ? adv_product_16_at : adv_product_32_at)(m, row, rows + j * step, step, u, s->at, s->n_taps, start + o,
+                                                                        s->relu);
             for (int64_t r = 0; m == tail && r < n; r++) memcpy(to + (j + r) * n_o + o, tail + r * wide, (size_t)wide * sizeof *to);
         }
     }
@@ -257,7 +258,8 @@ static AdvStatus prepare_gx(AdvPrep *p, void **out_state)
     s->rows = p->alloc(p, (size_t)gx->dim[2] * sizeof *s->rows);
     s->cols = p->alloc(p, (size_t)gx->dim[3] * sizeof *s->cols);
     if (!s->rows || !s->cols) return ADV_ENOMEM;
-    for (int64_t h = 0; h < gx->dim[2]; h++) find_reach(&s->rows[h], h, w->dim[2], gy->dim[2], a, gy->dim[3] * s->width, w->dim[3] * w->dim[1]);
+    for (int64_t h = 0; h < gx->dim[2]; h++)
+        find_reach(&s->rows[h], h, w->dim[2], gy->dim[2], a, gy->dim[3] * s->width, w->dim[3] * w->dim[1]);
     for (int64_t u = 0; u < gx->dim[3]; u++) find_reach(&s->cols[u], u, w->dim[3], gy->dim[3], a, s->width, w->dim[1]);
     *out_state = s;
     return ADV_OK;
@@ -273,8 +275,9 @@ static bool can_gx(const AdvSig *s, const char **why)
 }
 
 #define CONV(op_name, side) \
-    const AdvKernel adv_k_cpu_##op_name##_narrow = {ADV_KERNEL_HEADER, .backend = "cpu", .op = #op_name, .name = "narrow", .op_version = 1, \
-                                                    .order = -2, .can = can_##side, .prepare = prepare_##side, .run = run_##side};
+    const AdvKernel adv_k_cpu_##op_name##_narrow = {ADV_KERNEL_HEADER, .backend = "cpu", .op = #op_name, .name = "narrow", \
+                                                    .op_version = 1, .order = -2, .can = can_##side, .prepare = prepare_##side, \
+                                                    .run = run_##side};
 CONV(conv2d, forward)
 CONV(conv2d_bias, forward)
 CONV(conv2d_gx, gx)

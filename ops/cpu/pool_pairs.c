@@ -128,14 +128,15 @@ static bool can(const AdvSig *s, const char **why)
 {
     if (!adv_can_f32(s, why)) return false;
     if (s->attr[0].i != 2 || s->attr[1].i != 2 || s->attr[2].i != 0) *why = "for windows of 2x2 side by side";
-    else if (!adv_view_is_cl(&s->in[0]) || !adv_view_is_cl(&s->in[s->n_in - 1]) || !adv_view_is_cl(&s->out[0])) *why = "needs channels-last";
+    else if (!adv_view_is_cl(&s->in[0]) || !adv_view_is_cl(&s->in[s->n_in - 1]) || !adv_view_is_cl(&s->out[0]))
+        *why = "needs channels-last";
     else if (s->in[0].dim[1] % ADV_LANES) *why = "needs a multiple of 16 channels";
     else return true;
     return false;
 }
 
 #define POOL(op_name) \
-    const AdvKernel adv_k_cpu_##op_name##_pairs = {ADV_KERNEL_HEADER, .backend = "cpu", .op = #op_name, .name = "pairs", .op_version = 1, \
-                                                   .order = -1, .can = can, .run = run_##op_name};
+    const AdvKernel adv_k_cpu_##op_name##_pairs = {ADV_KERNEL_HEADER, .backend = "cpu", .op = #op_name, .name = "pairs", \
+                                                   .op_version = 1, .order = -1, .can = can, .run = run_##op_name};
 POOL(max_pool)
 POOL(max_pool_grad)

@@ -43,8 +43,10 @@ PRODUCT(adv_product_32, 2)
 
 bool adv_product_is_fast(void)
 {
-#if defined(__x86_64__) && defined(__GNUC__)
+#if ADV_HAS_CLONES
     return __builtin_cpu_supports("avx512f") != 0;
+#elif defined(__AVX512F__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true;
 #else
     return false;
 #endif

@@ -22,14 +22,18 @@ void adv_product_32(float *m, int64_t m_row, const float *v, int64_t v_row, cons
 
 /* The same with v[r][at[i]] and dense u, plus a start for each column, and relu (NaN stays NaN). */
 void adv_product_16_at(float *m, int64_t m_row, const float *v, int64_t v_row, const float *u, const int32_t *at, int64_t n,
-                       const float *start, bool relu);
+                          const float *start, bool relu);
 void adv_product_32_at(float *m, int64_t m_row, const float *v, int64_t v_row, const float *u, const int32_t *at, int64_t n,
-                       const float *start, bool relu);
+                          const float *start, bool relu);
 
 /* Panels: 32 columns wide while there are so many, then 16. */
-static inline int64_t adv_panel_at(int64_t column, int64_t n_columns) { return n_columns - column >= 2 * ADV_LANES ? 2 * ADV_LANES : ADV_LANES; }
+static inline int64_t adv_panel_at(int64_t column, int64_t n_columns)
+{
+    return n_columns - column >= 2 * ADV_LANES ? 2 * ADV_LANES : ADV_LANES;
+}
 
-/* Do the accumulators fit the registers of this CPU? Otherwise the library's direct convolutions are the better ones. */
+/* Do the accumulators fit the registers of this CPU, and was this compiled for them? Otherwise the library's kernels are the better
+** ones. In builds with sanitizers always: there the kernels are tested, not timed. */
 bool adv_product_is_fast(void);
 
 #endif

@@ -219,8 +219,8 @@ static AdvStatus run(const AdvLaunch *l, void *state)
         ADV_OMP(for schedule(static))
         for (int64_t p = 0; p < n_panels; p++) {
             int64_t o = p * PANEL, first = o / (2 * PANEL) * (2 * PANEL); /* of the panel of the product */
-            filter_panel(s, u + first * s->n_i + (o - first), adv_panel_at(first, s->n_o), (const float *)l->in[1].data + o * o_step, o_step,
-                         i_step);
+            const float *w = (const float *)l->in[1].data + o * o_step;
+            filter_panel(s, u + first * s->n_i + (o - first), adv_panel_at(first, s->n_o), w, o_step, i_step);
         }
         ADV_OMP(for schedule(static))
         for (int64_t b = 0; b < n_blocks; b++) run_block(s, l, u, mine, b * s->block);

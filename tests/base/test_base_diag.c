@@ -201,6 +201,37 @@ static void counts_beyond_the_limit(void)
     adv_diags_free(ds);
 }
 
+/* The same word for word at the same place is said once; elsewhere, or otherwise, it is another. */
+static void said_once(void)
+{
+    AdvDiags *ds = adv_diags_new(adv_alloc_default());
+    uint32_t file = adv_sources_add(&ds->sources, "a", "x y\n", 4);
+    AdvSpan at = {file, 0, 1}, other = {file, 2, 1};
+    CHECK(adv_diag(ds, ADV_D_SYNTAX, at, "no %s", "x") != NULL);
+    CHECK(adv_diag(ds, ADV_D_SYNTAX, at, "no %s", "x") == NULL);
+    CHECK(adv_diag(ds, ADV_D_SYNTAX, other, "no %s", "x") != NULL);
+    CHECK(adv_diag(ds, ADV_D_SYNTAX, at, "no %s", "y") != NULL);
+    CHECK(adv_diag(ds, ADV_D_BAD_CHAR, at, "no %s", "x") != NULL);
+    CHECK_EQ(ds->n_errors, 4);
+    CHECK(adv_diag(ds, ADV_D_IO, (AdvSpan){0}, "nowhere") && adv_diag(ds, ADV_D_IO, (AdvSpan){0}, "nowhere"));
+    CHECK_EQ(ds->n_errors, 6);
+    adv_diags_free(ds);
+}
+
+static void allowed_lints(void)
+{
+    AdvDiags *ds = adv_diags_new(adv_alloc_default());
+    AdvDiagId id = adv_lint_find("signal_unused");
+    CHECK_EQ(id, ADV_D_SIGNAL_UNUSED);
+    CHECK_EQ(adv_lint_find("signal_used"), ADV_D_COUNT);
+    CHECK_EQ(adv_lint_find(""), ADV_D_COUNT);
+    ds->allowed[id] = 1;
+    CHECK(adv_diag(ds, id, (AdvSpan){0}, "not wanted") == NULL);
+    CHECK(ds->n_warnings == 0 && ds->list.n == 0);
+    CHECK(adv_diag(ds, ADV_D_BATCH_TAIL, (AdvSpan){0}, "another") != NULL);
+    adv_diags_free(ds);
+}
+
 static void failures(void)
 {
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
@@ -289,6 +320,8 @@ int main(void)
     RUN(other_files_and_notes);
     RUN(colors);
     RUN(counts_beyond_the_limit);
+    RUN(said_once);
+    RUN(allowed_lints);
     RUN(failures);
     RUN(lack_of_memory);
     RUN(codes_are_unique_and_in_range);

@@ -189,6 +189,7 @@ char **recipe_all(void)
     static char *names[256];
     char path[4096];
     uint32_t n = 0;
+    if (names[0]) return names;
     snprintf(path, sizeof path, "%s/recipes", source_root());
     DIR *d = checked(opendir(path));
     for (struct dirent *e; (e = readdir(d)) != NULL && n < 255;) {

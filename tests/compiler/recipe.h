@@ -40,7 +40,7 @@ struct AdvMemPlan *recipe_target(Setup *s, AdvGraph **g, const Recipe *r, const 
 void *recipe_plan(const Recipe *r, const char *targets, const char *skip, uint64_t *out_n);
 void recipe_plan_free(void *plan, uint64_t n);
 
-/* Names of all files of recipes/ ("recipes/ades.adv"), sorted, ended by NULL; freed with the program. */
+/* Names of all files of recipes/ ("recipes/ades.adv"), sorted, ended by NULL; made once, kept while the program runs. */
 char **recipe_all(void);
 
 #endif

@@ -127,26 +127,30 @@ static void try(const Text *t)
 
 static int n_tries = 150;
 
+enum { MAX_RECIPES = 64 };
+
 /* Small recipes: each try is a whole compilation. */
+static int is_small(const char *path) { return strstr(path, "_toy") || strstr(path, "toy-") || strstr(path, "_mnist") || strstr(path, "quickstart"); }
+
 static void mutations(void)
 {
-    static const char *const names[] = { "trades_toy", "ades_toy", "mart_toy", "pgd_at_toy", "natural_toy", "toy-gaussians", "quickstart", "ades_literal_toy" };
-    enum { N = sizeof names / sizeof *names };
-    Text src[N];
-    Tokens *tokens = calloc(N, sizeof *tokens);
+    Text src[MAX_RECIPES];
+    Tokens *tokens = calloc(MAX_RECIPES, sizeof *tokens);
+    char **files = adv_files("recipes");
+    uint32_t n = 0;
     if (!tokens) abort();
-    for (int i = 0; i < N; i++) {
-        char path[1024];
-        snprintf(path, sizeof path, "%s/recipes/%s.adv", source_root(), names[i]);
-        src[i] = read_text(path);
-        CHECK(src[i].at != NULL);
-        if (src[i].at) split(&src[i], &tokens[i]);
-        CHECK(tokens[i].n > 20);
+    for (char **f = files; *f && n < MAX_RECIPES; f++) {
+        if (!is_small(*f)) continue;
+        src[n] = read_text(*f);
+        split(&src[n], &tokens[n]);
+        CHECK(tokens[n].n > 20);
+        n++;
     }
+    CHECK(n >= 8);
     clock_t start = clock();
     int i = 0;
-    for (; i < n_tries && clock() - start < 20 * CLOCKS_PER_SEC; i++) {
-        const Tokens *own = &tokens[rng(N)], *other = &tokens[rng(N)];
+    for (; n && i < n_tries && clock() - start < 20 * CLOCKS_PER_SEC; i++) {
+        const Tokens *own = &tokens[rng(n)], *other = &tokens[rng(n)];
         if (own->n <= 20 || other->n <= 20) continue;
         Text t = mutated(own, other);
         try(&t);
@@ -154,7 +158,8 @@ static void mutations(void)
     }
     CHECK(i > 20);
     CHECK(n_clean > 5 && n_faulty > 5); /* or this tries nothing */
-    for (int k = 0; k < N; k++) text_free(&src[k]);
+    while (n) text_free(&src[--n]);
+    files_free(files);
     free(tokens);
 }
 

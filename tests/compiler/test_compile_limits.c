@@ -85,8 +85,8 @@ static void a_mib_of_nesting(void)
         "1 < ", "a || ", "=> ", "use ", "x\n", ";", "eval e { attacks = [", "data d { x = (", "state s(", "a <- ",
     };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        static const char *const heads[] = {"adv 1\n", "adv 1\nparam p = ", "adv 1\nstep {\n  a = "};
-        for (int k = 0; k < 3; k++) {
+        static const char *const heads[] = {"adv 1\n", "adv 1\nstep {\n  a = "};
+        for (int k = 0; k < 2; k++) {
             if (units[i][0] == '#' && k == 0) continue; /* one comment */
             char *s = repeated(heads[k], units[i], MIB);
             refused(units[i], s, MIB, 0);
@@ -102,7 +102,7 @@ static void texts_of_odd_sizes(void)
     refused("nothing", "", 0, 0);
     refused("NUL", "adv 1\0\n", 7, 0);
     free(s);
-    s = repeated("", "\0", MIB);
+    s = repeated("", "x", MIB);
     memset(s, 0, MIB);
     refused("a MiB of NUL", s, MIB, 0);
     memset(s, 0xff, MIB);

@@ -25,22 +25,18 @@
 #include <time.h>
 #include <unistd.h>
 
+static const char usage[] =
+    "bench [--threads=N] [--rounds=N] [--seconds=S] [--peer=FILE | --no-peer] [--recipes=FOLDER] [--profile] [CASE...]\n";
+
 #define MAX_ROUNDS 99
 #define N_SIDES 3
 
-typedef struct Case { const char *name, *recipe, *batch, *network, *method; double must, aim; } Case;
+#define MAX_CASES 32
 
-static const Case cases[] = {
-    {"small", "small_cnn", "128", "small_cnn", "pgd", 1.5, 1.9},
-    {"mnist1", "mnist_cnn", "1", "mnist_cnn", "pgd", 3, 6},
-    {"mnist32", "mnist_cnn", "32", "mnist_cnn", "pgd", 3, 6},
-    {"mnist128", "mnist_cnn", "128", "mnist_cnn", "pgd", 3, 6},
-    {"resnet18", "resnet18", "64", "resnet18", "pgd", 1.1, 1.25},
-    {"trades", "trades_small", "128", "small_cnn", "trades", 2, 2},
-};
+typedef struct Case { char name[32], recipe[64], batch[16], network[32], method[32]; double must, aim; } Case;
 
 typedef struct Opts {
-    const char *self, *peer, *recipes;
+    const char *self, *peer, *recipes; /* recipes: folder, with the list of cases */
     int n_rounds;
     const char *n_threads;
     double seconds;
@@ -156,6 +152,23 @@ static int run_worker(const char *const *argv)
     return st == ADV_OK ? 0 : 1;
 }
 
+/* What one thread copies far beyond the caches, bytes read and written, in GB/s: what the GB/s of a profile compare with. */
+static double copy_rate(void)
+{
+    enum { N_BYTES = 1 << 28 };
+    double best = 0;
+    char *a = calloc(2, N_BYTES);
+    for (int i = 0; a && i < 6; i++) {
+        double t = clock_s(CLOCK_MONOTONIC);
+        memcpy(a, a + N_BYTES, N_BYTES);
+        a[N_BYTES] = a[i];
+        t = clock_s(CLOCK_MONOTONIC) - t;
+        if (i && 2e-9 * N_BYTES / t > best) best = 2e-9 * N_BYTES / t;
+    }
+    free(a);
+    return best;
+}
+
 /* Ours alone: so many steps, then where the time went. */
 static bool run_profile(const char *const *argv, int n_steps)
 {
@@ -168,6 +181,7 @@ static bool run_profile(const char *const *argv, int n_steps)
     if (st == ADV_OK) adv_session_profile(s, to_stdout, NULL);
     else adv_diags_render(ds, ADV_PRINT_HUMAN, to_stderr, NULL);
     adv_session_close(s);
+    printf("# memory copied by one thread: %.1f GB/s\n", copy_rate());
     return st == ADV_OK;
 }
 
@@ -257,8 +271,9 @@ static void print_side(const Side *s, const Case *c, int n_rounds)
         if (s->wall[r] < lo) lo = s->wall[r];
         if (s->wall[r] > hi) hi = s->wall[r];
     }
-    printf("  %-5s %10.3f ms/step (%.3f .. %.3f) %10.1f img/s %10.3f cpu ms/step %8.0f MB peak %8.0f MB above start\n", s->name, 1e3 * wall, 1e3 * lo,
-           1e3 * hi, strtod(c->batch, NULL) / wall, 1e3 * median(s->cpu, n_rounds), (double)s->peak_kb / 1024, (double)(s->peak_kb - s->base_kb) / 1024);
+    printf("  %-5s %10.3f ms/step (%.3f .. %.3f) %10.1f img/s %10.3f cpu ms/step %8.0f MB peak %8.0f MB above start\n", s->name, 1e3 * wall,
+           1e3 * lo, 1e3 * hi, strtod(c->batch, NULL) / wall, 1e3 * median(s->cpu, n_rounds), (double)s->peak_kb / 1024,
+           (double)(s->peak_kb - s->base_kb) / 1024);
 }
 
 /* Medians of ratios of neighbours in time, against the format that is faster. */
@@ -312,6 +327,21 @@ static bool is_wanted(const Case *c, int argc, char **argv)
     return !any;
 }
 
+/* Reads RECIPES/cases.txt. Returns how many there are. */
+static int read_cases(const Opts *o, Case cases[MAX_CASES])
+{
+    char path[4096], line[256];
+    int n = 0;
+    snprintf(path, sizeof path, "%s/cases.txt", o->recipes);
+    FILE *f = fopen(path, "r");
+    while (f && n < MAX_CASES && fgets(line, sizeof line, f)) {
+        Case *c = &cases[n];
+        n += sscanf(line, "%31s %63s %15s %31s %31s %lf %lf", c->name, c->recipe, c->batch, c->network, c->method, &c->must, &c->aim) == 7;
+    }
+    if (f) fclose(f);
+    return n;
+}
+
 static bool read_opts(Opts *o, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -332,18 +362,21 @@ static bool read_opts(Opts *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    static Case cases[MAX_CASES];
     Opts o = {argv[0], "tools/bench/torch_peer.py", "tools/bench", 5, "2", 0.5, false};
     int rc = 0;
     if (argc == 5 && !strcmp(argv[1], "--worker")) return run_worker((const char *const *)argv + 2);
     signal(SIGPIPE, SIG_IGN);
     if (!read_opts(&o, argc, argv)) {
-        fprintf(stderr, "bench [--threads=N] [--rounds=N] [--seconds=S] [--peer=FILE | --no-peer] [--recipes=FOLDER] [--profile] [CASE...]\n");
+        fputs(usage, stderr);
         return 64;
     }
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    int n_cases = read_cases(&o, cases);
+    if (!n_cases) fprintf(stderr, "bench: no cases in `%s/cases.txt`\n", o.recipes);
+    for (int i = 0; i < n_cases; i++)
         if (is_wanted(&cases[i], argc, argv) && !run_case(&cases[i], &o)) {
             fprintf(stderr, "bench: a side of case `%s` does not run\n", cases[i].name);
             rc = 1;
         }
-    return rc;
+    return n_cases ? rc : 66;
 }

@@ -2,8 +2,9 @@
 
     torch_peer.py NETWORK BATCH METHOD LAYOUT N_THREADS
 
-NETWORK small_cnn, mnist_cnn, resnet18; METHOD pgd, trades; LAYOUT nchw, nhwc. Prints `ready BASE_KB` once everything is built (BASE_KB: memory
-after the imports). Then for each line `go N` it runs N steps and prints `SECONDS CPU_SECONDS`; for `quit` it prints its peak memory in KB.
+NETWORK small_cnn, mnist_cnn, resnet18; METHOD pgd, trades; LAYOUT nchw, nhwc. Prints `ready BASE_KB` once everything is built
+(BASE_KB: memory after the imports). Then for each line `go N` it runs N steps and prints `SECONDS CPU_SECONDS`; for `quit` it
+prints its peak memory in KB.
 
 The attack runs the network in eval mode and asks autograd.grad for the gradient by the image alone, so no gradient of a weight is computed
 or stored; the update is SGD with momentum. Data is in memory and is not part of the time.
@@ -26,8 +27,8 @@ def small_cnn():
 
 
 def mnist_cnn():
-    return nn.Sequential(nn.Conv2d(1, 16, 3, 1, 1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, 1, 1), nn.ReLU(inplace=True),
-                         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32 * 49, 10))
+    return nn.Sequential(nn.Conv2d(1, 16, 3, 1, 1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, 1, 1),
+                         nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32 * 49, 10))
 
 
 class BasicBlock(nn.Module):
