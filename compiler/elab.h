@@ -287,6 +287,7 @@ struct El {
     bool gave_up;              /* the recipe unfolds into too much: all further calls and nodes are poison */
     ADV_VEC(double) radii;     /* constant radii of training */
     ADV_VEC(double) eval_radii;
+    bool radii_open;           /* training has others, not known before the run */
     json_t *evals;
 };
 

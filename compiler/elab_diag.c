@@ -12,10 +12,10 @@
 #include <string.h>
 
 #define MAX_CALL_NOTES 3
-#define MAX_ALL_CALLS (1u << 16)  /* a WRN-34-10 with a learned budget has 2,400 calls, 6,500 nodes and 600 states */
-#define MAX_NODES (1u << 17)
-#define MAX_STATES (1u << 13)
-#define MAX_ELEMS (INT64_C(1) << 34)  /* of one tensor: 64 GiB */
+#define MAX_ALL_CALLS  (1u << 16) /* a WRN-34-10 with a learned budget has 2,400 calls, 6,500 nodes and 600 states */
+#define MAX_NODES      (1u << 17)
+#define MAX_STATES     (1u << 13)
+#define MAX_ELEMS      (INT64_C(1) << 34) /* of one tensor: 64 GiB */
 
 /* ---- messages ---- */
 
@@ -25,9 +25,12 @@ static void note_calls(El *el, AdvDiag *d)
     ElFrame *last = NULL;
     if (!d) return;
     for (ElFrame *f = el->frame; f && f->up; f = f->up) {
-        if (!f->at.file || !f->what[0] || (f->up->at.file == f->at.file && f->up->at.off == f->at.off && f->up->at.len == f->at.len)) continue;
-        if (n < MAX_CALL_NOTES) adv_diag_note(d, f->at, "in `%s`, called here", f->what), n++;
-        else last = f, left++;
+        if (!f->at.file || !f->what[0] || (f->up->at.file == f->at.file && f->up->at.off == f->at.off && f->up->at.len == f->at.len))
+            continue;
+        if (n < MAX_CALL_NOTES)
+            adv_diag_note(d, f->at, "in `%s`, called here", f->what), n++;
+        else
+            last = f, left++;
     }
     if (left > 1) adv_diag_note(d, (AdvSpan){0, 0, 0}, "and so on, %u calls in between", left - 1);
     if (last) adv_diag_note(d, last->at, "in `%s`, called here", last->what);
@@ -95,8 +98,11 @@ void el_diag_origin(El *el, AdvDiag *d, ElVal v)
 {
     if (!d || !v.born.file || v.kind != EL_NUMBER) return;
     bool inside = v.born.file == d->span.file && v.born.off >= d->span.off && v.born.off + v.born.len <= d->span.off + d->span.len;
-    if (el_is_override(el, v.born)) adv_diag_note(d, inside ? (AdvSpan){0, 0, 0} : v.born, "the value was given on the command line, by `%s=...`", adv_source_of(&el->ds->sources, v.born)->name);
-    else if (!inside) adv_diag_note(d, v.born, "the value is given here");
+    if (el_is_override(el, v.born))
+        adv_diag_note(d, inside ? (AdvSpan){0, 0, 0} : v.born, "the value was given on the command line, by `%s=...`",
+                      adv_source_of(&el->ds->sources, v.born)->name);
+    else if (!inside)
+        adv_diag_note(d, v.born, "the value is given here");
 }
 
 /* ---- the chain of layers ---- */
@@ -122,8 +128,10 @@ void el_diag_chain(El *el, AdvDiag *d)
     const ElMemo *memo = el->frame->memo;
     for (uint32_t i = 0; i < memo->layers.n; i++) {
         const ElLayer *l = &memo->layers.at[i];
-        if (l->at.file) adv_diag_chain(d, "%-24s %-20s %s", l->name, l->shape, place(el, l->at));
-        else adv_diag_chain(d, "%-24s %s", l->name, l->shape);
+        if (l->at.file)
+            adv_diag_chain(d, "%-24s %-20s %s", l->name, l->shape, place(el, l->at));
+        else
+            adv_diag_chain(d, "%-24s %s", l->name, l->shape);
     }
     const char *here = el->layer ? layer_path(el, el->layer) : layer_path(el, "");
     adv_diag_chain(d, "%-24s %-20s %s", here[0] ? here : el->frame->what, "<- here", place(el, d->span));
@@ -162,6 +170,12 @@ bool el_work_ok(El *el, AdvSpan at)
     bool calls = el->n_calls > MAX_ALL_CALLS, nodes = el->g->nodes.n > MAX_NODES;
     if (!calls && !nodes && el->g->states.n <= MAX_STATES) return true;
     el->gave_up = true;
-    el_error(el, ADV_D_TOO_BIG, at, "the recipe unfolds into more than %u %s", calls ? MAX_ALL_CALLS : nodes ? MAX_NODES : MAX_STATES, calls ? "calls" : nodes ? "operations" : "tensors of weights");
+    el_error(el, ADV_D_TOO_BIG, at, "the recipe unfolds into more than %u %s",
+             calls   ? MAX_ALL_CALLS
+             : nodes ? MAX_NODES
+                     : MAX_STATES,
+             calls   ? "calls"
+             : nodes ? "operations"
+                     : "tensors of weights");
     return false;
 }

@@ -9,8 +9,18 @@
 
 /* ---- eval_eps_differs ---- */
 
+/* Of the budget, or of what an attack was given for it? That has been counted when it was computed. */
+static bool is_budget(El *el, ElVal eps)
+{
+    AdvValueId v = eps.t;
+    for (AdvNodeId n = adv_value(el->g, v)->def; n.i && adv_node_is(el->g, n, "stop_grad"); n = adv_value(el->g, v)->def)
+        v = adv_node_in(el->g, n, 0);
+    return el->budget_done && el->budget_eps.kind == EL_TENSOR && v.i == el->budget_eps.t.i;
+}
+
 void el_lint_radius(El *el, ElVal eps)
 {
+    if (eps.kind == EL_TENSOR && el->in_step && !is_budget(el, eps)) el->radii_open = true;
     if (eps.kind != EL_NUMBER || !(eps.num > 0)) return;
     if (el->in_step) *ADV_PUSH(el->arena, &el->radii) = eps.num;
     else if (el->in_eval) *ADV_PUSH(el->arena, &el->eval_radii) = eps.num;
@@ -18,11 +28,12 @@ void el_lint_radius(El *el, ElVal eps)
 
 void el_lint_eval_radii(El *el, const char *name, AdvSpan at)
 {
-    bool same = !el->radii.n || !el->eval_radii.n;
+    bool same = !el->radii.n || !el->eval_radii.n || el->radii_open;
     double largest = 0;
     for (uint32_t i = 0; i < el->radii.n; i++) {
-        if (el->radii.at[i] > largest) largest = el->radii.at[i];
-        for (uint32_t k = 0; k < el->eval_radii.n; k++) same |= fabs(el->radii.at[i] - el->eval_radii.at[k]) <= 1e-6 * el->radii.at[i];
+        double r = el->radii.at[i];
+        if (r > largest) largest = r;
+        for (uint32_t k = 0; k < el->eval_radii.n; k++) same |= fabs(r - el->eval_radii.at[k]) <= 0.02*r; /* 0.031 passes for 8/255 */
     }
     el->eval_radii.n = 0;
     if (same) return;
@@ -32,7 +43,9 @@ void el_lint_eval_radii(El *el, const char *name, AdvSpan at)
 
 /* ---- eps_can_reach_zero: what the graph says of a value's range ---- */
 
-typedef struct Range { double lo, hi; } Range;
+typedef struct Range {
+    double lo, hi;
+} Range;
 static const Range anything = {-INFINITY, INFINITY};
 
 static Range range_of(El *el, AdvValueId v, uint32_t depth);
@@ -106,7 +119,7 @@ void el_lint_zero(El *el, ElVal eps, ElVal lo, AdvSpan at)
     if (!el->in_step || el_bad(eps)) return;
     double least = eps.kind == EL_NUMBER ? eps.num : range_of(el, eps.t, 0).lo;
     if (!el_bad(lo)) least = fmax(least, lo.kind == EL_NUMBER ? lo.num : range_of(el, lo.t, 0).lo);
-    if (least > 0 || isinf(least)) return;  /* of a state, say, nothing is known */
+    if (least > 0 || isinf(least)) return; /* of a state, say, nothing is known */
     AdvDiag *d = el_diag(el, ADV_D_EPS_ZERO, at, "`eps` can become 0, and a sample with a radius of 0 is trained naturally");
     adv_diag_help(d, "add a smallest radius, or give `within` a lower bound above 0");
 }
@@ -118,10 +131,15 @@ void el_lint_again(El *el, const ElModel *m, const ElMemo *memo, AdvSpan at)
     if (el->in_eval) return;
     for (uint32_t i = 0; i < el->memos.n; i++) {
         const ElMemo *old = el->memos.at[i];
-        if (old == memo || old->model != m || old->args_key != memo->args_key || old->n_updates == memo->n_updates || old->region.i != memo->region.i) continue;
-        AdvDiag *d = el_diag(el, ADV_D_CALL_REPEATED, at, "%s was computed before the weights of `%s` moved, and is computed again with the new ones", el_text(el, at), adv_str(el->names, m->name));
+        if (old == memo || old->model != m || old->args_key != memo->args_key || old->n_updates == memo->n_updates ||
+            old->region.i != memo->region.i)
+            continue;
+        AdvDiag *d = el_diag(el, ADV_D_CALL_REPEATED, at,
+                             "%s was computed before the weights of `%s` moved, and is computed again with the new ones", el_text(el, at),
+                             adv_str(el->names, m->name));
         if (old->result.span.file) adv_diag_note(d, old->result.span, "computed here with the old weights");
-        adv_diag_help(d, "if the old value is meant, give it a name and use that; if the new one is, write `%s.again` or allow this lint", adv_str(el->names, m->name));
+        adv_diag_help(d, "if the old value is meant, give it a name and use that; if the new one is, write `%s.again` or allow this lint",
+                      adv_str(el->names, m->name));
         return;
     }
 }

@@ -42,7 +42,7 @@ typedef struct AdvBackend {
     AdvStatus (*open)(const AdvBackendOpts *o, AdvDiags *ds, void **out_self);
     void (*close)(void *self);
 
-    /* 64-byte aligned, zeroed device memory. n_bytes > 0. NULL: out of memory. */
+    /* 64-byte aligned device memory, of any content: pages that nothing writes are never there. n_bytes > 0. NULL: out of memory. */
     void *(*alloc)(void *self, uint64_t n_bytes);
     void (*free)(void *self, void *p, uint64_t n_bytes);
     AdvStatus (*copy)(void *self, void *dst, const void *src, uint64_t n_bytes, int32_t direction);

@@ -55,7 +55,7 @@ void *adv_host_alloc(void *self, uint64_t n_bytes)
 {
     AdvHostSelf *h = self;
     if (n_bytes > SIZE_MAX / 2) return NULL;
-    return adv_mem_new0(&h->opts.alloc, (size_t)n_bytes);
+    return adv_mem_new(&h->opts.alloc, (size_t)n_bytes);
 }
 
 void adv_host_free(void *self, void *p, uint64_t n_bytes)

@@ -476,21 +476,19 @@ static AdvStatus only_eval(AdvRun *r, AdvDiags *ds)
     AdvPlace kept = r->at;
     AdvSums sums = r->sums;
     r->at.where = ADV_AT_EVALS;   /* rows start anew */
-    ADV_TRY(adv_session_put_number(r->s, r->p->epoch_state, (double)r->at.epoch));
-    adv_eval_begin(r, ix);
+    AdvStatus st = adv_session_put_number(r->s, r->p->epoch_state, (double)r->at.epoch);
+    if (st == ADV_OK) adv_eval_begin(r, ix);
     bool is_stopped = false;
-    while (!has_ended && !is_stopped) {
-        ADV_TRY(adv_eval_advance(r, ds, &has_ended));
-        is_stopped = !has_ended && (r->wants_stop || atomic_load(&r->s->cancelled));
+    while (st == ADV_OK && !has_ended && !is_stopped) {
+        st = adv_eval_advance(r, ds, &has_ended);
+        is_stopped = st == ADV_OK && !has_ended && (r->wants_stop || atomic_load(&r->s->cancelled));
     }
-    if (!is_stopped) {
-        ADV_TRY(eval_ended(r, ds));
-        ADV_TRY(adv_events_result(r, ix, ds));
-    }
+    if (st == ADV_OK && !is_stopped) st = eval_ended(r, ds);
+    if (st == ADV_OK && !is_stopped) st = adv_events_result(r, ix, ds);
     atomic_store(&r->s->cancelled, 0);
     r->at = kept;
     r->sums = sums;
-    return is_stopped ? ADV_ECANCELLED : ADV_OK;
+    return st == ADV_OK && is_stopped ? ADV_ECANCELLED : st;
 }
 
 /* After a resume at the end of a run: what its last epoch and its finished evaluations gave, as events once more, so that

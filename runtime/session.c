@@ -66,7 +66,7 @@ static void log_refusal(void *user, const AdvSig *sig, const AdvKernel *k, const
 
 /* ---- opening: memory ------------------------------------------------------------------------------------------------ */
 
-/* Device memory, zeroed; of no bytes too, so that pointers are never NULL. */
+/* Device memory; of no bytes too, so that pointers are never NULL. */
 static AdvStatus take(AdvSession *s, uint64_t n_bytes, const char *what, AdvDiags *ds, void **out)
 {
     *out = s->be->alloc(s->self, n_bytes ? n_bytes : 1);
@@ -99,6 +99,7 @@ static AdvStatus take_states(AdvSession *s, AdvDiags *ds)
     }
     s->state_bytes = at;
     ADV_TRY(take(s, at, "the states", ds, &s->state_mem));
+    ADV_TRY(s->be->fill(s->self, s->state_mem, 0, at));
     at = 0;
     for (uint32_t i = 0; i < s->plan->n_states; i++) {
         if (s->plan->states[i].kind == ADV_STATE_DATA) continue;

@@ -30,8 +30,8 @@ jansson.h              runtime/* compiler/* tools/* tests/*
 xxhash.h               runtime/base/* compiler/*
 curl/*                 tools/* tests/tools/*
 archive*.h             tools/* tests/tools/*
-spng.h                 tools/* tests/tools/*
-zlib.h                 tools/* tests/tools/*
+spng.h                 tools/* tests/*
+zlib.h                 tools/* tests/*
 sha2.h                 tools/*
 md5.h                  tools/*
 cuda*.h                ops/cuda/* runtime/cuda/*

@@ -87,7 +87,7 @@ fuzz() {
     corpus=$out/corpus/$name
     mkdir -p "$corpus" "$out/fuzz-seeds/$name"
     say "$name for $seconds s"
-    if "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -artifact_prefix="$out/$name-" "$corpus" \
+    if "$program" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -artifact_prefix="$out/$name-" "$corpus" \
       "$out/fuzz-seeds/$name" $([ -d "tests/fuzz/corpus/$name" ] && echo "tests/fuzz/corpus/$name") >"$out/$name.log" 2>&1; then
       tail -n 1 "$out/$name.log"
       add 1 0

@@ -20,11 +20,10 @@ typedef int32_t AdvMask __attribute__((vector_size(ADV_LANES * sizeof(int32_t)),
 void adv_product_16(float *m, int64_t m_row, const float *v, int64_t v_row, const float *u, int64_t u_row, int64_t n);
 void adv_product_32(float *m, int64_t m_row, const float *v, int64_t v_row, const float *u, int64_t u_row, int64_t n);
 
-/* The same with v[r][at[i]] and dense u, plus a start for each column, and relu (NaN stays NaN). */
-void adv_product_16_at(float *m, int64_t m_row, const float *v, int64_t v_row, const float *u, const int32_t *at, int64_t n,
+/* The same with v[r][at[i]] and dense u, plus a start for each column, and relu (NaN stays NaN). For 8 or 12 rows, 16 or 32 columns. */
+typedef void AdvProductAt(float *m, int64_t m_row, const float *v, int64_t v_row, const float *u, const int32_t *at, int64_t n,
                           const float *start, bool relu);
-void adv_product_32_at(float *m, int64_t m_row, const float *v, int64_t v_row, const float *u, const int32_t *at, int64_t n,
-                          const float *start, bool relu);
+AdvProductAt *adv_product_at(int64_t n_rows, int64_t n_columns);
 
 /* Panels: 32 columns wide while there are so many, then 16. */
 static inline int64_t adv_panel_at(int64_t column, int64_t n_columns)

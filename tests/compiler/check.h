@@ -6,7 +6,10 @@
 #include "tests/dsl/dsl_test.h"
 
 /* The only file an import finds: `path` must end with `name`. */
-typedef struct OneFile { const char *name; const Text *text; } OneFile;
+typedef struct OneFile {
+    const char *name;
+    const Text *text;
+} OneFile;
 
 static inline const char *load_one(void *user, const char *path, size_t *out_bytes)
 {
@@ -17,10 +20,14 @@ static inline const char *load_one(void *user, const char *path, size_t *out_byt
     return f->text->at;
 }
 
-typedef struct Checked { AdvDiags *ds; AdvStatus st; } Checked;
+typedef struct Checked {
+    AdvDiags *ds;
+    AdvStatus st;
+} Checked;
 
 /* Checks the recipe; `sets` are "name=value", ended by NULL, or NULL. `o` may hold further options, or be NULL. */
-static inline Checked check_recipe(const char *name, const char *text, size_t n, const char *const *sets, OneFile *file, const AdvCompileOpts *more)
+static inline Checked check_recipe(const char *name, const char *text, size_t n, const char *const *sets, OneFile *file,
+                                   const AdvCompileOpts *more)
 {
     AdvCompileOpts o = more ? *more : (AdvCompileOpts){0};
     AdvSet set[8];
@@ -48,14 +55,16 @@ static inline Checked check_recipe(const char *name, const char *text, size_t n,
     }
     c.st = adv_compile(&o, c.ds, &plan, &n_plan);
     CHECK(plan == NULL);
-    if (c.st == ADV_OK) CHECK_EQ(c.ds->n_errors, 0);
-    else CHECK(c.ds->n_errors > 0);
+    if (c.st == ADV_OK)
+        CHECK_EQ(c.ds->n_errors, 0);
+    else
+        CHECK(c.ds->n_errors > 0);
     return c;
 }
 
 static inline void check_show(const Checked *c)
 {
-    Text t = { 0 };
+    Text t = {0};
     adv_diags_print_human(c->ds, 0, text_add, &t);
     printf("%s\n", t.at ? t.at : "");
     text_free(&t);

@@ -26,7 +26,8 @@ static void every_code_has_a_page(void)
 /* "Wrong, with `--set a=1`:" -> "a=1" */
 static int set_of(const Text *page, char *out, size_t n_out)
 {
-    const char *head = strstr(page->at, "\nWrong"), *end = head ? strchr(head + 1, '\n') : NULL, *set = head ? strstr(head, "`--set ") : NULL;
+    const char *head = strstr(page->at, "\nWrong"), *end = head ? strchr(head + 1, '\n') : NULL,
+               *set = head ? strstr(head, "`--set ") : NULL;
     out[0] = 0;
     if (!set || set > end) return 0;
     set += 7;

@@ -27,14 +27,14 @@ static void bad_recipes(void)
     CHECK(n >= 100);
 }
 
-#define HEAD "adv 1\nuse std.nets\nuse std.attacks\ndata mnist { batch = 100 }\n"
-#define TAIL "optim f = sgd(lr = 0.1)\ntrain { epochs = 2 }\n"
+#define HEAD  "adv 1\nuse std.nets\nuse std.attacks\ndata mnist { batch = 100 }\n"
+#define TAIL  "optim f = sgd(lr = 0.1)\ntrain { epochs = 2 }\n"
 #define PLAIN HEAD "model f = mlp()\nstep {\n  minimize ce(f(x), y) over f\n}\n" TAIL
 
 static void check_shown(const char *text, const char *const *sets, const char *want)
 {
     Checked c = check_recipe("mine.adv", text, strlen(text), sets, NULL, NULL);
-    Text t = { 0 };
+    Text t = {0};
     adv_diags_print_human(c.ds, 0, text_add, &t);
     for (uint32_t i = 0; i < c.ds->list.n; i++) code_seen[adv_diag_defs[c.ds->list.at[i]->id].code] = 1;
     CHECK_STR(t.at ? t.at : "", want);
@@ -45,40 +45,43 @@ static void check_shown(const char *text, const char *const *sets, const char *w
 /* Both operands are labelled, and the layers passed are listed: a finished block is one line, an unfinished one its layers. */
 static void chain_of_layers(void)
 {
-    check_shown(HEAD "net b(x) {\n  l = x -> c1: conv(8, 3)\n  r = x -> c2: conv(16, 3)\n  return l + r\n}\n"
-                     "net n(x) { return x -> conv1: conv(16, 3) -> layer1: repeat(2, (h, i) => h -> conv(4, 1)) -> layer2: b -> linear(10) }\n"
-                     "model f = n()\nstep { minimize ce(f(x), y) over f }\n" TAIL, NULL,
-                "error[ADV2104]: `+` needs equal shapes, but its sides are [N,8,28,28] and [N,16,28,28]\n"
-                "  --> mine.adv:8:12\n"
-                "   |\n"
-                " 8 |   return l + r\n"
-                "   |          - [N,8,28,28]\n"
-                "   |            ^\n"
-                "   |              - [N,16,28,28]\n"
-                "   |\n"
-                "   = chain: input                    [N,1,28,28]\n"
-                "            conv1                    [N,16,28,28]         mine.adv:10\n"
-                "            layer1                   [N,4,28,28]          mine.adv:10\n"
-                "            layer2.c1                [N,8,28,28]          mine.adv:6\n"
-                "            layer2.c2                [N,16,28,28]         mine.adv:7\n"
-                "            layer2                   <- here              mine.adv:8\n"
-                "note: in `b`, called here\n"
-                "  --> mine.adv:10:102\n"
-                "   |\n"
-                "10 | net n(x) { return x -> conv1: conv(16, 3) -> layer1: repeat(2, (h, i) => h -> conv(4, 1)) -> layer2: b -> linear(10) }\n"
-                "   |                                                                                                      ^\n"
-                "note: in `f`, called here\n"
-                "  --> mine.adv:12:20\n"
-                "   |\n"
-                "12 | step { minimize ce(f(x), y) over f }\n"
-                "   |                    ^^^^\n");
+    check_shown(
+        HEAD "net b(x) {\n  l = x -> c1: conv(8, 3)\n  r = x -> c2: conv(16, 3)\n  return l + r\n}\n"
+             "net n(x) { return x -> conv1: conv(16, 3) -> layer1: repeat(2, (h, i) => h -> conv(4, 1)) -> layer2: b -> linear(10) }\n"
+             "model f = n()\nstep { minimize ce(f(x), y) over f }\n" TAIL,
+        NULL,
+        "error[ADV2104]: `+` needs equal shapes, but its sides are [N,8,28,28] and [N,16,28,28]\n"
+        "  --> mine.adv:8:12\n"
+        "   |\n"
+        " 8 |   return l + r\n"
+        "   |          - [N,8,28,28]\n"
+        "   |            ^\n"
+        "   |              - [N,16,28,28]\n"
+        "   |\n"
+        "   = chain: input                    [N,1,28,28]\n"
+        "            conv1                    [N,16,28,28]         mine.adv:10\n"
+        "            layer1                   [N,4,28,28]          mine.adv:10\n"
+        "            layer2.c1                [N,8,28,28]          mine.adv:6\n"
+        "            layer2.c2                [N,16,28,28]         mine.adv:7\n"
+        "            layer2                   <- here              mine.adv:8\n"
+        "note: in `b`, called here\n"
+        "  --> mine.adv:10:102\n"
+        "   |\n"
+        "10 | net n(x) { return x -> conv1: conv(16, 3) -> layer1: repeat(2, (h, i) => h -> conv(4, 1)) -> layer2: b -> linear(10) }\n"
+        "   |                                                                                                      ^\n"
+        "note: in `f`, called here\n"
+        "  --> mine.adv:12:20\n"
+        "   |\n"
+        "12 | step { minimize ce(f(x), y) over f }\n"
+        "   |                    ^^^^\n");
 }
 
 /* What an operation refuses has its chain, too, and each call is noted once. */
 static void chain_of_a_refusal(void)
 {
     check_shown(HEAD "net n(x) { return x -> c1: conv(8, 3) -> pool: max_pool(30) -> linear(10) }\n"
-                     "model f = n()\nstep { minimize ce(f(x), y) over f }\n" TAIL, NULL,
+                     "model f = n()\nstep { minimize ce(f(x), y) over f }\n" TAIL,
+                NULL,
                 "error[ADV2001]: `max_pool`: a window of 30x30 does not fit into [100, 8, 28, 28]\n"
                 " --> mine.adv:5:48\n"
                 "  |\n"
@@ -98,22 +101,26 @@ static void chain_of_a_refusal(void)
 static void origins(void)
 {
     static const char drop[] = HEAD "param d = 0.5\nmodel f = mlp(drop = 1 - d)\nstep { minimize ce(f(x), y) over f }\n" TAIL;
-    static const char radius[] = HEAD "param e = 0.1\nmodel f = mlp()\nstep { minimize ce(f(fgsm(z => ce(f(z), y), x, e)), y) over f }\n" TAIL;
+    static const char radius[] =
+        HEAD "param e = 0.1\nmodel f = mlp()\nstep { minimize ce(f(fgsm(z => ce(f(z), y), x, e)), y) over f }\n" TAIL;
     static const char range[] = HEAD "param beta = 6 in 0 .. 20\nmodel f = mlp()\nstep { minimize beta*ce(f(x), y) over f }\n" TAIL;
-    static const struct { const char *text, *set, *message, *note; } rows[] = {
-        { drop, "d=-1.5", "a dropout rate is at least 0 and below 1, but this is 2.5", "by `--set d=...`" },
-        { radius, "e=8", "a radius of 8 does not fit images in 0..1", "by `--set e=...`" },
-        { range, "beta=25", "`beta` is 25, but must lie in 0 .. 20", "by `--set beta=...`" },
-        { PLAIN, "train.epochs=0", "`epochs` must be a whole number from 1 to 1048576, but is 0", "by `--set train.epochs=...`" },
+    static const struct {
+        const char *text, *set, *message, *note;
+    } rows[] = {
+        {drop, "d=-1.5", "a dropout rate is at least 0 and below 1, but this is 2.5", "by `--set d=...`"},
+        {radius, "e=8", "a radius of 8 does not fit images in 0..1", "by `--set e=...`"},
+        {range, "beta=25", "`beta` is 25, but must lie in 0 .. 20", "by `--set beta=...`"},
+        {PLAIN, "train.epochs=0", "`epochs` must be a whole number from 1 to 1048576, but is 0", "by `--set train.epochs=...`"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const char *sets[] = { rows[i].set, NULL };
+        const char *sets[] = {rows[i].set, NULL};
         Checked c = check_recipe("mine.adv", rows[i].text, strlen(rows[i].text), sets, NULL, NULL);
         int noted = 0;
         CHECK_EQ(c.st, ADV_ERECIPE);
         CHECK_EQ(c.ds->list.n, 1);
         if (c.ds->list.n) CHECK_STR(c.ds->list.at[0]->message, rows[i].message);
-        for (uint32_t k = 0; c.ds->list.n && k < c.ds->list.at[0]->notes.n; k++) noted |= strstr(c.ds->list.at[0]->notes.at[k].text, rows[i].note) != NULL;
+        for (uint32_t k = 0; c.ds->list.n && k < c.ds->list.at[0]->notes.n; k++)
+            noted |= strstr(c.ds->list.at[0]->notes.at[k].text, rows[i].note) != NULL;
         CHECK(noted);
         if (!noted) check_show(&c);
         adv_diags_free(c.ds);
@@ -139,13 +146,15 @@ static void one_error(const char *const *sets, const AdvCompileOpts *o, AdvStatu
 
 static void overrides(void)
 {
-    one_error((const char *const[]){ "beat=5", NULL }, NULL, ADV_ERECIPE, 2044, "nothing that can be set is called `beat`");
-    one_error((const char *const[]){ "beta=2\nstep { }", NULL }, NULL, ADV_ERECIPE, 2044, "`--set beta` takes one expression, and this is more");
-    one_error((const char *const[]){ "beta=oops", NULL }, NULL, ADV_ERECIPE, 2010, "nothing here is called `oops`");
-    one_error((const char *const[]){ "beta=", NULL }, NULL, ADV_ERECIPE, 1001, "expected an expression, found the end of the file");
-    one_error((const char *const[]){ "run.precision=f16", NULL }, NULL, ADV_ERECIPE, 2010, "nothing here is called `f16`");
-    one_error((const char *const[]){ "1+1=2", NULL }, NULL, ADV_ERECIPE, 2044, "nothing that can be set is called `1+1`");
-    static const char *const good[][4] = { { "beta=5", NULL }, { "beta=50/10", "train.seed=7", NULL }, { "beta=25", "beta=5", NULL }, { "run.precision=bf16", NULL } };
+    one_error((const char *const[]){"beat=5", NULL}, NULL, ADV_ERECIPE, 2044, "nothing that can be set is called `beat`");
+    one_error((const char *const[]){"beta=2\nstep { }", NULL}, NULL, ADV_ERECIPE, 2044,
+              "`--set beta` takes one expression, and this is more");
+    one_error((const char *const[]){"beta=oops", NULL}, NULL, ADV_ERECIPE, 2010, "nothing here is called `oops`");
+    one_error((const char *const[]){"beta=", NULL}, NULL, ADV_ERECIPE, 1001, "expected an expression, found the end of the file");
+    one_error((const char *const[]){"run.precision=f16", NULL}, NULL, ADV_ERECIPE, 2010, "nothing here is called `f16`");
+    one_error((const char *const[]){"1+1=2", NULL}, NULL, ADV_ERECIPE, 2044, "nothing that can be set is called `1+1`");
+    static const char *const good[][4] = {
+        {"beta=5", NULL}, {"beta=50/10", "train.seed=7", NULL}, {"beta=25", "beta=5", NULL}, {"run.precision=bf16", NULL}};
     static const char text[] = HEAD "param beta = 6 in 0 .. 20\nmodel f = mlp()\nstep { minimize beta*ce(f(x), y) over f }\n" TAIL;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         Checked c = check_recipe("mine.adv", text, sizeof text - 1, good[i], NULL, NULL);
@@ -156,11 +165,12 @@ static void overrides(void)
 
 static void clash(void)
 {
-    Text other = { 0 };
+    Text other = {0};
     text_add(&other, "adv 1\nattack fgsm(climb, x, eps) { return x }\n", 46);
     other.n = strlen(other.at);
-    OneFile file = { "other.adv", &other };
-    static const char text[] = HEAD "use \"other.adv\"\nmodel f = mlp()\nstep { minimize ce(f(fgsm(z => ce(f(z), y), x, 0.1)), y) over f }\n" TAIL;
+    OneFile file = {"other.adv", &other};
+    static const char text[] =
+        HEAD "use \"other.adv\"\nmodel f = mlp()\nstep { minimize ce(f(fgsm(z => ce(f(z), y), x, 0.1)), y) over f }\n" TAIL;
     Checked c = check_recipe("mine.adv", text, sizeof text - 1, NULL, &file, NULL);
     CHECK_EQ(c.ds->list.n, 1);
     if (c.ds->list.n) {
@@ -175,22 +185,26 @@ static void clash(void)
 static void lints(void)
 {
     static const char text[] = HEAD "unused = 3\nmodel f = mlp()\nstep { minimize ce(f(x), y) over f }\n" TAIL;
-    static const struct { const char *allow, *deny; AdvStatus st; uint32_t errors, warnings; } rows[] = {
-        { NULL, NULL, ADV_OK, 0, 1 },
-        { "", "", ADV_OK, 0, 1 },
-        { "signal_unused", NULL, ADV_OK, 0, 0 },
-        { "all", NULL, ADV_OK, 0, 0 },
-        { "mcvar_without_dropout,signal_unused", NULL, ADV_OK, 0, 0 },
-        { "mcvar_without_dropout", NULL, ADV_OK, 0, 1 },
-        { NULL, "signal_unused", ADV_ERECIPE, 1, 0 },
-        { NULL, "all", ADV_ERECIPE, 1, 0 },
-        { NULL, "mcvar_without_dropout", ADV_OK, 0, 1 },
-        { "signal_unused", "all", ADV_OK, 0, 0 },
-        { "signal_unusd", NULL, ADV_EINVAL, 1, 0 },
-        { NULL, "2104", ADV_EINVAL, 1, 0 },
+    static const struct {
+        const char *allow, *deny;
+        AdvStatus st;
+        uint32_t errors, warnings;
+    } rows[] = {
+        {NULL, NULL, ADV_OK, 0, 1},
+        {"", "", ADV_OK, 0, 1},
+        {"signal_unused", NULL, ADV_OK, 0, 0},
+        {"all", NULL, ADV_OK, 0, 0},
+        {"mcvar_without_dropout,signal_unused", NULL, ADV_OK, 0, 0},
+        {"mcvar_without_dropout", NULL, ADV_OK, 0, 1},
+        {NULL, "signal_unused", ADV_ERECIPE, 1, 0},
+        {NULL, "all", ADV_ERECIPE, 1, 0},
+        {NULL, "mcvar_without_dropout", ADV_OK, 0, 1},
+        {"signal_unused", "all", ADV_OK, 0, 0},
+        {"signal_unusd", NULL, ADV_EINVAL, 1, 0},
+        {NULL, "2104", ADV_EINVAL, 1, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        AdvCompileOpts o = { .allow = rows[i].allow, .deny = rows[i].deny };
+        AdvCompileOpts o = {.allow = rows[i].allow, .deny = rows[i].deny};
         Checked c = check_recipe("mine.adv", text, sizeof text - 1, NULL, NULL, &o);
         CHECK_EQ(c.st, rows[i].st);
         CHECK_EQ(c.ds->n_errors, rows[i].errors);
@@ -204,7 +218,7 @@ static void lints(void)
 static void said_once(void)
 {
     static const char text[] = HEAD "model f = mlp()\nfn worse(v) = v + nowhere\nphase a(epochs = 1 .. 1) { w = 2 }\nw = 1\n"
-                               "step {\n  minimize worse(ce(f(x), y))*w over f\n  minimize worse(ce(f(x), y))*w over f\n}\n" TAIL;
+                                    "step {\n  minimize worse(ce(f(x), y))*w over f\n  minimize worse(ce(f(x), y))*w over f\n}\n" TAIL;
     Checked c = check_recipe("mine.adv", text, sizeof text - 1, NULL, NULL, NULL);
     CHECK_EQ(c.ds->n_errors, 1);
     adv_diags_free(c.ds);
@@ -235,7 +249,7 @@ static void json(void)
     char **files = adv_files("tests/compiler/bad");
     uint32_t n_lines = 0;
     for (char **f = files; *f; f++) {
-        Text src = read_text(*f), t = { 0 };
+        Text src = read_text(*f), t = {0};
         Checked c = check_recipe(*f, src.at, src.n, NULL, NULL, NULL);
         adv_diags_print_json(c.ds, text_add, &t);
         uint32_t i = 0;

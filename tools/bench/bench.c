@@ -122,7 +122,9 @@ static AdvStatus open_worker(AdvCtx *ctx, AdvDiags *ds, const char *const *argv,
     if (st != ADV_OK) return st;
     st = adv_plan_load(ctx, bytes, (size_t)n_bytes, ds, &plan);
     adv_compile_free(&co, bytes, n_bytes);
+    double t = clock_s(CLOCK_MONOTONIC);
     if (st == ADV_OK) st = adv_session_open(ctx, plan, &so, ds, out);
+    if (st == ADV_OK && (flags & ADV_SESSION_PROFILE)) printf("# session opened in %.1f ms\n", 1e3 * (clock_s(CLOCK_MONOTONIC) - t));
     for (size_t i = 0; st == ADV_OK && i < sizeof states / sizeof *states; i++) st = bind_numbers(*out, states[i], ds);
     return st;
 }
