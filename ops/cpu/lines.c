@@ -129,6 +129,8 @@ static bool can(const AdvSig *s, const char **why)
     else if (w->dim[1] > MAX_CHANNELS && s->attr[0].i == 1) *why = "for images of at most 4 channels, or strides above 1";
     else if (!adv_view_is_row(w) || !adv_view_is_cl(x) || !adv_view_is_cl(y)) *why = "needs channels-last images and filters in row order";
     else if (y->dim[1] % ADV_LANES) *why = "needs a multiple of 16 outputs";
+    else if (w->dim[1] > MAX_CHANNELS && 3 * round_up(y->dim[3], rows_of(y->dim[3])) > 4 * y->dim[3])
+        *why = "for results whose rows fill a product";
     else if (line_of(x, w, y, s->attr) > MAX_FLOATS / w->dim[2]) *why = "for images whose rows fit the cache";
     else return true;
     return false;

@@ -148,7 +148,8 @@ static bool can(const AdvSig *s, const char **why)
     if (!adv_product_is_fast()) *why = "needs AVX-512";
     else if (w->dim[1] > MAX_CHANNELS) *why = "for images of at most 4 channels";
     else if (w->dim[2] > MAX_SIDE || w->dim[3] > MAX_SIDE) *why = "for windows of at most 11x11";
-    else if (!adv_view_is_row(w) || !adv_view_is_cl(gx) || !adv_view_is_cl(gy)) *why = "needs channels-last images and filters in row order";
+    else if (!adv_view_is_row(w) || !adv_view_is_cl(gx) || !adv_view_is_cl(gy))
+        *why = "needs channels-last images and filters in row order";
     else if (gy->dim[1] < 4) *why = "needs a gradient of at least 4 channels";
     else if (gy->dim[2] * gy->dim[3] > MAX_PIXELS) *why = "for gradients of at most 65536 pixels";
     else return true;

@@ -23,8 +23,8 @@ PRODUCT(adv_product_16, 1)
 PRODUCT(adv_product_32, 2)
 
 #define PRODUCT_AT(rows, columns, WIDE) \
-    ADV_CLONES static void at_##rows##x##columns(float *m, int64_t m_row, const float *v, int64_t v_row, const float *u, const int32_t *at, \
-                                                 int64_t n, const float *start, bool relu) \
+    ADV_CLONES static void at_##rows##x##columns(float *m, int64_t m_row, const float *v, int64_t v_row, const float *u, \
+                                                 const int32_t *at, int64_t n, const float *start, bool relu) \
     { \
         AdvVec acc[rows][WIDE], b[WIDE]; \
         for (int r = 0; r < rows; r++) \
