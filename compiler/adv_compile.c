@@ -58,6 +58,18 @@ const char *el_std_text(El *el, const char *name, size_t *out_bytes)
     return t ? adv_text_join(el->arena, t, out_bytes) : NULL;
 }
 
+/* ---- the program ---- */
+
+void el_json_set(El *el, json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value)) el->lacks_json = true;
+}
+
+void el_json_push(El *el, json_t *list, json_t *value)
+{
+    if (json_array_append_new(list, value)) el->lacks_json = true;
+}
+
 /* ---- overrides ---- */
 
 /* `--set key=value`: the value is parsed as the recipe's own expressions are. */
@@ -131,6 +143,8 @@ static AdvStatus elaborate(Compile *c, uint32_t file)
     uint32_t before = c->ds->n_errors;
     if (before) return ADV_ERECIPE;
     bool ok = el_recipe(el, file, &c->program);
+    if (ok && c->ds->n_errors == before && el->lacks_json)
+        return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while writing the program of the plan");
     for (uint32_t i = 0; i < c->ds->list.n; i++)
         if (is_lint(c->o->deny, c->ds->list.at[i]->id)) adv_diag_relevel(c->ds->list.at[i], ADV_LEVEL_ERROR);
     return ok && c->ds->n_errors == before ? ADV_OK : ADV_ERECIPE;
@@ -166,8 +180,8 @@ static const char *hash_of(Compile *c)
 
 static AdvStatus emit(Compile *c, const AdvEmitTarget *targets, uint32_t n_targets)
 {
-    json_object_set_new(c->program, "recipe", json_string(base_name(c)));
-    char *text = json_dumps(c->program, JSON_COMPACT | JSON_SORT_KEYS);
+    el_json_set(c->el, c->program, "recipe", json_string(base_name(c)));
+    char *text = c->el->lacks_json ? NULL : json_dumps(c->program, JSON_COMPACT | JSON_SORT_KEYS);
     if (!text) return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while writing the program of the plan");
     AdvEmitIn in = {.sources = &c->ds->sources, .program = adv_arena_strn(&c->arena, text, strlen(text)), .recipe = base_name(c), .hash = hash_of(c), .n_targets = n_targets, .targets = targets};
     free(text);

@@ -262,6 +262,7 @@ struct El {
     ADV_VEC(ElMemo *) memos;
     struct { uint64_t hash; AdvRegionId region; AdvNodeId node; } *cons;
     uint32_t n_prepares;       /* calls of el_prepare so far */
+    bool lacks_json;           /* a part of the program found no memory: the whole is worth nothing */
     uint32_t n_cons, cap_cons;
     int64_t n_batch;           /* rows of the entry's batch; 0 outside a batch */
     bool in_eval, in_step, in_epoch, in_init;
@@ -421,6 +422,9 @@ void el_prepare(El *el, AstId id);
 AstId el_section_block(El *el, const ElItem *section);
 /* Text of a std module, or NULL. */
 const char *el_std_text(El *el, const char *name, size_t *out_bytes);
+/* Put `value`, which they take over, into the program. One that is NULL or finds no memory is noted in el->lacks_json. */
+void el_json_set(El *el, json_t *object, const char *key, json_t *value);
+void el_json_push(El *el, json_t *list, json_t *value);
 /* Data sets the language knows, ended by name NULL; `synthetic` is not among them. */
 extern const ElDataset el_datasets[];
 

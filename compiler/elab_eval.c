@@ -111,7 +111,7 @@ static ElVal attacked(El *el, AstId call, ElVal f, json_t *stage)
     for (uint32_t i = 0; i < n_given; i++) {
         if (el_bad(given[i].val)) return given[i].val;
         if (!given[i].name.i) return el_error(el, ADV_D_ARGUMENT, given[i].span, "arguments of an attack in `attacks` are named, as in `mine(eps = 8/255)`: its first ones are supplied");
-        if (!strcmp(adv_str(el->names, given[i].name), "eps") && given[i].val.kind == EL_NUMBER) json_object_set_new(stage, "eps", json_real(given[i].val.num));
+        if (!strcmp(adv_str(el->names, given[i].name), "eps") && given[i].val.kind == EL_NUMBER) el_json_set(el, stage, "eps", json_real(given[i].val.num));
         args[n_args++] = given[i];
     }
     for (uint32_t k = 0; k < 3; k++) {
@@ -189,9 +189,9 @@ static json_t *stage_json(El *el, const char *name, const char *entry, bool is_f
 {
     json_t *stage = json_pack("{s:s, s:s, s:s}", "name", name, "entry", entry, "among", is_first ? "all" : "alive");
     if (!is_last) return stage;
-    json_object_set_new(stage, "result", json_string(result));
+    el_json_set(el, stage, "result", json_string(result));
     const char *per_class = adv_arena_printf(el->arena, "%s.per_class", result);
-    if (adv_state_find(el->g, adv_intern(el->names, per_class)).i) json_object_set_new(stage, "per_class", json_string(per_class));
+    if (adv_state_find(el->g, adv_intern(el->names, per_class)).i) el_json_set(el, stage, "per_class", json_string(per_class));
     return stage;
 }
 
@@ -209,7 +209,7 @@ static void one_entry(El *el, Eval *e, AstId item)
     el->worst.pick_place = 0;
     uint32_t n = make_entry(el, e, &(Entry){name, entry, call, at}, stage);
     if (n < 2) {
-        json_array_append_new(e->stages, stage);
+        el_json_push(el, e->stages, stage);
         return;
     }
     json_decref(stage);
@@ -222,7 +222,7 @@ static void one_entry(El *el, Eval *e, AstId item)
         stage = stage_json(el, own, own_entry, k == 0, is_last, result);
         el->worst.pick = k;
         (void)make_entry(el, e, &(Entry){name, own_entry, call, at}, stage);
-        json_array_append_new(e->stages, stage);
+        el_json_push(el, e->stages, stage);
     }
     el->worst.pick_place = 0;
 }
@@ -296,7 +296,7 @@ bool el_evals(El *el)
         AstId list = el_section_key(el, e.block, "attacks");
         for (AstId c = ast(t, list)->first; c.i; c = ast(t, c)->next) one_entry(el, &e, c);
         el_lint_eval_radii(el, e.name, ast(t, list)->span);
-        json_array_append_new(el->evals, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "name", e.name, "split", e.split, "first_id", (json_int_t)e.first_id, "n",
+        el_json_push(el, el->evals, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "name", e.name, "split", e.split, "first_id", (json_int_t)e.first_id, "n",
                                                    (json_int_t)e.n, "batch", (json_int_t)el->data.batch, "every", (json_int_t)e.every, "stages", e.stages));
     }
     return true;

@@ -249,8 +249,8 @@ static ElVal param_value(El *el, ElItem *it)
     if (!found) v = el_const_expr(el, it->module, NULL, ast_child(t, it->node, 0), "a `param`");
     if (el_bad(v)) return v;
     json_t *rec = json_pack("{s:s, s:s}", "name", name, "origin", found ? "--set" : "recipe");
-    if (v.kind == EL_NUMBER) json_object_set_new(rec, "value", json_real(v.num));
-    json_array_append_new(el->params_json, rec);
+    if (v.kind == EL_NUMBER) el_json_set(el, rec, "value", json_real(v.num));
+    el_json_push(el, el->params_json, rec);
     AstId range = ast_child(t, it->node, 1);
     if (!range.i || v.kind != EL_NUMBER) return v;
     ElVal r = el_const_expr(el, it->module, NULL, range, "the range of a `param`");

@@ -74,9 +74,9 @@ static void read_run(El *el, json_t *j)
     static const char *const keys[] = {"precision", "deterministic", "device", NULL};
     static const char *const values[3][4] = {{"f32", "bf16"}, {NULL}, {"auto", "cpu", "cuda"}};
     ElItem *it = el_section(el, "run");
-    json_object_set_new(j, "precision", json_string("f32"));
-    json_object_set_new(j, "deterministic", json_false());
-    json_object_set_new(j, "device", json_string("auto"));
+    el_json_set(el, j, "precision", json_string("f32"));
+    el_json_set(el, j, "deterministic", json_false());
+    el_json_set(el, j, "device", json_string("auto"));
     AstId block = it ? el_section_block(el, it) : (AstId){0};
     if (it && !el_section_check(el, block, "run", keys)) return;
     for (size_t k = 0; keys[k]; k++) {
@@ -87,8 +87,8 @@ static void read_run(El *el, json_t *j)
         if (!found) v = el_const_expr(el, el->recipe, NULL, id, keys[k]);
         size_t known = 0;
         while (values[k][known] && (v.kind != EL_NAME || strcmp(values[k][known], adv_str(el->names, v.name)))) known++;
-        if (k == 1 && v.kind == EL_NUMBER) json_object_set_new(j, keys[k], json_boolean(v.num != 0));
-        else if (values[k][known]) json_object_set_new(j, keys[k], json_string(adv_str(el->names, v.name)));
+        if (k == 1 && v.kind == EL_NUMBER) el_json_set(el, j, keys[k], json_boolean(v.num != 0));
+        else if (values[k][known]) el_json_set(el, j, keys[k], json_string(adv_str(el->names, v.name)));
         else if (!el_bad(v)) {
             AdvDiag *d = el_diag(el, ADV_D_ARGUMENT_KIND, v.span, "`%s` cannot be %s", keys[k], el_describe(el, v));
             if (k == 1) adv_diag_help(d, "it is 0 or 1");
@@ -187,7 +187,7 @@ static void phases(El *el, json_t *list)
             }
             here = main_phase;
         }
-        json_array_append_new(list, phase_json(el, here, next, until));
+        el_json_push(el, list, phase_json(el, here, next, until));
         next = until + 1;
     }
     for (uint32_t i = 0; i < el->phases.n; i++)
@@ -257,7 +257,7 @@ static const char *after_epoch(El *el, AstId train, const char **out_stop)
         if (!is_section(el, el->recipe->items.at[i], "eval")) continue;
         json_t *e = json_array_get(el->evals, k++);
         const char *name = epoch_entry(el, adv_arena_printf(el->arena, "epoch.%s", json_string_value(json_object_get(e, "name"))), from, i, (AstId){0});
-        if (name) json_object_set_new(e, "before", json_string(name));
+        if (name) el_json_set(el, e, "before", json_string(name));
         from = i;
     }
     *out_stop = stop.i ? "train.stop" : NULL;
@@ -329,7 +329,7 @@ static json_t *log_json(El *el)
     json_t *list = json_array();
     for (uint32_t i = 0; i < el->logs.n; i++) {
         const ElLog *l = &el->logs.at[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "name", adv_str(el->names, l->name), "state", adv_str(el->names, el->g->states.at[l->state.i].name), "kind",
+        el_json_push(el, list, json_pack("{s:s, s:s, s:s, s:s}", "name", adv_str(el->names, l->name), "state", adv_str(el->names, el->g->states.at[l->state.i].name), "kind",
                                               l->per_sample ? "sample" : "number", "unit", l->is_eps ? "1/255" : ""));
     }
     return list;
@@ -340,10 +340,10 @@ bool el_recipe(El *el, uint32_t file, json_t **out_program)
     json_t *p = *out_program = json_object(), *ph = json_array(), *run = json_object();  /* owned from the start: errors leave early */
     el->params_json = json_array();
     el->evals = json_array();
-    json_object_set_new(p, "phases", ph);
-    json_object_set_new(p, "evals", el->evals);
-    json_object_set_new(p, "run", run);
-    json_object_set_new(p, "params", el->params_json);
+    el_json_set(el, p, "phases", ph);
+    el_json_set(el, p, "evals", el->evals);
+    el_json_set(el, p, "run", run);
+    el_json_set(el, p, "params", el->params_json);
     ElModule *m = el_module_load(el, file, (AdvStr){0}, true);
     if (el->ds->n_errors) return false;
     AstId train = {0};
@@ -365,18 +365,18 @@ bool el_recipe(El *el, uint32_t file, json_t **out_program)
     check_overrides(el);
     if (!el->ds->n_errors) warn_unused(el);
     json_t *shape = json_array();
-    for (uint32_t i = 0; i < el->data.rank; i++) json_array_append_new(shape, json_integer(el->data.dim[i]));
-    json_object_set_new(p, "seed", json_integer(el->seed));
-    json_object_set_new(p, "batch", json_integer(el->data.batch));
-    json_object_set_new(p, "epochs", json_integer(el->epochs));
-    json_object_set_new(p, "steps", json_integer(el->steps));
-    json_object_set_new(p, "classes", json_integer(el->data.classes));
-    json_object_set_new(p, "shape", shape);
-    json_object_set_new(p, "data", data_json(el));
-    json_object_set_new(p, "keep", keep ? json_string(keep) : json_null());
-    json_object_set_new(p, "stop", stop ? json_string(stop) : json_null());
-    json_object_set_new(p, "after_epoch", after ? json_string(after) : json_null());
-    json_object_set_new(p, "log", log_json(el));
-    json_object_set_new(p, "weights", el_weights_json(el));
+    for (uint32_t i = 0; i < el->data.rank; i++) el_json_push(el, shape, json_integer(el->data.dim[i]));
+    el_json_set(el, p, "seed", json_integer(el->seed));
+    el_json_set(el, p, "batch", json_integer(el->data.batch));
+    el_json_set(el, p, "epochs", json_integer(el->epochs));
+    el_json_set(el, p, "steps", json_integer(el->steps));
+    el_json_set(el, p, "classes", json_integer(el->data.classes));
+    el_json_set(el, p, "shape", shape);
+    el_json_set(el, p, "data", data_json(el));
+    el_json_set(el, p, "keep", keep ? json_string(keep) : json_null());
+    el_json_set(el, p, "stop", stop ? json_string(stop) : json_null());
+    el_json_set(el, p, "after_epoch", after ? json_string(after) : json_null());
+    el_json_set(el, p, "log", log_json(el));
+    el_json_set(el, p, "weights", el_weights_json(el));
     return el->ds->n_errors == 0;
 }

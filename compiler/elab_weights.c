@@ -179,7 +179,7 @@ json_t *el_weights_json(El *el)
         const ElModel *m = el->models.at[i], *f = m;
         while (!f->weights_file && f->copy_of) f = f->copy_of;
         if (!f->weights_file || !m->params.n) continue;
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "model", adv_str(el->names, m->name), "as", adv_str(el->names, f->name), "file", f->weights_file));
+        el_json_push(el, list, json_pack("{s:s, s:s, s:s}", "model", adv_str(el->names, m->name), "as", adv_str(el->names, f->name), "file", f->weights_file));
     }
     return list;
 }

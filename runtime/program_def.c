@@ -303,7 +303,9 @@ AdvStatus adv_program_check(AdvPlan *plan, AdvDiags *ds)
     json_error_t err;
     json_t *root = json_loadb(plan->program, (size_t)plan->n_program_bytes, JSON_REJECT_DUPLICATES, &err);
     if (!json_is_object(root)) {
+        bool is_memory = !root && (json_error_code(&err) == json_error_out_of_memory || !err.text[0]);
         json_decref(root);
+        if (is_memory) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading the program of the plan");
         return adv_fail(ds, ADV_EDATA, ADV_D_PROGRAM, "program of the plan is not a JSON object: %s", err.text);
     }
     r.out = take(&r, 1, sizeof *r.out);

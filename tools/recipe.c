@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAX_RECIPE (1 << 20)
@@ -41,9 +42,20 @@ void *file_read(const char *path, uint64_t max, uint64_t *out_n)
     return NULL;
 }
 
+/* A pipe or a device: it is written to, and stays what it is. */
+static int write_through(const Cli *cli, const char *path, const void *bytes, uint64_t n)
+{
+    FILE *f = fopen(path, "wb");
+    bool ok = f && fwrite(bytes, 1, n, f) == n;
+    if (f && fclose(f)) ok = false;
+    return ok ? 0 : cli_fail(cli, EXIT_IO, "cannot write `%s`: %s", path, strerror(errno));
+}
+
 int file_write(const Cli *cli, const char *path, const void *bytes, uint64_t n)
 {
     char tmp[4096];
+    struct stat sb;
+    if (!stat(path, &sb) && !S_ISREG(sb.st_mode)) return write_through(cli, path, bytes, n);
     if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp) return cli_fail(cli, EXIT_IO, "cannot write `%s`: its name is too long", path);
     FILE *f = fopen(tmp, "wb");
     bool ok = f && fwrite(bytes, 1, n, f) == n && !fflush(f) && !fsync(fileno(f));

@@ -233,7 +233,8 @@ static AdvStatus parse(Reader *r, const unsigned char *bytes, uint64_t n_bytes)
     r->n_data = n_bytes - 8 - n_header;
     json_error_t err;
     json_t *root = json_loadb((const char *)bytes + 8, (size_t)n_header, JSON_REJECT_DUPLICATES, &err);
-    if (!root && json_error_code(&err) == json_error_out_of_memory) return no_memory(r);
+    /* the library has no words for most lacks of memory */
+    if (!root && (json_error_code(&err) == json_error_out_of_memory || !err.text[0])) return no_memory(r);
     if (!root) return REFUSE(r, "`%s`: the header is not valid JSON: %s, at byte %d", r->what, err.text, 8 + err.position);
     AdvStatus st = read_header(r, root);
     json_decref(root);

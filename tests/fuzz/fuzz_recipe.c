@@ -1,5 +1,6 @@
-/* fuzz_recipe.c: any bytes as a recipe. The checker gives a graph or messages; one recipe in eight that is right is compiled for
-** the CPU too, which must give a plan that loads, and one in 32 once more, which must give the same bytes.
+/* fuzz_recipe.c: any bytes as a recipe. The checker gives a graph or messages (the passes, which take most of the time, are left out).
+** One recipe in eight that is right is compiled for the CPU, which must give a plan that loads, and one in 32 once more, which
+** must give the same bytes.
 */
 #include "compiler/adv_compile.h"
 #include "runtime/plan_load.h"
@@ -19,7 +20,7 @@ static AdvStatus compile(const uint8_t *data, size_t size, uint32_t flags, void 
 {
     FuzzAlloc f = {MOST_BYTES};
     AdvCompileOpts o = {.struct_size = sizeof o, .flags = flags, .alloc = fuzz_alloc_fn, .alloc_user = &f, .name = "fuzz.adv",
-                        .text = (const char *)data, .n_bytes = size, .targets = "cpu"};
+                        .text = (const char *)data, .n_bytes = size, .targets = "cpu", .stop_after = flags & ADV_COMPILE_CHECK ? "fold" : NULL};
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
     MUST(ds);
     AdvStatus st = adv_compile(&o, ds, out, out_n);
