@@ -351,8 +351,9 @@ bool el_recipe(El *el, uint32_t file, json_t **out_program)
     if (!read_train(el, &train) || !el->data.given || !el_eval_results(el)) return false;
     for (uint32_t i = 0; i < m->items.n; i++)
         if (m->items.at[i]->kind == EL_ITEM_PARAM) {
+            bool was_used = m->items.at[i]->used;  /* by `data`, which is read before */
             (void)el_item_value(el, m->items.at[i]);
-            m->items.at[i]->used = false;
+            m->items.at[i]->used = was_used;
         }
     el_data_entry(el);
     if (el->ds->n_errors) return false;

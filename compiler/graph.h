@@ -151,7 +151,7 @@ static inline const AdvValue *adv_value(const AdvGraph *g, AdvValueId v) { retur
 static inline const AdvTensorType *adv_value_type(const AdvGraph *g, AdvValueId v) { return &g->values.at[v.i].type; }
 static inline AdvValueId adv_node_in(const AdvGraph *g, AdvNodeId n, uint32_t k) { return g->edges.at[g->nodes.at[n.i].in_at + k]; }
 static inline AdvValueId adv_node_out(const AdvGraph *g, AdvNodeId n, uint32_t k) { AdvValueId v = {g->nodes.at[n.i].out_at + k}; return v; }
-static inline const AdvAttr *adv_node_attr(const AdvGraph *g, AdvNodeId n) { return &g->attrs.at[g->nodes.at[n.i].attr_at]; }
+static inline const AdvAttr *adv_node_attr(const AdvGraph *g, AdvNodeId n) { return g->attrs.at ? &g->attrs.at[g->nodes.at[n.i].attr_at] : NULL; }
 static inline AdvRegion *adv_region(const AdvGraph *g, AdvRegionId r) { return &g->regions.at[r.i]; }
 bool adv_node_is(const AdvGraph *g, AdvNodeId n, const char *op);
 /* Does node `n` have op flag ADV_OP_STRUCT? */

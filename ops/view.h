@@ -40,6 +40,13 @@ static inline double adv_ld(const AdvView *v, int64_t at)
     }
 }
 
+/* The whole number of x towards 0, the nearest bound when it does not fit, 0 for NaN. */
+static inline int64_t adv_to_int(double x, int64_t min, int64_t max)
+{
+    if (x != x) return 0;
+    return x <= (double)min ? min : x >= (double)max ? max : (int64_t)x;
+}
+
 static inline void adv_st(const AdvView *v, int64_t at, double x)
 {
     switch (v->dtype) {
@@ -47,9 +54,9 @@ static inline void adv_st(const AdvView *v, int64_t at, double x)
     case ADV_F64: ((double *)v->data)[at] = x; break;
     case ADV_BF16: ((uint16_t *)v->data)[at] = adv_f32_to_bf16((float)x); break;
     case ADV_F16: ((uint16_t *)v->data)[at] = adv_f32_to_f16((float)x); break;
-    case ADV_I32: ((int32_t *)v->data)[at] = (int32_t)x; break;
-    case ADV_I64: ((int64_t *)v->data)[at] = (int64_t)x; break;
-    default: ((uint8_t *)v->data)[at] = (uint8_t)x; break;
+    case ADV_I32: ((int32_t *)v->data)[at] = (int32_t)adv_to_int(x, INT32_MIN, INT32_MAX); break;
+    case ADV_I64: ((int64_t *)v->data)[at] = adv_to_int(x, INT64_MIN, INT64_MAX); break;
+    default: ((uint8_t *)v->data)[at] = (uint8_t)adv_to_int(x, 0, UINT8_MAX); break;
     }
 }
 

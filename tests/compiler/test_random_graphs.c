@@ -134,7 +134,10 @@ static void add_nodes(Gen *r, uint32_t n, uint32_t depth)
         case 10: add_gradient(r); break;
         default:
             if (depth < 3) add_loop(r, depth);
-            else if (r->n_scalars < 64) r->scalar[r->n_scalars++] = op2(r, binary[pick(r, 3)], any_scalar(r), any_scalar(r));
+            else if (r->n_scalars < 64) {
+                AdvValueId made = op2(r, binary[pick(r, 3)], any_scalar(r), any_scalar(r)); /* before it counts as one to pick */
+                r->scalar[r->n_scalars++] = made;
+            }
         }
     }
 }

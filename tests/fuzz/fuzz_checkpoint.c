@@ -128,7 +128,6 @@ static int32_t stop(void *user, const AdvEvent *e)
 
 static size_t seed_checkpoint(uint8_t *data, size_t max_size, int n_events)
 {
-    static const char *const keep[] = {"ckpt", "best"};
     char dir[] = "/tmp/adv_fuzz_XXXXXX", command[128];
     Stop wish = {n_events};
     size_t n = 0;
@@ -139,7 +138,7 @@ static size_t seed_checkpoint(uint8_t *data, size_t max_size, int n_events)
     AdvStatus st = adv_session_train(t.s, &o, t.ds);
     MUST(st == ADV_OK || st == ADV_ECANCELLED);
     toy_close(&t);
-    snprintf(command, sizeof command, "cat %s/%s-*/state.safetensors; rm -r %s", dir, keep[0], dir);
+    snprintf(command, sizeof command, "cat %s/$(cat %s/LATEST)/state.safetensors; rm -r %s", dir, dir, dir);
     FILE *f = popen(command, "r");
     MUST(f);
     n = fread(data, 1, max_size, f);

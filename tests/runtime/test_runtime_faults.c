@@ -76,6 +76,8 @@ static AdvStatus call_train(Bench *b)
     return adv_session_train(b->s, &o, b->ds);
 }
 
+static ToyBytes plan_bytes; /* made once, in main */
+
 static const Call calls[] = {
     {"load", false, call_load},   {"open", false, call_open},      {"bind_file", false, call_bind}, {"load_weights", false, call_weights}, {"step", false, call_step},
     {"save", true, call_save}, {"resume", true, call_resume}, {"evaluate", true, call_eval},  {"train", true, call_train},
@@ -109,7 +111,7 @@ static void bench_open(Bench *b, const Call *c)
     write_file(b->data, blobs, 4);
     AdvBlob w = {.name = "f.w", .dtype = ADV_F32, .rank = 2, .dim = {4, 3}, .data = b->set.train_x, .n_bytes = 48};
     write_file(b->weights, &w, 1);
-    b->plan_bytes = toy_make(toy_graph, toy_program, "toyhash", "cpu", NULL);
+    b->plan_bytes = plan_bytes;
     if (adv_ctx_new(&co, &b->ctx) || adv_diags_open(b->ctx, &b->ds) || adv_plan_load(b->ctx, b->plan_bytes.data, b->plan_bytes.n, b->ds, &b->plan) ||
         adv_session_open(b->ctx, b->plan, &o, b->ds, &b->s) || toy_bind(b->s, &b->set, b->ds) || adv_session_step(b->s, 2, b->ds)) abort();
     if (c->needs_folder && adv_session_save(b->s, b->dir, b->ds)) abort();
@@ -123,7 +125,6 @@ static void bench_close(Bench *b)
     adv_plan_close(b->plan);
     adv_diags_free(b->ds);
     adv_ctx_free(b->ctx);
-    toy_bytes_free(&b->plan_bytes);
     CHECK_EQ(b->mem.n_live, 0);
     CHECK_EQ(b->mem.n_wrong_sizes, 0);
     CHECK_EQ(b->files.n_open, 0);
@@ -348,10 +349,13 @@ static void a_disk_that_fills(void)
 
 int main(void)
 {
+    plan_bytes = toy_make(toy_graph, toy_program, "toyhash", "cpu", NULL);
+    if (!plan_bytes.data) return 2;
     RUN(each_allocation_of_each_call);
     RUN(each_file_call_of_each_call);
     RUN(json_memory_of_each_call);
     RUN(folders_that_cannot_be_written);
     RUN(a_disk_that_fills);
+    toy_bytes_free(&plan_bytes);
     return ADV_TEST_END();
 }
