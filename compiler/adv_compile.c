@@ -81,16 +81,19 @@ static void read_sets(Compile *c)
         static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
         bool is_name = s->key[0] && s->key[strspn(s->key, letters)] == 0 && !strchr("0123456789", s->key[0]);
         const char *own = is_name ? s->key : "value";
-        const char *name = adv_arena_printf(&c->arena, "--set %s", s->key), *text = adv_arena_printf(&c->arena, "adv 1\nparam %s = %s\n", own, s->value);
+        const char *name = adv_arena_printf(&c->arena, "--set %s", s->key),
+                   *text = adv_arena_printf(&c->arena, "adv 1\nparam %s = %s\n", own, s->value);
         uint32_t file = adv_sources_need(&c->ds->sources, &c->arena, name, text, strlen(text));
         uint32_t before = c->ds->n_errors;
         ElModule *m = el_module_load(el, file, adv_intern(&c->names, name), true);
         if (c->ds->n_errors == before && ast_n_children(m->ast, m->ast->root) != 1)
-            adv_diag(c->ds, ADV_D_OVERRIDE, m->items.n ? m->items.at[0]->at : (AdvSpan){file, 0, 0}, "`--set %s` takes one expression, and this is more", s->key);
+            adv_diag(c->ds, ADV_D_OVERRIDE, m->items.n ? m->items.at[0]->at : (AdvSpan){file, 0, 0},
+                     "`--set %s` takes one expression, and this is more", s->key);
         if (c->ds->n_errors > before || !m->items.n) continue;
         AdvSpan at = m->items.at[0]->at;
         ElVal v = el_const_expr(el, m, NULL, ast_child(m->ast, m->items.at[0]->node, 0), "a value of `--set`");
-        ElVal rec = {.kind = EL_LIST, .name = adv_intern(&c->names, s->key), .n = 1, .span = at, .list = ADV_NEW_ARRAY(&c->arena, ElVal, 1)};
+        ElVal rec = {
+            .kind = EL_LIST, .name = adv_intern(&c->names, s->key), .n = 1, .span = at, .list = ADV_NEW_ARRAY(&c->arena, ElVal, 1)};
         rec.list[0] = v;
         *ADV_PUSH(&c->arena, &el->overrides) = rec;
     }
@@ -183,7 +186,12 @@ static AdvStatus emit(Compile *c, const AdvEmitTarget *targets, uint32_t n_targe
     el_json_set(c->el, c->program, "recipe", json_string(base_name(c)));
     char *text = c->el->lacks_json ? NULL : json_dumps(c->program, JSON_COMPACT | JSON_SORT_KEYS);
     if (!text) return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while writing the program of the plan");
-    AdvEmitIn in = {.sources = &c->ds->sources, .program = adv_arena_strn(&c->arena, text, strlen(text)), .recipe = base_name(c), .hash = hash_of(c), .n_targets = n_targets, .targets = targets};
+    AdvEmitIn in = {.sources = &c->ds->sources,
+                    .program = adv_arena_strn(&c->arena, text, strlen(text)),
+                    .recipe = base_name(c),
+                    .hash = hash_of(c),
+                    .n_targets = n_targets,
+                    .targets = targets};
     free(text);
     return adv_emit(&c->alloc, c->ds, &in, &c->out, &c->n_out);
 }
@@ -196,13 +204,19 @@ static AdvStatus compile_targets(Compile *c, AdvGraph *common, const AdvPipeOpts
     for (const char *s = list; *s; s += strcspn(s, ","), s += *s == ',') {
         const char *name = adv_arena_strn(&c->arena, s, strcspn(s, ","));
         const AdvTarget *t = adv_target_find(name);
-        if (!t || n == MAX_TARGETS) return adv_fail(c->ds, ADV_EINVAL, ADV_D_TARGET, "no target is called `%s`: there are cpu, cuda, ref and ref64", name);
+        if (!t || n == MAX_TARGETS)
+            return adv_fail(c->ds, ADV_EINVAL, ADV_D_TARGET, "no target is called `%s`: there are cpu, cuda, ref and ref64", name);
         AdvTarget *own = ADV_NEW(&c->arena, AdvTarget);
         *own = *t;
         const char *precision = json_string_value(json_object_get(json_object_get(c->program, "run"), "precision"));
         if (own->low_dtype == ADV_BF16 && !(precision && !strcmp(precision, "bf16"))) own->low_dtype = ADV_F32;
         AdvGraph *g = adv_graph_copy(&c->arena, common);
-        AdvPassCtx p = {.arena = &c->arena, .scratch = &c->scratch, .diags = c->ds, .target = own, .why_write = c->o->write, .why_user = c->o->write_user};
+        AdvPassCtx p = {.arena = &c->arena,
+                        .scratch = &c->scratch,
+                        .diags = c->ds,
+                        .target = own,
+                        .why_write = c->o->write,
+                        .why_user = c->o->write_user};
         if (c->o->why) p.why = adv_intern(&c->names, c->o->why);
         ADV_TRY(adv_run_target(&p, &g, own, pipe));
         if (pipe->stop_after) continue;
@@ -210,7 +224,8 @@ static AdvStatus compile_targets(Compile *c, AdvGraph *common, const AdvPipeOpts
         targets[n].mem = adv_memplan(&p, g);
         targets[n].graph = g;
         n++;
-        if (listed(c->o->dump, "cost") && c->o->write) adv_cost_print(&c->scratch, g, own, targets[n - 1].mem, c->o->entry, c->o->write, c->o->write_user);
+        if (listed(c->o->dump, "cost") && c->o->write)
+            adv_cost_print(&c->scratch, g, own, targets[n - 1].mem, c->o->entry, c->o->write, c->o->write_user);
     }
     if (pipe->stop_after) return ADV_OK;
     if (!n) return adv_fail(c->ds, ADV_EINVAL, ADV_D_TARGET, "at least one target is needed");
@@ -243,7 +258,10 @@ static AdvStatus compile(Compile *c)
     ADV_TRY(elaborate(c, file));
     AdvGraph *g = c->el->g;
     ADV_TRY(adv_graph_verify(g, false));
-    AdvPipeOpts pipe = {.stop_after = o->stop_after, .skip = o->skip_passes, .verify_each = o->flags & ADV_COMPILE_VERIFY_EACH, .time_passes = o->flags & ADV_COMPILE_TIME_PASSES};
+    AdvPipeOpts pipe = {.stop_after = o->stop_after,
+                        .skip = o->skip_passes,
+                        .verify_each = o->flags & ADV_COMPILE_VERIFY_EACH,
+                        .time_passes = o->flags & ADV_COMPILE_TIME_PASSES};
     if (listed(o->dump, "passes")) { pipe.dump = o->write; pipe.dump_user = o->write_user; }
     AdvPassCtx p = {.arena = &c->arena, .scratch = &c->scratch, .diags = c->ds};
     if (o->why) p.why = adv_intern(&c->names, o->why);
@@ -260,7 +278,8 @@ static AdvStatus compile(Compile *c)
 static AdvStatus begin(Compile *c, const AdvCompileOpts *o, AdvDiags *ds)
 {
     memset(c, 0, sizeof *c);
-    if (!o || o->struct_size < offsetof(AdvCompileOpts, entry) || !o->text || (o->flags & ~7u)) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given options it does not know, or no text");
+    if (!o || o->struct_size < offsetof(AdvCompileOpts, entry) || !o->text || (o->flags & ~7u))
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given options it does not know, or no text");
     memcpy(&c->own, o, o->struct_size < sizeof c->own ? o->struct_size : sizeof c->own);
     c->o = &c->own;
     c->alloc = alloc_of(o);
@@ -317,7 +336,8 @@ static void grow_piece(void *user, const char *text, size_t n)
 /* The canonical form of a text, into c->out. */
 static AdvStatus print_canonical(Compile *c, const char *text, size_t n_bytes)
 {
-    uint32_t file = adv_sources_need(&c->ds->sources, &c->arena, c->o->name ? c->o->name : "recipe", text, n_bytes), before = c->ds->n_errors;
+    uint32_t file = adv_sources_need(&c->ds->sources, &c->arena, c->o->name ? c->o->name : "recipe", text, n_bytes),
+             before = c->ds->n_errors;
     Ast *t = adv_parse(&c->arena, &c->names, c->ds, file);
     if (c->ds->n_errors > before) return ADV_ERECIPE;
     Grow g = {.c = c};
@@ -354,9 +374,15 @@ static AdvStatus to_text(const AdvCompileOpts *o, AdvDiags *ds, AdvStatus (*work
     return st;
 }
 
-AdvStatus adv_format(const AdvCompileOpts *o, AdvDiags *ds, char **out_text, uint64_t *out_bytes) { return to_text(o, ds, format, out_text, out_bytes); }
+AdvStatus adv_format(const AdvCompileOpts *o, AdvDiags *ds, char **out_text, uint64_t *out_bytes)
+{
+    return to_text(o, ds, format, out_text, out_bytes);
+}
 
-AdvStatus adv_expand(const AdvCompileOpts *o, AdvDiags *ds, char **out_text, uint64_t *out_bytes) { return to_text(o, ds, expand, out_text, out_bytes); }
+AdvStatus adv_expand(const AdvCompileOpts *o, AdvDiags *ds, char **out_text, uint64_t *out_bytes)
+{
+    return to_text(o, ds, expand, out_text, out_bytes);
+}
 
 void adv_compile_free(const AdvCompileOpts *o, void *p, uint64_t n)
 {

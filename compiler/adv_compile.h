@@ -78,13 +78,15 @@ ADV_API const char *adv_explain(const char *name, char *buffer, size_t buffer_by
 
 /* Writes what there is of `kind`, one a line: name or signature, a tab, a word of explanation; or, with as_json, an array of objects
 ** that say all that is known. Kinds: ops, builtins, layers, std, lints, codes, datasets, passes, targets. ADV_EINVAL for another. */
-ADV_API AdvStatus adv_compile_list(const char *kind, int32_t as_json, void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
+ADV_API AdvStatus adv_compile_list(const char *kind, int32_t as_json, void (*write)(void *user, const char *text, size_t n_bytes),
+                                   void *user) ADV_MUST_USE;
 
 enum { ADV_DOC_TEXT = 0, ADV_DOC_MARKDOWN = 1, ADV_DOC_HTML = 2, ADV_DOC_MAN = 3 };
 
 /* Writes manual pages: of an op, built-in function, layer or function of the standard library (all that have that name), of all of a
 ** kind (ops, builtins, layers, std), or of everything (NULL). ADV_ENOENT: nothing has that name, and nothing was written. */
-ADV_API AdvStatus adv_compile_doc(const char *name, int32_t format, void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
+ADV_API AdvStatus adv_compile_doc(const char *name, int32_t format, void (*write)(void *user, const char *text, size_t n_bytes),
+                                  void *user) ADV_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -65,10 +65,16 @@ static json_t *attrs(const AdvAttrDef *a)
 
 static json_t *facts(const AdvOpDef *op)
 {
-    static const struct { uint32_t flag; const char *text; } flags[] = {
-        {ADV_OP_ELEMENTWISE, "elementwise"}, {ADV_OP_COMMUTES, "its first two inputs may be swapped"}, {ADV_OP_RANDOM, "draws numbers, as a function of its key"},
-        {ADV_OP_VIEW, "only a view: no copy, no instruction"}, {ADV_OP_STRUCT, "handled by the compiler itself"}, {ADV_OP_CONV, "counts as a unit of work"},
-        {ADV_OP_WGRAD, "a gradient by weights"}, {ADV_OP_BATCH, "couples the samples of a batch"}, {ADV_OP_MOVES, "moves elements and computes nothing"}};
+    static const struct { uint32_t flag; const char *text;
+    } flags[] = {{ADV_OP_ELEMENTWISE, "elementwise"},
+                 {ADV_OP_COMMUTES, "its first two inputs may be swapped"},
+                 {ADV_OP_RANDOM, "draws numbers, as a function of its key"},
+                 {ADV_OP_VIEW, "only a view: no copy, no instruction"},
+                 {ADV_OP_STRUCT, "handled by the compiler itself"},
+                 {ADV_OP_CONV, "counts as a unit of work"},
+                 {ADV_OP_WGRAD, "a gradient by weights"},
+                 {ADV_OP_BATCH, "couples the samples of a batch"},
+                 {ADV_OP_MOVES, "moves elements and computes nothing"}};
     static const char *const precisions[] = {"computes in 16 bits where the target does", "never computes below 32 bits", ""};
     json_t *list = json_array();
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -89,10 +95,12 @@ static json_t *op_signature(const AdvOpDef *op)
     char text[512];
     size_t n = (size_t)snprintf(text, sizeof text, "%s(", op->name);
     for (const AdvPortDef *p = op->in; p->kind != ADV_PORT_END && n < sizeof text; p++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%s", p == op->in ? "" : ", ", p->name, p->kind & ADV_PORT_REPEAT ? "..." : "");
+        n +=
+            (size_t)snprintf(text + n, sizeof text - n, "%s%s%s", p == op->in ? "" : ", ", p->name, p->kind & ADV_PORT_REPEAT ? "..." : "");
     if (n < sizeof text) n += (size_t)snprintf(text + n, sizeof text - n, ")%s", op->out->kind != ADV_PORT_END ? " -> " : "");
     for (const AdvPortDef *p = op->out; p->kind != ADV_PORT_END && n < sizeof text; p++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%s", p == op->out ? "" : ", ", p->name, p->kind & ADV_PORT_REPEAT ? "..." : "");
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%s", p == op->out ? "" : ", ", p->name,
+                              p->kind & ADV_PORT_REPEAT ? "..." : "");
     return json_string(text);
 }
 
@@ -127,7 +135,10 @@ static json_t *builtin_signature(const ElBuiltin *b)
         size_t len = strcspn(p, ",");
         bool many = *p == '*', optional = memchr(p, '=', len) != NULL;
         size_t name = strcspn(p + many, ",= ");
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s%s", p == b->params ? "" : ", ", (int)name, p + many, many ? "..." : optional ? " = ..." : "");
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s%s", p == b->params ? "" : ", ", (int)name, p + many,
+                              many       ? "..."
+                              : optional ? " = ..."
+                                         : "");
         p += len;
         p += strspn(p, ", ");
     }
@@ -158,7 +169,10 @@ static const char *comment_above(AdvArena *a, const AdvSource *src, uint32_t off
 
 static void std_module(json_t *list, AdvArena *a, AdvInterns *names, AdvDiags *ds, const AdvText *t)
 {
-    static const struct { uint16_t kind; const char *word; } kinds[] = {{AST_NET, "net"}, {AST_ATTACK, "attack"}, {AST_FN, "fn"}, {AST_LOSS, "loss"}};
+    static const struct {
+        uint16_t kind;
+        const char *word;
+    } kinds[] = {{AST_NET, "net"}, {AST_ATTACK, "attack"}, {AST_FN, "fn"}, {AST_LOSS, "loss"}};
     size_t n;
     const char *text = adv_text_join(a, t, &n);
     uint32_t file = adv_sources_need(&ds->sources, a, t->name, text, n);
@@ -170,7 +184,8 @@ static void std_module(json_t *list, AdvArena *a, AdvInterns *names, AdvDiags *d
             if (node->kind != kinds[k].kind) continue;
             AdvSpan params = ast(tree, node->first)->span;
             json_t *o = row(list, adv_str(names, node->name), comment_above(a, src, node->span.off));
-            json_object_set_new(o, "signature", json_sprintf("%s%.*s", adv_str(names, node->name), (int)params.len, src->text + params.off));
+            json_object_set_new(o, "signature",
+                                json_sprintf("%s%.*s", adv_str(names, node->name), (int)params.len, src->text + params.off));
             put(o, "kind", kinds[k].word);
             json_object_set_new(o, "module", json_sprintf("std.%s", t->name));
         }
@@ -201,8 +216,10 @@ static void datasets(json_t *list)
 {
     for (const ElDataset *d = el_datasets; d->name; d++) {
         json_t *o = row(list, d->name, "");
-        json_object_set_new(o, "doc", json_sprintf("%lld training and %lld test images of %lldx%lldx%lld in %lld classes", (long long)d->n_train, (long long)d->n_test,
-                                                   (long long)d->channels, (long long)d->height, (long long)d->width, (long long)d->classes));
+        json_object_set_new(o, "doc",
+                            json_sprintf("%lld training and %lld test images of %lldx%lldx%lld in %lld classes", (long long)d->n_train,
+                                         (long long)d->n_test, (long long)d->channels, (long long)d->height, (long long)d->width,
+                                         (long long)d->classes));
         put_number(o, "train", (double)d->n_train);
         put_number(o, "test", (double)d->n_test);
         json_object_set_new(o, "shape", json_pack("[I, I, I]", (json_int_t)d->channels, (json_int_t)d->height, (json_int_t)d->width));
@@ -234,7 +251,9 @@ static void targets(json_t *list)
         json_t *o = row(list, t->name, "");
         const char *layout = t->layout == ADV_LAYOUT_CL ? "channels last" : "row order";
         bool has_low = t->low_dtype != t->float_dtype;
-        json_object_set_new(o, "doc", json_sprintf("computes in %s%s%s, images in %s", adv_dtype_name(t->float_dtype), has_low ? " or " : "", has_low ? adv_dtype_name(t->low_dtype) : "", layout));
+        json_object_set_new(o, "doc",
+                            json_sprintf("computes in %s%s%s, images in %s", adv_dtype_name(t->float_dtype), has_low ? " or " : "",
+                                         has_low ? adv_dtype_name(t->low_dtype) : "", layout));
         put(o, "float", adv_dtype_name(t->float_dtype));
         put(o, "low", adv_dtype_name(t->low_dtype));
         put(o, "layout", layout);

@@ -39,6 +39,7 @@ typedef struct AdvCost {
 AdvCost *adv_cost(AdvArena *arena, const AdvGraph *g, const AdvTarget *t, const AdvMemPlan *mem);
 
 /* The tables of `advc plan --explain`: one an entry (all, or only that of name `only`), then a line an entry. */
-void adv_cost_print(AdvArena *arena, const AdvGraph *g, const AdvTarget *t, const AdvMemPlan *mem, const char *only, AdvWriteFn *write, void *user);
+void adv_cost_print(AdvArena *arena, const AdvGraph *g, const AdvTarget *t, const AdvMemPlan *mem, const char *only, AdvWriteFn *write,
+                    void *user);
 
 #endif

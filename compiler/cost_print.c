@@ -132,7 +132,8 @@ static void steps(const Print *p)
     if (name) say(p, "a training step (batch and %s): %.4g ms at best\n", name, (batch + longest) * 1e3);
 }
 
-void adv_cost_print(AdvArena *arena, const AdvGraph *g, const AdvTarget *t, const AdvMemPlan *mem, const char *only, AdvWriteFn *write, void *user)
+void adv_cost_print(AdvArena *arena, const AdvGraph *g, const AdvTarget *t, const AdvMemPlan *mem, const char *only, AdvWriteFn *write,
+                    void *user)
 {
     Print p = {arena, g, t, adv_cost(arena, g, t, mem), write, user};
     say(&p, "target %s\n", t->name);
@@ -140,9 +141,10 @@ void adv_cost_print(AdvArena *arena, const AdvGraph *g, const AdvTarget *t, cons
         if (!only || !strcmp(only, name_of(&p, &p.cost->entries.at[i]))) entry(&p, &p.cost->entries.at[i]);
     totals(&p);
     say(&p, "\n");
-    if (p.cost->unit_flops > 0) say(&p, "forwards and backwards: in passes of `%s` over a batch, %.4g MFLOP each\n", p.cost->model, p.cost->unit_flops / 1e6);
-    say(&p, "memory: %.6g MB for all entries in turn (at least %.6g MB under this order), %.6g MB of states\n", (double)mem->temp_bytes / 1e6,
-        (double)mem->lower_bound_bytes / 1e6, state_bytes(g) / 1e6);
+    if (p.cost->unit_flops > 0)
+        say(&p, "forwards and backwards: in passes of `%s` over a batch, %.4g MFLOP each\n", p.cost->model, p.cost->unit_flops / 1e6);
+    say(&p, "memory: %.6g MB for all entries in turn (at least %.6g MB under this order), %.6g MB of states\n",
+        (double)mem->temp_bytes / 1e6, (double)mem->lower_bound_bytes / 1e6, state_bytes(g) / 1e6);
     steps(&p);
     say(&p, "times are estimates from %g GFLOP/s and %g GB/s: the larger of both for each instruction, nothing for launching it\n",
         t->low_dtype == ADV_F32 || t->float_dtype == ADV_F64 ? t->gflops : t->low_gflops, t->gbytes);

@@ -35,13 +35,23 @@ static const char *escape(int format, char c, bool in_code)
     if (format == ADV_DOC_HTML) return c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : NULL;
     if (format == ADV_DOC_MAN) return c == '\\' ? "\\e" : c == '-' ? "\\-" : NULL;
     if (format != ADV_DOC_MARKDOWN || in_code) return NULL;
-    return c == '*' ? "\\*" : c == '_' ? "\\_" : c == '<' ? "\\<" : c == '[' ? "\\[" : c == '|' ? "\\|" : c == '\\' ? "\\\\" : c == '#' ? "\\#" : NULL;
+    return c == '*'    ? "\\*"
+           : c == '_'  ? "\\_"
+           : c == '<'  ? "\\<"
+           : c == '['  ? "\\["
+           : c == '|'  ? "\\|"
+           : c == '\\' ? "\\\\"
+           : c == '#'  ? "\\#"
+                       : NULL;
 }
 
 /* Running text, first line feeds as spaces. */
 static void text(Doc *d, const char *s)
 {
-    static const char *const marks[][2] = {[ADV_DOC_TEXT] = {"`", "`"}, [ADV_DOC_MARKDOWN] = {"`", "`"}, [ADV_DOC_HTML] = {"<code>", "</code>"}, [ADV_DOC_MAN] = {"\\fB", "\\fR"}};
+    static const char *const marks[][2] = {[ADV_DOC_TEXT] = {"`", "`"},
+                                           [ADV_DOC_MARKDOWN] = {"`", "`"},
+                                           [ADV_DOC_HTML] = {"<code>", "</code>"},
+                                           [ADV_DOC_MAN] = {"\\fB", "\\fR"}};
     bool in_code = false;
     if (d->format == ADV_DOC_MAN && (*s == '.' || *s == '\'')) put(d, "\\&");
     for (; *s; s++) {
@@ -67,7 +77,10 @@ static void end_list(Doc *d)
 
 static void heading(Doc *d, int level, const char *s)
 {
-    static const char *const before[][3] = {[ADV_DOC_TEXT] = {"", "", "  "}, [ADV_DOC_MARKDOWN] = {"# ", "## ", "### "}, [ADV_DOC_HTML] = {"<h2>", "<h3>", "<h4>"}, [ADV_DOC_MAN] = {".SH ", ".SS ", ".SS "}};
+    static const char *const before[][3] = {[ADV_DOC_TEXT] = {"", "", "  "},
+                                            [ADV_DOC_MARKDOWN] = {"# ", "## ", "### "},
+                                            [ADV_DOC_HTML] = {"<h2>", "<h3>", "<h4>"},
+                                            [ADV_DOC_MAN] = {".SH ", ".SS ", ".SS "}};
     static const char *const after[] = {"</h2>\n", "</h3>\n", "</h4>\n"};
     end_list(d);
     if (d->format == ADV_DOC_TEXT && d->has_pages) put(d, "\n");
@@ -81,7 +94,8 @@ static void heading(Doc *d, int level, const char *s)
 static void paragraph(Doc *d, const char *s)
 {
     static const char *const before[] = {[ADV_DOC_TEXT] = "  ", [ADV_DOC_MARKDOWN] = "", [ADV_DOC_HTML] = "<p>", [ADV_DOC_MAN] = ".PP\n"};
-    static const char *const after[] = {[ADV_DOC_TEXT] = "\n", [ADV_DOC_MARKDOWN] = "\n\n", [ADV_DOC_HTML] = "</p>\n", [ADV_DOC_MAN] = "\n"};
+    static const char *const after[] = {
+        [ADV_DOC_TEXT] = "\n", [ADV_DOC_MARKDOWN] = "\n\n", [ADV_DOC_HTML] = "</p>\n", [ADV_DOC_MAN] = "\n"};
     if (!*s) return;
     end_list(d);
     put(d, before[d->format]);
@@ -98,8 +112,10 @@ static void code(Doc *d, const char *s)
 
 static void item(Doc *d, const char *term, const char *s)
 {
-    static const char *const before[] = {[ADV_DOC_TEXT] = "    ", [ADV_DOC_MARKDOWN] = "- `", [ADV_DOC_HTML] = "<dt><code>", [ADV_DOC_MAN] = ".TP\n\\fB"};
-    static const char *const middle[] = {[ADV_DOC_TEXT] = "  ", [ADV_DOC_MARKDOWN] = "`: ", [ADV_DOC_HTML] = "</code></dt><dd>", [ADV_DOC_MAN] = "\\fR\n"};
+    static const char *const before[] = {
+        [ADV_DOC_TEXT] = "    ", [ADV_DOC_MARKDOWN] = "- `", [ADV_DOC_HTML] = "<dt><code>", [ADV_DOC_MAN] = ".TP\n\\fB"};
+    static const char *const middle[] = {
+        [ADV_DOC_TEXT] = "  ", [ADV_DOC_MARKDOWN] = "`: ", [ADV_DOC_HTML] = "</code></dt><dd>", [ADV_DOC_MAN] = "\\fR\n"};
     static const char *const after[] = {[ADV_DOC_TEXT] = "\n", [ADV_DOC_MARKDOWN] = "\n", [ADV_DOC_HTML] = "</dd>\n", [ADV_DOC_MAN] = "\n"};
     if (!d->in_list && d->format == ADV_DOC_HTML) put(d, "<dl>\n");
     d->in_list = true;
@@ -132,7 +148,8 @@ static void attribute(Doc *d, const json_t *a)
     show_value(hi, sizeof hi, json_object_get(a, "max"));
     show_value(dflt, sizeof dflt, json_object_get(a, "default"));
     const char *kind = get(a, "kind");
-    bool is_any = !strcmp(kind, "integer") && json_number_value(json_object_get(a, "min")) < -9e15 && json_number_value(json_object_get(a, "max")) > 9e15;
+    bool is_any = !strcmp(kind, "integer") && json_number_value(json_object_get(a, "min")) < -9e15 &&
+                  json_number_value(json_object_get(a, "max")) > 9e15;
     if (!strcmp(kind, "choice")) snprintf(range, sizeof range, "one of `%s`", get(a, "choices"));
     else if (is_any) snprintf(range, sizeof range, "%s", kind);
     else snprintf(range, sizeof range, "%s in %s .. %s", kind, lo, hi);
@@ -156,8 +173,10 @@ static void port_list(Doc *d, const char *title, const json_t *ports)
 
 static void op_details(Doc *d, const json_t *o)
 {
-    static const char *const gradients[][2] = {{"rule", "The gradient has a rule of its own."}, {"zero", "The gradient is zero."},
-                                               {"never", "There is no gradient: it is made after gradients, or reaching it is a mistake of the recipe."}};
+    static const char *const gradients[][2] = {
+        {"rule", "The gradient has a rule of its own."},
+        {"zero", "The gradient is zero."},
+        {"never", "There is no gradient: it is made after gradients, or reaching it is a mistake of the recipe."}};
     size_t i;
     json_t *v, *attrs = json_object_get(o, "attrs");
     char s[1024] = "";
@@ -173,7 +192,8 @@ static void op_details(Doc *d, const json_t *o)
     if (s[0]) paragraph(d, s);
     for (size_t k = 0; k < 3; k++)
         if (!strcmp(get(o, "gradient"), gradients[k][0])) paragraph(d, gradients[k][1]);
-    snprintf(s, sizeof s, "Version %lld of its meaning%s.", (long long)json_integer_value(json_object_get(o, "version")), json_is_true(json_object_get(o, "fused")) ? "; defined by the ops it stands for" : "");
+    snprintf(s, sizeof s, "Version %lld of its meaning%s.", (long long)json_integer_value(json_object_get(o, "version")),
+             json_is_true(json_object_get(o, "fused")) ? "; defined by the ops it stands for" : "");
     paragraph(d, s);
 }
 
@@ -267,7 +287,8 @@ static void list_text(const json_t *list, AdvWriteFn *write, void *user)
     size_t i;
     json_t *o;
     json_array_foreach(list, i, o) {
-        const char *sign = get(o, "signature"), *doc = get(o, "doc"), *name = json_object_get(o, "version") || !sign[0] ? get(o, "name") : sign;
+        const char *sign = get(o, "signature"), *doc = get(o, "doc"),
+                   *name = json_object_get(o, "version") || !sign[0] ? get(o, "name") : sign;
         write(user, name, strlen(name));
         if (doc[0]) write(user, "\t", 1);
         write(user, doc, strcspn(doc, "\n"));

@@ -110,7 +110,16 @@ struct ElScope {
     ElBind *binds;
 };
 
-typedef enum ElItemKind { EL_ITEM_PARAM, EL_ITEM_FN, EL_ITEM_MODEL, EL_ITEM_STATE, EL_ITEM_EQUATION, EL_ITEM_SIGNAL, EL_ITEM_SECTION, EL_ITEM_OPTIM } ElItemKind;
+typedef enum ElItemKind {
+    EL_ITEM_PARAM,
+    EL_ITEM_FN,
+    EL_ITEM_MODEL,
+    EL_ITEM_STATE,
+    EL_ITEM_EQUATION,
+    EL_ITEM_SIGNAL,
+    EL_ITEM_SECTION,
+    EL_ITEM_OPTIM
+} ElItemKind;
 struct ElItem {
     AdvStr name;
     ElItemKind kind;

@@ -82,7 +82,8 @@ ElVal el_fn_quantile(ElCall *c)
 {
     El *el = c->el;
     if (!is_per_sample(c, 0)) return el_poison(c->span);
-    if (!el_is_value(A(1)) || A(1).rate > ADV_RATE_BATCH || el_rank(el, A(1))) return wrong(c, 1, "a number in 0..1, at most one per batch");
+    if (!el_is_value(A(1)) || A(1).rate > ADV_RATE_BATCH || el_rank(el, A(1)))
+        return wrong(c, 1, "a number in 0..1, at most one per batch");
     if (A(1).kind == EL_NUMBER && (A(1).num < 0 || A(1).num > 1))
         return el_error(el, ADV_D_OUT_OF_RANGE, A(1).span, "a quantile lies in 0 .. 1, but this is %g", A(1).num);
     AdvValueId v = el_graph(el, A(0)), q = el_graph(el, A(1)), at_or_below = count(c, "le", el_n1(el, c->span, "stop_grad", v));
@@ -106,7 +107,8 @@ ElVal el_fn_corr(ElCall *c)
     ElVal a = ew(c, "sub", A(0), el_reduce(el, c->span, "mean", A(0))), b = ew(c, "sub", A(1), el_reduce(el, c->span, "mean", A(1)));
     ElVal ab = el_reduce(el, c->span, "mean", ew(c, "mul", a, b));
     ElVal aa = el_reduce(el, c->span, "mean", ew(c, "mul", a, a)), bb = el_reduce(el, c->span, "mean", ew(c, "mul", b, b));
-    ElVal root = ew(c, "mul", el_elementwise(el, c->span, c->name, "sqrt", &aa, 1, EL_NUM), el_elementwise(el, c->span, c->name, "sqrt", &bb, 1, EL_NUM));
+    ElVal root = ew(c, "mul", el_elementwise(el, c->span, c->name, "sqrt", &aa, 1, EL_NUM),
+                    el_elementwise(el, c->span, c->name, "sqrt", &bb, 1, EL_NUM));
     ElVal q[3] = {ab, root, el_number(0, c->span)};
     return el_elementwise(el, c->span, c->name, "safe_div", q, 3, EL_NUM);
 }
@@ -144,9 +146,11 @@ static void flatten(ElVal v, ElVal *out, uint32_t *n)
 static ElVal logits_of(ElCall *c, ElVal f, ElVal x)
 {
     ElArg arg = {.val = x, .span = c->span};
-    ElVal z = f.kind == EL_MODEL ? el_model_call(c->el, f.model, (ElMode)f.mode, &arg, 1, c->span) : el_call(c->el, f.fn, &arg, 1, c->span, NULL);
+    ElVal z =
+        f.kind == EL_MODEL ? el_model_call(c->el, f.model, (ElMode)f.mode, &arg, 1, c->span) : el_call(c->el, f.fn, &arg, 1, c->span, NULL);
     if (!el_bad(z) && (z.kind != EL_TENSOR || z.rate != ADV_RATE_SAMPLE || el_rank(c->el, z) != 1))
-        return el_error(c->el, ADV_D_SHAPE_FIT, c->span, "`worst` needs logits [N,K] of its function, but this gives %s", el_describe(c->el, z));
+        return el_error(c->el, ADV_D_SHAPE_FIT, c->span, "`worst` needs logits [N,K] of its function, but this gives %s",
+                        el_describe(c->el, z));
     return z;
 }
 

@@ -36,7 +36,9 @@ static bool once_each(El *el, AstId block)
     AdvSpan first[4] = {{0}};
     for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
         const AstNode *n = ast(t, st);
-        const char *key = n->kind == AST_WITHIN ? "within" : n->kind == AST_ASSIGN ? adv_str(el->names, ast(t, ast(t, n->first)->first)->name) : "";
+        const char *key = n->kind == AST_WITHIN   ? "within"
+                          : n->kind == AST_ASSIGN ? adv_str(el->names, ast(t, ast(t, n->first)->first)->name)
+                                                  : "";
         size_t k = 0;
         while (k < 3 && strcmp(keys[k], key)) k++;
         if (k == 3 && n->kind != AST_WITHIN) continue;
@@ -70,7 +72,10 @@ static ElVal compute(El *el, AstId block)
     for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
         const AstNode *n = ast(t, st);
         if (n->kind == AST_WITHIN) { within = n->first; continue; }
-        if (n->kind != AST_ASSIGN) return n->kind == AST_ERROR ? v : el_error(el, ADV_D_STMT_PLACE, n->span, "a `budget` holds `eps = ...`, `within lo .. hi`, `mean = ...` and `gradient = ...`");
+        if (n->kind != AST_ASSIGN)
+            return n->kind == AST_ERROR ? v
+                                        : el_error(el, ADV_D_STMT_PLACE, n->span,
+                                                   "a `budget` holds `eps = ...`, `within lo .. hi`, `mean = ...` and `gradient = ...`");
         const char *key = adv_str(el->names, ast(t, ast(t, n->first)->first)->name);
         AstId value = ast_child(t, st, 1);
         if (!strcmp(key, "mean")) mean = value;
@@ -79,7 +84,8 @@ static ElVal compute(El *el, AstId block)
             ElVal g = el_expr(el, el->recipe, s, value);
             const char *how = g.kind == EL_NAME ? adv_str(el->names, g.name) : "";
             el->budget_envelope = !strcmp(how, "envelope");
-            if (!el->budget_envelope && strcmp(how, "none") && !el_bad(g)) return el_error(el, ADV_D_ARGUMENT_KIND, g.span, "`gradient` is `none` or `envelope`");
+            if (!el->budget_envelope && strcmp(how, "none") && !el_bad(g))
+                return el_error(el, ADV_D_ARGUMENT_KIND, g.span, "`gradient` is `none` or `envelope`");
         } else if (!el_assign(el, el->recipe, s, st)) return el_poison(n->span);
     }
     if (!eps.i) return el_error(el, ADV_D_SECTION_MISSING, el_section(el, "budget")->at, "a `budget` needs `eps = ...`");
@@ -102,7 +108,8 @@ static ElVal compute(El *el, AstId block)
         if (lo.kind == EL_NUMBER && hi.kind == EL_NUMBER && lo.num > hi.num)
             return el_error(el, ADV_D_OUT_OF_RANGE, r.span, "the lower bound of `within` is %g, above the upper one, %g", lo.num, hi.num);
         if (held.kind == EL_NUMBER && ((hi.kind == EL_NUMBER && held.num > hi.num) || (lo.kind == EL_NUMBER && held.num < lo.num)))
-            return el_error(el, ADV_D_OUT_OF_RANGE, held.span, "a batch mean of %g cannot hold where every `eps` is within %g .. %g", held.num, lo.num, hi.num);
+            return el_error(el, ADV_D_OUT_OF_RANGE, held.span, "a batch mean of %g cannot hold where every `eps` is within %g .. %g",
+                            held.num, lo.num, hi.num);
         ElVal three[3] = {v, lo, hi};
         v = el_elementwise(el, r.span, "within", "clip", three, 3, EL_NUM);
     }

@@ -156,8 +156,8 @@ static ElVal fn_minmax(ElCall *c)
     if (v.kind != EL_TENSOR || v.rate != ADV_RATE_SAMPLE || el_rank(el, v)) return wrong(c, 0, "one number per sample");
     ElVal lo = el_reduce(el, c->span, "min", v), hi = el_reduce(el, c->span, "max", v);
     ElVal above[2] = {v, lo}, range[2] = {hi, lo};
-    ElVal three[3] = {el_elementwise(el, c->span, "minmax", "sub", above, 2, EL_NUM), el_elementwise(el, c->span, "minmax", "sub", range, 2, EL_NUM),
-                      el_number(0.5, c->span)};
+    ElVal three[3] = {el_elementwise(el, c->span, "minmax", "sub", above, 2, EL_NUM),
+                      el_elementwise(el, c->span, "minmax", "sub", range, 2, EL_NUM), el_number(0.5, c->span)};
     return el_elementwise(el, c->span, "minmax", "safe_div", three, 3, EL_NUM);
 }
 
@@ -179,7 +179,8 @@ static bool shared_of(ElCall *c, ElVal list, uint32_t rank, int64_t *dim, bool *
         if (!strcmp(word, "sample")) *per_sample = false;
         else if (k < 3 && rank == 3) dim[k] = 1;
         else {
-            el_error(c->el, ADV_D_ARGUMENT_KIND, v.span, "a draw may share `sample`%s", rank == 3 ? ", `channel`, `row` and `col`" : "; `channel`, `row` and `col` are of images");
+            el_error(c->el, ADV_D_ARGUMENT_KIND, v.span, "a draw may share `sample`%s",
+                     rank == 3 ? ", `channel`, `row` and `col`" : "; `channel`, `row` and `col` are of images");
             return false;
         }
     }
@@ -193,7 +194,9 @@ static ElVal random_like(ElCall *c, int dist, ElVal like, uint32_t draw_ix, cons
     int64_t draw = 0, dim[ADV_MAX_RANK] = {0}, full[ADV_MAX_RANK] = {0};
     uint32_t rank = el_rank(el, like);
     bool has_n = like.rate == ADV_RATE_SAMPLE, per_sample = has_n;
-    if (like.kind != EL_TENSOR) return el_error(el, ADV_D_ARGUMENT_KIND, like.span, "`like` names what the noise is shaped like, a tensor, but this is %s", el_describe(el, like));
+    if (like.kind != EL_TENSOR)
+        return el_error(el, ADV_D_ARGUMENT_KIND, like.span, "`like` names what the noise is shaped like, a tensor, but this is %s",
+                        el_describe(el, like));
     if (GIVEN(draw_ix) && !el_int(el, A(draw_ix), "`draw`", 0, 63, &draw)) return el_poison(c->span);
     for (uint32_t i = 0; i < rank; i++) dim[i] = full[i] = el_dim(el, like, i);
     if (GIVEN(draw_ix + 1) && !shared_of(c, A(draw_ix + 1), rank, dim, &per_sample)) return el_poison(c->span);
@@ -213,7 +216,8 @@ static ElVal fn_uniform(ElCall *c)
     ElVal u = random_like(c, 0, A(2), 3, "uniform");
     if (el_bad(u)) return u;
     for (uint32_t k = 0; k < 2; k++)
-        if (A(k).rate > A(2).rate || el_rank(el, A(k)) > el_rank(el, A(2))) return wrong(c, k, "bounds that change no more often than `like`");
+        if (A(k).rate > A(2).rate || el_rank(el, A(k)) > el_rank(el, A(2)))
+            return wrong(c, k, "bounds that change no more often than `like`");
     ElVal range[2] = {A(1), A(0)};
     ElVal two[2] = {u, el_elementwise(el, c->span, "uniform", "sub", range, 2, EL_NUM)};
     ElVal sum[2] = {A(0), el_elementwise(el, c->span, "uniform", "mul", two, 2, EL_NUM)};
@@ -389,7 +393,8 @@ static ElVal at_of(ElCall *c)
 {
     ElVal at = GIVEN(1) ? A(1) : el_epoch(c->el, c->span);
     double first = A(0).list[0].num;
-    if (!GIVEN(1) && first > 1) return el_error(c->el, ADV_D_OUT_OF_RANGE, A(0).list[0].span, "epochs count from 1, but the first key is %g", first);
+    if (!GIVEN(1) && first > 1)
+        return el_error(c->el, ADV_D_OUT_OF_RANGE, A(0).list[0].span, "epochs count from 1, but the first key is %g", first);
     return at;
 }
 
@@ -414,10 +419,12 @@ static ElVal fn_linear(ElCall *c)
     for (uint32_t i = 2; i < A(0).n; i += 2) {  /* acc + (v - v_before)*clip((at - k)/(k' - k), 0, 1) */
         ElVal k0 = A(0).list[i - 2], k1 = A(0).list[i];
         ElVal s[2] = {at, k0}, w[2] = {k1, k0};
-        ElVal q[2] = {el_elementwise(el, c->span, "linear", "sub", s, 2, EL_NUM), el_elementwise(el, c->span, "linear", "sub", w, 2, EL_NUM)};
+        ElVal q[2] = {el_elementwise(el, c->span, "linear", "sub", s, 2, EL_NUM),
+                      el_elementwise(el, c->span, "linear", "sub", w, 2, EL_NUM)};
         ElVal t[3] = {el_elementwise(el, c->span, "linear", "div", q, 2, EL_NUM), el_number(0, c->span), el_number(1, c->span)};
         ElVal dv[2] = {A(0).list[i + 1], A(0).list[i - 1]};
-        ElVal m[2] = {el_elementwise(el, c->span, "linear", "clip", t, 3, EL_NUM), el_elementwise(el, c->span, "linear", "sub", dv, 2, EL_NUM)};
+        ElVal m[2] = {el_elementwise(el, c->span, "linear", "clip", t, 3, EL_NUM),
+                      el_elementwise(el, c->span, "linear", "sub", dv, 2, EL_NUM)};
         ElVal add[2] = {acc, el_elementwise(el, c->span, "linear", "mul", m, 2, EL_NUM)};
         acc = el_elementwise(el, c->span, "linear", "add", add, 2, EL_NUM);
     }
@@ -440,46 +447,68 @@ static ElVal fn_scaled_like(ElCall *c)
             r.w[k] = zero;
             continue;
         }
-        AdvValueId scale = el_n3(el, c->span, "safe_div", el_n1(el, c->span, "norm2", w.w[k]), el_n1(el, c->span, "norm2", A(0).w[k]), zero);
+        AdvValueId scale =
+            el_n3(el, c->span, "safe_div", el_n1(el, c->span, "norm2", w.w[k]), el_n1(el, c->span, "norm2", A(0).w[k]), zero);
         r.w[k] = el_n2(el, c->span, "mul", A(0).w[k], scale);
     }
     return r;
 }
 
 const ElBuiltin el_builtins[] = {
-    {"exp", "v", fn_unary, false, "e^v"}, {"log", "v", fn_unary, false, "natural logarithm"}, {"sqrt", "v", fn_unary, false, "square root"},
-    {"abs", "v", fn_unary, false, "absolute value"}, {"sign", "v", fn_unary, false, "-1, 0 or 1; sign(0) is 0; gradient 0"},
-    {"floor", "v", fn_unary, false, "gradient 0"}, {"round", "v", fn_unary, false, "to nearest, ties to even; gradient 0"},
-    {"tanh", "v", fn_unary, false, "hyperbolic tangent"}, {"sigmoid", "v", fn_unary, false, "1/(1 + e^-v)"}, {"relu", "v", fn_unary, false, "max(v, 0); gradient 0 at 0"},
+    {"exp", "v", fn_unary, false, "e^v"},
+    {"log", "v", fn_unary, false, "natural logarithm"},
+    {"sqrt", "v", fn_unary, false, "square root"},
+    {"abs", "v", fn_unary, false, "absolute value"},
+    {"sign", "v", fn_unary, false, "-1, 0 or 1; sign(0) is 0; gradient 0"},
+    {"floor", "v", fn_unary, false, "gradient 0"},
+    {"round", "v", fn_unary, false, "to nearest, ties to even; gradient 0"},
+    {"tanh", "v", fn_unary, false, "hyperbolic tangent"},
+    {"sigmoid", "v", fn_unary, false, "1/(1 + e^-v)"},
+    {"relu", "v", fn_unary, false, "max(v, 0); gradient 0 at 0"},
     {"min", "*v", fn_min, false, "of several: elementwise; of one: over its shape, or else the batch"},
     {"max", "*v", fn_max, false, "of several: elementwise; of one: over its shape, or else the batch"},
     {"clip", "v, lo, hi", fn_clip, false, "min(max(v, lo), hi); gradient passes inside and on the bounds"},
     {"safe_div", "a, b, otherwise", fn_safe_div, false, "a/b, or `otherwise` where b is 0"},
     {"select", "c, a, b", fn_select, false, "a where c holds, else b; gradient and NaN of the other side never leak"},
-    {"sum", "v", fn_reduce, false, "over the shape, or else the batch"}, {"mean", "v", fn_reduce, false, "over the shape, or else the batch"},
-    {"norm1", "v", fn_reduce, false, "sum of absolute values"}, {"norm2", "v", fn_reduce, false, "root of the sum of squares; gradient 0 at 0"},
-    {"any", "v", fn_reduce, false, "1 if one entry is not 0"}, {"all", "v", fn_reduce, false, "1 if no entry is 0"},
-    {"softmax", "z", fn_softmax, false, "probabilities of logits [K]"}, {"log_softmax", "z", fn_log_softmax, false, "their logarithms"},
-    {"logsumexp", "z", fn_logsumexp, false, "log of the sum of e^z"}, {"entropy", "p", fn_entropy, false, "-sum p log p, natural logarithm, 0 log 0 is 0"},
+    {"sum", "v", fn_reduce, false, "over the shape, or else the batch"},
+    {"mean", "v", fn_reduce, false, "over the shape, or else the batch"},
+    {"norm1", "v", fn_reduce, false, "sum of absolute values"},
+    {"norm2", "v", fn_reduce, false, "root of the sum of squares; gradient 0 at 0"},
+    {"any", "v", fn_reduce, false, "1 if one entry is not 0"},
+    {"all", "v", fn_reduce, false, "1 if no entry is 0"},
+    {"softmax", "z", fn_softmax, false, "probabilities of logits [K]"},
+    {"log_softmax", "z", fn_log_softmax, false, "their logarithms"},
+    {"logsumexp", "z", fn_logsumexp, false, "log of the sum of e^z"},
+    {"entropy", "p", fn_entropy, false, "-sum p log p, natural logarithm, 0 log 0 is 0"},
     {"argmax", "z", fn_argmax, false, "class of the largest entry; ties go to the lowest index"},
-    {"ce", "z, y", fn_ce, false, "cross-entropy of logits, per sample"}, {"kl", "P, Q", fn_kl, false, "kl(P || Q) of logits, per sample"},
-    {"other", "z, y", fn_other, false, "z with -inf at y"}, {"max_other", "z, y", fn_max_other, false, "largest entry but y's"},
-    {"nth", "z, k", fn_nth, false, "k-th largest entry, k = 1 is the largest"}, {"nth_class", "z, k", fn_nth_class, false, "its class"},
+    {"ce", "z, y", fn_ce, false, "cross-entropy of logits, per sample"},
+    {"kl", "P, Q", fn_kl, false, "kl(P || Q) of logits, per sample"},
+    {"other", "z, y", fn_other, false, "z with -inf at y"},
+    {"max_other", "z, y", fn_max_other, false, "largest entry but y's"},
+    {"nth", "z, k", fn_nth, false, "k-th largest entry, k = 1 is the largest"},
+    {"nth_class", "z, k", fn_nth_class, false, "its class"},
     {"minmax", "v", fn_minmax, false, "(v - min)/(max - min) over the batch; 0.5 for a constant batch"},
     {"class_sum", "v, y", el_fn_class_sum, false, "sum of v over the samples of each class, [K]"},
     {"normal", "like, draw=, shared=", fn_normal, false, "standard normal noise shaped like `like`"},
     {"uniform", "lo, hi, like, draw=, shared=", fn_uniform, false, "uniform noise between lo and hi shaped like `like`"},
     {"rademacher", "like, draw=, shared=", fn_rademacher, false, "-1 or 1 with equal chance, shaped like `like`"},
     {"grad", "e, v", fn_grad, false, "gradient of e by a name, or a list of names; a constant for later gradients"},
-    {"detach", "v", fn_detach, false, "v as a constant for gradients"}, {"live", "g", fn_live, false, "keeps the derivatives of grad(...)"},
+    {"detach", "v", fn_detach, false, "v as a constant for gradients"},
+    {"live", "g", fn_live, false, "keeps the derivatives of grad(...)"},
     {"ball", "z, x, eps, norm=", fn_ball, false, "z projected to the ball of radius eps around x"},
     {"project", "z, x, eps, norm=", fn_project, false, "ball, then clip to 0..1"},
-    {"channels", "x", fn_channels, false, "C of an image"}, {"height", "x", fn_height, false, "H of an image"}, {"width", "x", fn_width, false, "W of an image"},
-    {"row", "x", fn_row, false, "row numbers [1,H,1]"}, {"col", "x", fn_col, false, "column numbers [1,1,W]"}, {"channel", "x", fn_channel, false, "channel numbers [C,1,1]"},
-    {"sum_over", "n, e", fn_sum_over, false, "sum of e(0) .. e(n-1), written out"}, {"mean_over", "n, e", fn_mean_over, false, "their mean"},
+    {"channels", "x", fn_channels, false, "C of an image"},
+    {"height", "x", fn_height, false, "H of an image"},
+    {"width", "x", fn_width, false, "W of an image"},
+    {"row", "x", fn_row, false, "row numbers [1,H,1]"},
+    {"col", "x", fn_col, false, "column numbers [1,1,W]"},
+    {"channel", "x", fn_channel, false, "channel numbers [C,1,1]"},
+    {"sum_over", "n, e", fn_sum_over, false, "sum of e(0) .. e(n-1), written out"},
+    {"mean_over", "n, e", fn_mean_over, false, "their mean"},
     {"each", "n, e", fn_each, false, "the list e(0) .. e(n-1)"},
     {"mc_variance", "e, draws", fn_mc_variance, false, "biased variance of e(0) .. e(draws-1), averaged over the shape"},
-    {"steps", "keys, at=", fn_steps, false, "piecewise constant; at = epoch"}, {"linear_schedule", "keys, at=", fn_linear, false, "piecewise linear; at = epoch"},
+    {"steps", "keys, at=", fn_steps, false, "piecewise constant; at = epoch"},
+    {"linear_schedule", "keys, at=", fn_linear, false, "piecewise linear; at = epoch"},
     {"scaled_like", "g, f", fn_scaled_like, false, "per tensor g*norm2(w)/norm2(g); 0 for tensors of fewer than 2 dimensions"},
     {"rank", "v", el_fn_rank, false, "ranks within the batch, 0..1, ties their mean; gradient 0"},
     {"quantile", "v, q", el_fn_quantile, false, "quantile of the batch, linear between samples; gradient to these"},

@@ -105,7 +105,8 @@ bool el_params_ok(El *el, ElModule *m, AstId params)
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < i; k++) {
             if (f[k].name.i != f[i].name.i) continue;
-            adv_diag_note(el_diag(el, ADV_D_DUPLICATE, f[i].at, "two parameters are called `%s`", adv_str(el->names, f[i].name)), f[k].at, "the first one is here");
+            adv_diag_note(el_diag(el, ADV_D_DUPLICATE, f[i].at, "two parameters are called `%s`", adv_str(el->names, f[i].name)), f[k].at,
+                          "the first one is here");
             ok = false;
         }
     return ok;
@@ -155,7 +156,8 @@ bool el_args_named(El *el, const ElFn *net, const ElArg *args, uint32_t n_args)
         bool known = false;
         for (uint32_t k = 0; k < n; k++) known |= f[k].name.i == args[i].name.i;
         if (!known) {
-            AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` has no argument `%s`", net->name, adv_str(el->names, args[i].name));
+            AdvDiag *d =
+                el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` has no argument `%s`", net->name, adv_str(el->names, args[i].name));
             help_names(el, d, adv_str(el->names, args[i].name), f, n);
             return false;
         }
@@ -202,7 +204,8 @@ static bool match(El *el, const char *what, const Formal *f, uint32_t n, const E
             k = next++;
         }
         if (k >= n || k >= 64) {
-            AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %u argument%s, but this is one more", what, n, n == 1 ? "" : "s");
+            AdvDiag *d =
+                el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %u argument%s, but this is one more", what, n, n == 1 ? "" : "s");
             if (n) adv_diag_help(d, "it takes %s", names_of(el, f, n));
             return false;
         }
@@ -232,7 +235,8 @@ bool el_assign(El *el, ElModule *m, ElScope *s, AstId stmt)
     ElVal v = el_expr(el, m, s, ast_child(m->ast, stmt, 1));
     uint32_t n = ast_n_children(m->ast, paths), k = 0;
     if (n > 1 && !el_bad(v) && (v.kind != EL_LIST || v.n != n)) {
-        el_error(el, ADV_D_NO_RESULT, ast(m->ast, stmt)->span, "%u names, but the right side is %s", n, v.kind == EL_LIST ? adv_arena_printf(el->arena, "%u results", v.n) : "one result");
+        el_error(el, ADV_D_NO_RESULT, ast(m->ast, stmt)->span, "%u names, but the right side is %s", n,
+                 v.kind == EL_LIST ? adv_arena_printf(el->arena, "%u results", v.n) : "one result");
         v = el_poison(v.span);
     }
     for (; p.i; p = ast(m->ast, p)->next, k++) {
@@ -283,7 +287,8 @@ static bool repeat_body(El *el, void *user, ElVal turn, ElVal *carried)
             uint32_t k = 0;
             while (k < r->n && r->binds[k]->name.i != ast(r->m->ast, path)->name.i) k++;
             if (k == r->n) {
-                el_error(el, ADV_D_UPDATE, node->span, "`%s` is not carried by the block this loop stands in", adv_str(el->names, ast(r->m->ast, path)->name));
+                el_error(el, ADV_D_UPDATE, node->span, "`%s` is not carried by the block this loop stands in",
+                         adv_str(el->names, ast(r->m->ast, path)->name));
                 return false;
             }
             for (uint32_t j = 0; j < n_done; j++)
@@ -295,7 +300,8 @@ static bool repeat_body(El *el, void *user, ElVal turn, ElVal *carried)
             next[k] = el_expr(el, r->m, s, ast(r->m->ast, path)->next);
             if (el_bad(next[k])) return false;
             if (!el_is_value(next[k])) {
-                el_error(el, ADV_D_NOT_A_VALUE, next[k].span, "a carried value is a number or tensor, but this is %s", el_describe(el, next[k]));
+                el_error(el, ADV_D_NOT_A_VALUE, next[k].span, "a carried value is a number or tensor, but this is %s",
+                         el_describe(el, next[k]));
                 return false;
             }
             continue;
@@ -363,7 +369,8 @@ static bool may_loop(El *el, ElModule *m, AstId stmt, const char *word)
     for (ElFrame *f = el->frame; f; f = f->up)
         if (f->is_attack) return true;
     AdvDiag *d = el_diag(el, ADV_D_STMT_PLACE, ast(m->ast, stmt)->span, "`%s` stands in an `attack` only, and this is none", word);
-    adv_diag_help(d, "a sum over turns known to the compiler is `sum_over(n, i => ...)`; layers are repeated with `-> repeat(n, (h, i) => ...)`");
+    adv_diag_help(
+        d, "a sum over turns known to the compiler is `sum_over(n, i => ...)`; layers are repeated with `-> repeat(n, (h, i) => ...)`");
     return false;
 }
 
@@ -413,7 +420,9 @@ static ElVal attack_result(El *el, ElVal r, const ElArg *bound, uint32_t n, uint
         if (!strcmp(adv_str(el->names, bound[i].name), "eps")) eps = bound[i].val;
         if (!strcmp(adv_str(el->names, bound[i].name), "x")) x = bound[i].val;
     }
-    if (!el->budget_envelope || eps.kind != EL_TENSOR || x.kind != EL_TENSOR || eps.t.i != el->budget_eps.t.i || eps.rate != ADV_RATE_SAMPLE) return r;
+    if (!el->budget_envelope || eps.kind != EL_TENSOR || x.kind != EL_TENSOR || eps.t.i != el->budget_eps.t.i ||
+        eps.rate != ADV_RATE_SAMPLE)
+        return r;
     ElVal *first = r.kind == EL_LIST ? &r.list[0] : &r;
     AdvValueId in[3] = {first->t, x.t, eps.t};
     AdvAttr a = adv_attr_i(norm ? norm - 1 : 0);
@@ -431,7 +440,8 @@ static ElVal call_template(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSp
     if (is_lambda) {
         AstId names = item->first;
         f = ADV_NEW_ARRAY(el->arena, Formal, ast_n_children(fn->ast, names) + 1);
-        for (AstId c = ast(fn->ast, names)->first; c.i; c = ast(fn->ast, c)->next) f[n++] = (Formal){ast(fn->ast, c)->name, {0}, ast(fn->ast, c)->span};
+        for (AstId c = ast(fn->ast, names)->first; c.i; c = ast(fn->ast, c)->next)
+            f[n++] = (Formal){ast(fn->ast, c)->name, {0}, ast(fn->ast, c)->span};
     } else {
         f = formals(el, m, item->first, &n);
     }
@@ -447,7 +457,8 @@ static ElVal call_template(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSp
     uint32_t depth = 0;
     for (ElFrame *fr = el->frame; fr; fr = fr->up) depth++;
     if (depth > MAX_CALLS) el->gave_up = true;
-    if (depth > MAX_CALLS) return el_error(el, ADV_D_TOO_MANY_CALLS, at, "calls are nested deeper than %d here: a function may not call itself", MAX_CALLS);
+    if (depth > MAX_CALLS)
+        return el_error(el, ADV_D_TOO_MANY_CALLS, at, "calls are nested deeper than %d here: a function may not call itself", MAX_CALLS);
     AdvStr prefix = {0};
     bool inherits = el->frame && el->frame->inherit;
     if (is_net && el->frame && el->frame->is_net) {
@@ -559,7 +570,8 @@ ElVal el_call(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSpan at, ElScop
     if (fn->kind == EL_FN_MODEL) return el_model_call(el, fn->model, (ElMode)fn->mode, args, n_args, at);
     if (fn->kind == EL_FN_BUILTIN) return call_builtin(el, fn->builtin, args, n_args, at, scope);
     if (ast(fn->ast, fn->node)->kind == AST_NET && !(el->frame && el->frame->is_net))
-        return el_error(el, ADV_D_NOT_CALLABLE, at, "`%s` is a net: make a model of it first, as in `model f = %s(...)`", fn->name, fn->name);
+        return el_error(el, ADV_D_NOT_CALLABLE, at, "`%s` is a net: make a model of it first, as in `model f = %s(...)`", fn->name,
+                        fn->name);
     return call_template(el, fn, args, n_args, at);
 }
 
@@ -666,7 +678,11 @@ static bool loop_try(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, LoopRu
     el->turns = &turns;
     ElVal *cur = ADV_NEW_ARRAY(el->arena, ElVal, l->n + 1);
     for (uint32_t k = 0; k < l->n; k++)
-        cur[k] = (ElVal){.kind = EL_TENSOR, .t = adv_region(el->g, inner)->params.at[1 + k], .rate = l->proto[k].rate, .sort = l->proto[k].sort, .span = carried[k].span};
+        cur[k] = (ElVal){.kind = EL_TENSOR,
+                         .t = adv_region(el->g, inner)->params.at[1 + k],
+                         .rate = l->proto[k].rate,
+                         .sort = l->proto[k].sort,
+                         .span = carried[k].span};
     for (uint32_t k = 0; k < l->n_states; k++) {
         el->world.now[l->states[k].i] = adv_region(el->g, inner)->params.at[1 + l->n + k];
         el_version(el, l->states[k], el->world.now[l->states[k].i]);
@@ -706,7 +722,8 @@ static bool loop_try(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, LoopRu
         el->world = (ElWorld){grown, inner_n};
     }
     for (uint32_t s = 1; s < inner_n && s < el->g->states.n; s++)  /* reads stand at the entry's start: good outside too */
-        if (!el->world.now[s].i && inner_now[s].i && adv_value(el->g, inner_now[s])->def.i && adv_node_is(el->g, adv_value(el->g, inner_now[s])->def, "read"))
+        if (!el->world.now[s].i && inner_now[s].i && adv_value(el->g, inner_now[s])->def.i &&
+            adv_node_is(el->g, adv_value(el->g, inner_now[s])->def, "read"))
             el->world.now[s] = inner_now[s];
     if (!ok || *again) {
         drop_node(el, outer, node);
@@ -716,7 +733,8 @@ static bool loop_try(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, LoopRu
         return ok;
     }
     for (uint32_t k = 0; k < l->n; k++) {
-        carried[k] = (ElVal){.kind = EL_TENSOR, .t = adv_node_out(el->g, node, k), .rate = l->proto[k].rate, .sort = l->proto[k].sort, .span = at};
+        carried[k] =
+            (ElVal){.kind = EL_TENSOR, .t = adv_node_out(el->g, node, k), .rate = l->proto[k].rate, .sort = l->proto[k].sort, .span = at};
         el->g->values.at[carried[k].t.i].rate = l->proto[k].rate;
     }
     for (uint32_t k = 0; k < l->n_states; k++) el_state_set(el, l->states[k], adv_node_out(el->g, node, l->n + k));

@@ -109,7 +109,9 @@ static void read_synthetic(El *el, AstId block)
     d->n_train = 4096;
     d->n_test = 1024;
     d->classes = 2;
-    if (!key_int(el, block, "train", 1, 1 << 24, &d->n_train) || !key_int(el, block, "test", 1, 1 << 24, &d->n_test) || !key_int(el, block, "classes", 2, 1 << 20, &d->classes)) return;
+    if (!key_int(el, block, "train", 1, 1 << 24, &d->n_train) || !key_int(el, block, "test", 1, 1 << 24, &d->n_test) ||
+        !key_int(el, block, "classes", 2, 1 << 20, &d->classes))
+        return;
     if (!key_int(el, block, "val", 0, d->n_train - 1, &d->n_val)) return;
     d->n_train -= d->n_val;
     d->x = el_section_key(el, block, "x");
@@ -165,7 +167,8 @@ void el_data_read(El *el)
 {
     ElItem *it = el_section(el, "data");
     if (!it) {
-        el_error(el, ADV_D_SECTION_MISSING, (AdvSpan){el->recipe->file, 0, 0}, "a recipe needs a `data` section, as in `data mnist { batch = 128 }`");
+        el_error(el, ADV_D_SECTION_MISSING, (AdvSpan){el->recipe->file, 0, 0},
+                 "a recipe needs a `data` section, as in `data mnist { batch = 128 }`");
         return;
     }
     ElData *d = &el->data;
@@ -182,19 +185,24 @@ void el_data_read(El *el)
     else read_stored(el, block, d->name);
     if (!d->given) return;
     if (d->batch > d->n_train) {
-        el_error(el, ADV_D_OUT_OF_RANGE, d->at, "a batch of %lld is larger than the %lld training samples", (long long)d->batch, (long long)d->n_train);
+        el_error(el, ADV_D_OUT_OF_RANGE, d->at, "a batch of %lld is larger than the %lld training samples", (long long)d->batch,
+                 (long long)d->n_train);
         d->given = false;
         return;
     }
     el->steps = d->n_train / d->batch;
     if (d->n_train % d->batch)
-        el_diag(el, ADV_D_BATCH_TAIL, d->at, "the last %lld of %lld samples do not fill a batch of %lld and are left out, others in each epoch", (long long)(d->n_train % d->batch),
-                 (long long)d->n_train, (long long)d->batch);
+        el_diag(el, ADV_D_BATCH_TAIL, d->at,
+                "the last %lld of %lld samples do not fill a batch of %lld and are left out, others in each epoch",
+                (long long)(d->n_train % d->batch), (long long)d->n_train, (long long)d->batch);
 }
 
 /* ---- fetching ---- */
 
-static AdvValueId data_state(El *el, const char *name, AdvTensorType t) { return el_state(el, el_slot(el, name, t, ADV_STATE_DATA, false)); }
+static AdvValueId data_state(El *el, const char *name, AdvTensorType t)
+{
+    return el_state(el, el_slot(el, name, t, ADV_STATE_DATA, false));
+}
 
 static void augment_one(El *el, AstId entry)
 {
@@ -223,10 +231,16 @@ static void augment_one(El *el, AstId entry)
         const char *word = adv_str(el->names, args[i].name);
         int64_t pad;
         has_pad |= !strcmp(word, "pad");
-        if (crop && !strcmp(word, "pad") && el_int(el, args[i].val, "`pad`", 0, (el->data.dim[1] < el->data.dim[2] ? el->data.dim[1] : el->data.dim[2]) - 1, &pad)) el_attr_set(op, a, "pad", adv_attr_i(pad));
-        else if (crop && !strcmp(word, "mode") && args[i].val.kind == EL_NAME && !strcmp(adv_str(el->names, args[i].val.name), "reflect")) el_attr_set(op, a, "mode", adv_attr_i(1));
-        else if (crop && !strcmp(word, "mode") && args[i].val.kind == EL_NAME && !strcmp(adv_str(el->names, args[i].val.name), "zero")) el_attr_set(op, a, "mode", adv_attr_i(0));
-        else if (!el_bad(args[i].val) && !(crop && !strcmp(word, "pad"))) el_error(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %s", name, crop ? "`pad = 4` and `mode = zero` or `reflect`" : "no arguments");
+        if (crop && !strcmp(word, "pad") &&
+            el_int(el, args[i].val, "`pad`", 0, (el->data.dim[1] < el->data.dim[2] ? el->data.dim[1] : el->data.dim[2]) - 1, &pad))
+            el_attr_set(op, a, "pad", adv_attr_i(pad));
+        else if (crop && !strcmp(word, "mode") && args[i].val.kind == EL_NAME && !strcmp(adv_str(el->names, args[i].val.name), "reflect"))
+            el_attr_set(op, a, "mode", adv_attr_i(1));
+        else if (crop && !strcmp(word, "mode") && args[i].val.kind == EL_NAME && !strcmp(adv_str(el->names, args[i].val.name), "zero"))
+            el_attr_set(op, a, "mode", adv_attr_i(0));
+        else if (!el_bad(args[i].val) && !(crop && !strcmp(word, "pad")))
+            el_error(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %s", name,
+                     crop ? "`pad = 4` and `mode = zero` or `reflect`" : "no arguments");
     }
     if (!has_pad && el->ds->n_errors == before) el_error(el, ADV_D_ARGUMENT, at, "`pad_crop` needs `pad`, the largest shift in pixels");
     if (!has_pad || el->ds->n_errors > before) return;
@@ -267,7 +281,8 @@ static bool fetch_synthetic(El *el, bool test)
     el->seed = seed;
     if (el_bad(x) || el_bad(y)) return false;
     if (!adv_shape_eq(adv_value_type(el->g, x.t), adv_value_type(el->g, zeros.t)) || y.rate != ADV_RATE_SAMPLE || el_rank(el, y)) {
-        el_error(el, ADV_D_SHAPE_FIT, d->at, "`x` must be of the declared shape and `y` one class per sample, but they are %s and %s", el_describe(el, x), el_describe(el, y));
+        el_error(el, ADV_D_SHAPE_FIT, d->at, "`x` must be of the declared shape and `y` one class per sample, but they are %s and %s",
+                 el_describe(el, x), el_describe(el, y));
         return false;
     }
     AdvValueId g = el_graph(el, y);

@@ -56,7 +56,8 @@ static bool read_on(El *el, Eval *e)
     else if (!strcmp(e->split, "train")) e->n = d->n_train;
     else if (!strcmp(e->split, "val")) { e->n = d->n_val; e->first_id = (d->set ? d->set->n_train : d->n_train + d->n_val) - d->n_val; }
     else {
-        el_error(el, ADV_D_ARGUMENT_KIND, ast(t, on)->span, "`on` is `test`, `val` or `train`, or the first of it, as in `test.first(1000)`");
+        el_error(el, ADV_D_ARGUMENT_KIND, ast(t, on)->span,
+                 "`on` is `test`, `val` or `train`, or the first of it, as in `test.first(1000)`");
         return false;
     }
     if (!e->n) {
@@ -65,7 +66,8 @@ static bool read_on(El *el, Eval *e)
         return false;
     }
     if (!first.i) return true;
-    return el_int(el, el_const_expr(el, el->recipe, NULL, ast(t, first)->first, "the number of samples"), "the number of samples", 1, e->n, &e->n);
+    return el_int(el, el_const_expr(el, el->recipe, NULL, ast(t, first)->first, "the number of samples"), "the number of samples", 1, e->n,
+                  &e->n);
 }
 
 /* The function from images to logits that is evaluated. */
@@ -76,11 +78,14 @@ static ElVal classifier(El *el, const Eval *e)
     ElModel *found = NULL;
     for (uint32_t i = 0; i < el->models.n; i++) {
         if (!el->models.at[i]->classifies) continue;
-        if (found) return el_error(el, ADV_D_SECTION_MISSING, e->at, "several models give one number per class: say which with `of = %s.eval`", adv_str(el->names, found->name));
+        if (found)
+            return el_error(el, ADV_D_SECTION_MISSING, e->at, "several models give one number per class: say which with `of = %s.eval`",
+                            adv_str(el->names, found->name));
         found = el->models.at[i];
     }
     if (!found && el->models.n == 1) found = el->models.at[0];
-    if (!found) return el_error(el, ADV_D_SECTION_MISSING, e->at, "no model gives one number per class: say what to evaluate with `of = ...`");
+    if (!found)
+        return el_error(el, ADV_D_SECTION_MISSING, e->at, "no model gives one number per class: say what to evaluate with `of = ...`");
     return (ElVal){.kind = EL_MODEL, .model = found, .mode = EL_EVAL, .span = e->at};
 }
 
@@ -98,11 +103,13 @@ static ElVal attacked(El *el, AstId call, ElVal f, json_t *stage)
     const Ast *t = tree(el);
     const AstNode *n = ast(t, call);
     AdvSpan at = n->span;
-    ElVal a = n->kind == AST_CALL ? ast(t, n->first)->kind == AST_ID ? el_lookup(el, el->recipe, NULL, ast(t, n->first)->name, ast(t, n->first)->span, true)
-                                                                      : el_expr(el, el->recipe, NULL, n->first)
+    ElVal a = n->kind == AST_CALL ? ast(t, n->first)->kind == AST_ID
+                                        ? el_lookup(el, el->recipe, NULL, ast(t, n->first)->name, ast(t, n->first)->span, true)
+                                        : el_expr(el, el->recipe, NULL, n->first)
                                   : el_expr(el, el->recipe, NULL, call);
     if (el_bad(a)) return a;
-    if (a.kind != EL_FN || a.fn->kind != EL_FN_TEMPLATE) return el_error(el, ADV_D_NOT_CALLABLE, at, "an entry of `attacks` is an attack, but this is %s", el_describe(el, a));
+    if (a.kind != EL_FN || a.fn->kind != EL_FN_TEMPLATE)
+        return el_error(el, ADV_D_NOT_CALLABLE, at, "an entry of `attacks` is an attack, but this is %s", el_describe(el, a));
     uint32_t n_given = 0, n_args = 0;
     ElArg *given = n->kind == AST_CALL ? el_args(el, el->recipe, NULL, call, 1, &n_given) : NULL;
     ElArg *args = ADV_NEW_ARRAY(el->arena, ElArg, n_given + 4);
@@ -110,8 +117,11 @@ static ElVal attacked(El *el, AstId call, ElVal f, json_t *stage)
     ElVal values[3] = {f, el->x, el->y};
     for (uint32_t i = 0; i < n_given; i++) {
         if (el_bad(given[i].val)) return given[i].val;
-        if (!given[i].name.i) return el_error(el, ADV_D_ARGUMENT, given[i].span, "arguments of an attack in `attacks` are named, as in `mine(eps = 8/255)`: its first ones are supplied");
-        if (!strcmp(adv_str(el->names, given[i].name), "eps") && given[i].val.kind == EL_NUMBER) el_json_set(el, stage, "eps", json_real(given[i].val.num));
+        if (!given[i].name.i)
+            return el_error(el, ADV_D_ARGUMENT, given[i].span,
+                            "arguments of an attack in `attacks` are named, as in `mine(eps = 8/255)`: its first ones are supplied");
+        if (!strcmp(adv_str(el->names, given[i].name), "eps") && given[i].val.kind == EL_NUMBER)
+            el_json_set(el, stage, "eps", json_real(given[i].val.num));
         args[n_args++] = given[i];
     }
     for (uint32_t k = 0; k < 3; k++) {
@@ -169,7 +179,8 @@ static uint32_t make_entry(El *el, Eval *e, const Entry *n, json_t *stage)
     ElVal z = el_bad(x) ? x : call_function(el, f, x, e->at);
     if (!el_bad(z) && (z.kind != EL_TENSOR || z.rate != ADV_RATE_SAMPLE || el_rank(el, z) != 1))
         z = el_error(el, ADV_D_SHAPE_FIT, e->at, "`of` must give one number per class, [N,K], but gives %s", el_describe(el, z));
-    if (!el_bad(z) && el_rank(el, x) != el->data.rank) z = el_error(el, ADV_D_SHAPE_FIT, at, "an attack gives images like x, but this gives %s", el_describe(el, x));
+    if (!el_bad(z) && el_rank(el, x) != el->data.rank)
+        z = el_error(el, ADV_D_SHAPE_FIT, at, "an attack gives images like x, but this gives %s", el_describe(el, x));
     uint32_t n_stages = el_bad(z) ? 0 : n_stages_of(el, f, x);
     if (!el_bad(z)) {
         AdvValueId hit = el_n2(el, at, "eq", el_n1(el, at, "argmax", z.t), el->y.t);
@@ -296,8 +307,10 @@ bool el_evals(El *el)
         AstId list = el_section_key(el, e.block, "attacks");
         for (AstId c = ast(t, list)->first; c.i; c = ast(t, c)->next) one_entry(el, &e, c);
         el_lint_eval_radii(el, e.name, ast(t, list)->span);
-        el_json_push(el, el->evals, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "name", e.name, "split", e.split, "first_id", (json_int_t)e.first_id, "n",
-                                                   (json_int_t)e.n, "batch", (json_int_t)el->data.batch, "every", (json_int_t)e.every, "stages", e.stages));
+        el_json_push(el, el->evals,
+                     json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "name", e.name, "split", e.split, "first_id", (json_int_t)e.first_id,
+                               "n", (json_int_t)e.n, "batch", (json_int_t)el->data.batch, "every", (json_int_t)e.every, "stages",
+                               e.stages));
     }
     return true;
 }

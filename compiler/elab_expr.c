@@ -110,7 +110,8 @@ static ElVal expr_list(El *el, ElModule *m, ElScope *s, AstId id)
             r.list[k++] = sub(el, m, s, c, 0);
             r.list[k++] = sub(el, m, s, c, 1);
         } else if (r.kind == EL_PAIRS) {
-            return el_error(el, ADV_D_ARGUMENT_KIND, node(m, c)->span, "a list with keys needs a key before each value, as in `[1: 0.1, 75: 0.01]`");
+            return el_error(el, ADV_D_ARGUMENT_KIND, node(m, c)->span,
+                            "a list with keys needs a key before each value, as in `[1: 0.1, 75: 0.01]`");
         } else {
             r.list[k++] = el_expr(el, m, s, c);
         }
@@ -163,9 +164,11 @@ static ElVal dot(El *el, ElModule *m, ElScope *s, AstId id, bool callable)
         const AstNode *l = node(m, left);
         const AstNode *first = l->kind == AST_DOT ? node(m, l->first) : NULL;
         if (l->kind == AST_ID) snprintf(path, sizeof path, "%s.%s", adv_str(el->names, l->name), word);
-        else if (first && first->kind == AST_ID) snprintf(path, sizeof path, "%s.%s.%s", adv_str(el->names, first->name), adv_str(el->names, l->name), word);
+        else if (first && first->kind == AST_ID)
+            snprintf(path, sizeof path, "%s.%s.%s", adv_str(el->names, first->name), adv_str(el->names, l->name), word);
         AdvStateId st = path[0] ? adv_state_find(el->g, adv_intern(el->names, path)) : (AdvStateId){0};
-        bool is_result = st.i && (el->g->states.at[st.i].kind == ADV_STATE_SCALAR || (first && el->g->states.at[st.i].kind == ADV_STATE_TABLE));
+        bool is_result =
+            st.i && (el->g->states.at[st.i].kind == ADV_STATE_SCALAR || (first && el->g->states.at[st.i].kind == ADV_STATE_TABLE));
         if (is_result) return el_tensor(el, el_state(el, st), ADV_RATE_EPOCH, EL_NUM, n->span);
     }
     ElVal v = node(m, left)->kind == AST_DOT ? dot(el, m, s, left, false) : el_expr(el, m, s, left);

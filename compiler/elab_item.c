@@ -37,7 +37,8 @@ static ElModule *import(El *el, ElModule *m, const AstNode *use)
     } else if (use->kind == AST_USE_FILE && el->load) {
         const AdvSource *self = adv_source_of(&el->ds->sources, (AdvSpan){m->file, 0, 0});
         const char *slash = strrchr(self->name, '/');
-        const char *path = slash && name[0] != '/' ? adv_arena_printf(el->arena, "%.*s/%s", (int)(slash - self->name), self->name, name) : name;
+        const char *path =
+            slash && name[0] != '/' ? adv_arena_printf(el->arena, "%.*s/%s", (int)(slash - self->name), self->name, name) : name;
         text = el->load(el->load_user, path, &n_bytes);
         name = path;
     } else if (use->kind == AST_USE_PLUGIN) {
@@ -79,7 +80,8 @@ static void add_named(El *el, ElModule *m, ElItemKind kind, AstId st)
 static bool section_ok(El *el, const ElModule *m, const AstNode *n)
 {
     const char *word = adv_str(el->names, n->name);
-    bool is_phase = !strcmp(word, "phase"), has_name = is_phase || !strcmp(word, "eval") || !strcmp(word, "data"), many = is_phase || !strcmp(word, "eval") || !strcmp(word, "epoch");
+    bool is_phase = !strcmp(word, "phase"), has_name = is_phase || !strcmp(word, "eval") || !strcmp(word, "data"),
+         many = is_phase || !strcmp(word, "eval") || !strcmp(word, "epoch");
     if (!has_name && n->name2.i) {
         el_error(el, ADV_D_STMT_PLACE, n->key, "a `%s` has no name, but this one is called `%s`", word, adv_str(el->names, n->name2));
         return false;
@@ -90,7 +92,8 @@ static bool section_ok(El *el, const ElModule *m, const AstNode *n)
     }
     for (uint32_t i = 0; i < m->items.n; i++) {
         const ElItem *o = m->items.at[i];
-        if (o->kind != EL_ITEM_SECTION || o->name.i != n->name.i || (many && (!n->name2.i || ast(m->ast, o->node)->name2.i != n->name2.i))) continue;
+        if (o->kind != EL_ITEM_SECTION || o->name.i != n->name.i || (many && (!n->name2.i || ast(m->ast, o->node)->name2.i != n->name2.i)))
+            continue;
         AdvDiag *d = many ? el_diag(el, ADV_D_DUPLICATE, n->key, "two `%s` sections are called `%s`", word, adv_str(el->names, n->name2))
                           : el_diag(el, ADV_D_DUPLICATE, n->key, "a recipe has one `%s`", word);
         adv_diag_note(d, o->at, "the first one is here");
@@ -132,10 +135,13 @@ static void take_stmt(El *el, ElModule *m, AstId st)
     case AST_ASSIGN: {
         uint32_t k = 0;
         for (AstId p = ast(m->ast, n->first)->first; p.i; p = ast(m->ast, p)->next)
-            if (name_ok(el, ast(m->ast, p)->name, ast(m->ast, p)->span)) add_item(el, m, ast(m->ast, p)->name, EL_ITEM_EQUATION, st, ast(m->ast, p)->span, k++);
+            if (name_ok(el, ast(m->ast, p)->name, ast(m->ast, p)->span))
+                add_item(el, m, ast(m->ast, p)->name, EL_ITEM_EQUATION, st, ast(m->ast, p)->span, k++);
         return;
     }
-    default: el_error(el, ADV_D_STMT_PLACE, n->span, "this statement belongs in a `step`, an `attack` or a function, not at the top of a recipe");
+    default:
+        el_error(el, ADV_D_STMT_PLACE, n->span,
+                 "this statement belongs in a `step`, an `attack` or a function, not at the top of a recipe");
     }
 }
 
@@ -175,7 +181,8 @@ AstId el_section_key(El *el, AstId block, const char *key)
 {
     const Ast *t = el->recipe->ast;
     for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next)
-        if (ast(t, st)->kind == AST_ASSIGN && !strcmp(adv_str(el->names, ast(t, ast(t, ast(t, st)->first)->first)->name), key)) return ast_child(t, st, 1);
+        if (ast(t, st)->kind == AST_ASSIGN && !strcmp(adv_str(el->names, ast(t, ast(t, ast(t, st)->first)->first)->name), key))
+            return ast_child(t, st, 1);
     return (AstId){0};
 }
 
@@ -270,7 +277,8 @@ static ElVal param_value(El *el, ElItem *it)
 static ElVal fn_value(El *el, ElItem *it)
 {
     ElFn *fn = ADV_NEW(el->arena, ElFn);
-    *fn = (ElFn){.kind = EL_FN_TEMPLATE, .name = adv_str(el->names, it->name), .module = it->module, .ast = it->module->ast, .node = it->node};
+    *fn = (ElFn){
+        .kind = EL_FN_TEMPLATE, .name = adv_str(el->names, it->name), .module = it->module, .ast = it->module->ast, .node = it->node};
     return (ElVal){.kind = EL_FN, .fn = fn, .span = it->at};
 }
 
@@ -288,7 +296,8 @@ static ElVal equation_value(El *el, ElItem *it)
     if (it->kind == EL_ITEM_EQUATION) {
         uint32_t n = ast_n_children(t, ast(t, it->node)->first);
         if (n == 1) return v;
-        if (v.kind != EL_LIST || v.n != n) return el_error(el, ADV_D_NO_RESULT, it->at, "%u names, but the right side is %s", n, el_describe(el, v));
+        if (v.kind != EL_LIST || v.n != n)
+            return el_error(el, ADV_D_NO_RESULT, it->at, "%u names, but the right side is %s", n, el_describe(el, v));
         return v.list[it->out_ix];
     }
     if (!el_is_value(v) || el_rank(el, v) || v.sort == EL_CLASS)
@@ -339,7 +348,8 @@ static bool engine_value(El *el, const char *name, AdvSpan at, ElVal *out)
     else if (!strcmp(name, "y")) *out = el->y;
     else if (!strcmp(name, "id")) {
         AdvAttr f32 = adv_attr_i(0);
-        *out = el->ids.kind == EL_TENSOR ? el_tensor(el, el_node(el, at, "cast", &el->ids.t, 1, &f32), ADV_RATE_SAMPLE, EL_NUM, at) : el->ids;
+        *out =
+            el->ids.kind == EL_TENSOR ? el_tensor(el, el_node(el, at, "cast", &el->ids.t, 1, &f32), ADV_RATE_SAMPLE, EL_NUM, at) : el->ids;
     } else if (!strcmp(name, "slot")) {
         AdvAttr n = adv_attr_i(el->n_batch), f32 = adv_attr_i(0);
         *out = el_poison(at);
@@ -354,7 +364,8 @@ static bool engine_value(El *el, const char *name, AdvSpan at, ElVal *out)
     return true;
 }
 
-static const char *const closed_names[] = {"linf", "l2", "torch", "he_out", "zero", "reflect", "none", "envelope", "bf16", "f32", "cpu", "cuda", "auto", "weights", "all", "train", "test", "val", "sample", NULL};
+static const char *const closed_names[] = {"linf", "l2",   "torch", "he_out",  "zero", "reflect", "none", "envelope", "bf16",   "f32",
+                                           "cpu",  "cuda", "auto",  "weights", "all",  "train",   "test", "val",      "sample", NULL};
 
 static ElItem *imported(El *el, ElModule *m, AdvStr name, AdvSpan at, bool *clash)
 {
@@ -397,7 +408,8 @@ static bool only_in_phases(El *el, const ElModule *m, const char *word, AdvSpan 
             const ElItem *it = ph->items.at[k];
             if (it->kind == EL_ITEM_SECTION || strcmp(adv_str(el->names, it->name), word)) continue;
             if (!any) d = el_diag(el, ADV_D_PHASES, at, "some epochs have no definition of `%s`", word);
-            adv_diag_note(d, it->at, "phase `%s` defines it for epochs %lld .. %lld", adv_str(el->names, ph->name), (long long)ph->from, (long long)ph->to);
+            adv_diag_note(d, it->at, "phase `%s` defines it for epochs %lld .. %lld", adv_str(el->names, ph->name), (long long)ph->from,
+                          (long long)ph->to);
             any = true;
         }
     if (any) adv_diag_help(d, "define it outside of phases, too: that counts in all other epochs");
@@ -415,19 +427,23 @@ static ElVal unknown(El *el, ElModule *m, ElScope *s, const char *word, AdvSpan 
         return el_poison(at);
     }
     if (item) {
-        adv_diag_note(el_diag(el, ADV_D_NOT_CALLABLE, at, "`%s` is called, but is no function, net, attack or model", word), item->at, "it is defined here");
+        adv_diag_note(el_diag(el, ADV_D_NOT_CALLABLE, at, "`%s` is called, but is no function, net, attack or model", word), item->at,
+                      "it is defined here");
         return el_poison(at);
     }
     for (; s; s = s->parent)
         for (ElBind *b = s->binds; b; b = b->next) *ADV_PUSH(el->arena, &names) = adv_str(el->names, b->name);
     for (uint32_t i = 0; i < m->items.n; i++)
-        if (m->items.at[i]->kind != EL_ITEM_SECTION && m->items.at[i]->kind != EL_ITEM_OPTIM) *ADV_PUSH(el->arena, &names) = adv_str(el->names, m->items.at[i]->name);
+        if (m->items.at[i]->kind != EL_ITEM_SECTION && m->items.at[i]->kind != EL_ITEM_OPTIM)
+            *ADV_PUSH(el->arena, &names) = adv_str(el->names, m->items.at[i]->name);
     for (uint32_t i = 0; i < m->imports.n; i++)
-        for (uint32_t k = 0; k < m->imports.at[i]->items.n; k++) *ADV_PUSH(el->arena, &names) = adv_str(el->names, m->imports.at[i]->items.at[k]->name);
+        for (uint32_t k = 0; k < m->imports.at[i]->items.n; k++)
+            *ADV_PUSH(el->arena, &names) = adv_str(el->names, m->imports.at[i]->items.at[k]->name);
     for (const ElBuiltin *b = el_builtins; b->name; b++) *ADV_PUSH(el->arena, &names) = b->name;
     for (const ElBuiltin *b = el_layers; b->name; b++) *ADV_PUSH(el->arena, &names) = b->name;
     if (only_in_phases(el, m, word, at)) return el_poison(at);
-    AdvDiag *d = el_diag(el, ADV_D_UNKNOWN_NAME, at, callable ? "no function, net, attack or model is called `%s`" : "nothing here is called `%s`", word);
+    AdvDiag *d = el_diag(el, ADV_D_UNKNOWN_NAME, at,
+                         callable ? "no function, net, attack or model is called `%s`" : "nothing here is called `%s`", word);
     const char *near = adv_nearest(word, names.at, names.n);
     if (near) adv_diag_help(d, "did you mean `%s`?", near);
     if (!strcmp(word, "eps")) adv_diag_help(d, "`eps` is what a `budget` gives, as in `budget { eps = 8/255 }`");
@@ -445,7 +461,8 @@ ElVal el_lookup(El *el, ElModule *m, ElScope *s, AdvStr name, AdvSpan at, bool c
             }
     if (m->is_recipe && el->phase && !callable)
         for (uint32_t i = 0; i < el->phase->items.n; i++)
-            if (el->phase->items.at[i]->name.i == name.i && el->phase->items.at[i]->kind != EL_ITEM_SECTION) return el_item_value(el, el->phase->items.at[i]);
+            if (el->phase->items.at[i]->name.i == name.i && el->phase->items.at[i]->kind != EL_ITEM_SECTION)
+                return el_item_value(el, el->phase->items.at[i]);
     ElItem *it = find_item(m, name, callable);
     if (it && it->kind == EL_ITEM_STATE && !callable) {
         it->used = true;

@@ -33,7 +33,8 @@ const char *el_layer_name(El *el, const char *kind)
 
 static ElVal wrong(ElCall *c, uint32_t k, const char *needs)
 {
-    return el_error(c->el, k == 0 ? ADV_D_SHAPE_FIT : ADV_D_ARGUMENT_KIND, A(k).span, "`%s` needs %s, but this is %s", c->name, needs, el_describe(c->el, A(k)));
+    return el_error(c->el, k == 0 ? ADV_D_SHAPE_FIT : ADV_D_ARGUMENT_KIND, A(k).span, "`%s` needs %s, but this is %s", c->name, needs,
+                    el_describe(c->el, A(k)));
 }
 
 static bool is_image(ElCall *c)
@@ -84,8 +85,11 @@ static ElVal layer_conv(ElCall *c)
     El *el = c->el;
     int64_t out, size, stride, pad;
     ElInit init;
-    if (!is_image(c) || !el_int(el, A(1), "the number of channels", 1, 1 << 20, &out) || !el_int(el, A(2), "the size of a filter", 1, 255, &size)) return el_poison(c->span);
-    if (!opt_int(c, 3, "`stride`", 1, 64, 1, &stride) || !opt_int(c, 4, "`pad`", 0, 64, size / 2, &pad) || !init_of(c, 6, &init)) return el_poison(c->span);
+    if (!is_image(c) || !el_int(el, A(1), "the number of channels", 1, 1 << 20, &out) ||
+        !el_int(el, A(2), "the size of a filter", 1, 255, &size))
+        return el_poison(c->span);
+    if (!opt_int(c, 3, "`stride`", 1, 64, 1, &stride) || !opt_int(c, 4, "`pad`", 0, 64, size / 2, &pad) || !init_of(c, 6, &init))
+        return el_poison(c->span);
     int64_t dim[4] = {out, el_dim(el, A(0), 0), size, size};
     const char *name = el_layer_name(el, "conv");
     double fan_in = init == EL_INIT_HE_OUT ? (double)(size * size * out) : (double)(dim[1] * size * size);
@@ -95,7 +99,8 @@ static ElVal layer_conv(ElCall *c)
     AdvValueId in[2] = {el_graph(el, A(0)), w.t};
     AdvValueId y = el_node(el, c->span, "conv2d", in, 2, a);
     if (y.i && opt_flag(c, 5, false)) {
-        ElVal b = el_net_param(el, c->span, adv_arena_printf(el->arena, "%s.bias", name), el_type(ADV_F32, 1, dim), EL_INIT_TORCH, fan_in, 0, false);
+        ElVal b = el_net_param(el, c->span, adv_arena_printf(el->arena, "%s.bias", name), el_type(ADV_F32, 1, dim), EL_INIT_TORCH, fan_in,
+                               0, false);
         if (el_bad(b)) return b;
         y = el_n2(el, c->span, "add", y, per_channel(el, c->span, b.t, 4));
     }
@@ -133,7 +138,8 @@ static ElVal layer_linear(ElCall *c)
     AdvAttr a[2] = {adv_attr_i(0), adv_attr_i(1)};
     AdvValueId in[2] = {x, w.t}, y = el_node(el, c->span, "matmul", in, 2, a);
     if (y.i && opt_flag(c, 2, true)) {
-        ElVal b = el_net_param(el, c->span, adv_arena_printf(el->arena, "%s.bias", name), el_type(ADV_F32, 1, dim), init == EL_INIT_ZERO || init == EL_INIT_HE_OUT ? EL_INIT_ZERO : EL_INIT_TORCH, (double)dim[1], 0, false);
+        ElVal b = el_net_param(el, c->span, adv_arena_printf(el->arena, "%s.bias", name), el_type(ADV_F32, 1, dim),
+                               init == EL_INIT_ZERO || init == EL_INIT_HE_OUT ? EL_INIT_ZERO : EL_INIT_TORCH, (double)dim[1], 0, false);
         if (el_bad(b)) return b;
         int64_t *one = ADV_NEW_ARRAY(el->arena, int64_t, 2);
         one[0] = 1;
@@ -155,7 +161,8 @@ static ElVal bn_train(ElCall *c, ElVal x, ElVal w, ElVal b, ElVal rm, ElVal rv, 
     const AdvTensorType *t = adv_value_type(el->g, x.t);
     double n = (double)t->dim[0];
     for (uint32_t i = 2; i < t->rank; i++) n *= (double)t->dim[i];
-    AdvValueId unbiased = el_n2(el, c->span, "mul", el_n1(el, c->span, "stop_grad", var), el_const(el, n / (n > 1 ? n - 1 : 1), el->g->float_dtype));
+    AdvValueId unbiased =
+        el_n2(el, c->span, "mul", el_n1(el, c->span, "stop_grad", var), el_const(el, n / (n > 1 ? n - 1 : 1), el->g->float_dtype));
     *ADV_PUSH(el->arena, &el->frame->memo->stats) = (ElStat){{rm.n}, el_n1(el, c->span, "stop_grad", mean), {0}, momentum};
     *ADV_PUSH(el->arena, &el->frame->memo->stats) = (ElStat){{rv.n}, unbiased, {0}, momentum};
     return el_tensor(el, y, ADV_RATE_SAMPLE, EL_NUM, c->span);
@@ -180,7 +187,8 @@ static ElVal bn_rows(ElCall *c, ElVal x, const ElVal s[4], double eps, double mo
     double hw = t.rank == 4 ? (double)(t.dim[2] * t.dim[3]) : 1;
     AdvValueId zero = el_const(el, 0, f), one = el_const(el, 1, f), m = el_n2(el, at, "ne", el_graph(el, rows), zero);
     AdvValueId by_row = el_fit_to(el, at, (ElVal){.kind = EL_TENSOR, .t = m, .rate = ADV_RATE_SAMPLE, .span = at}, t.rank - 1u, true);
-    AdvValueId n = el_n2(el, at, "mul", el_n1(el, at, "sum", m), el_const(el, hw, f)), some = el_n2(el, at, "gt", n, zero), n1 = el_n2(el, at, "max", n, one);
+    AdvValueId n = el_n2(el, at, "mul", el_n1(el, at, "sum", m), el_const(el, hw, f)), some = el_n2(el, at, "gt", n, zero),
+               n1 = el_n2(el, at, "max", n, one);
     AdvValueId mean = el_n2(el, at, "div", channel_sum(el, at, el_n3(el, at, "select", by_row, x.t, zero), t.rank), n1);
     AdvValueId d = el_n3(el, at, "select", by_row, el_n2(el, at, "sub", x.t, per_channel(el, at, mean, t.rank)), zero);
     AdvValueId var = el_n2(el, at, "div", channel_sum(el, at, el_n2(el, at, "mul", d, d), t.rank), n1);
@@ -189,7 +197,8 @@ static ElVal bn_rows(ElCall *c, ElVal x, const ElVal s[4], double eps, double mo
     *ADV_PUSH(el->arena, &el->frame->memo->stats) = (ElStat){{s[3].n}, el_n1(el, at, "stop_grad", unbiased), some, momentum};
     mean = el_n3(el, at, "select", some, mean, rm);
     var = el_n3(el, at, "select", some, var, rv);
-    AdvValueId scale = el_n2(el, at, "mul", s[0].t, el_n1(el, at, "recip", el_n1(el, at, "sqrt", el_n2(el, at, "add", var, el_const(el, eps, f)))));
+    AdvValueId scale =
+        el_n2(el, at, "mul", s[0].t, el_n1(el, at, "recip", el_n1(el, at, "sqrt", el_n2(el, at, "add", var, el_const(el, eps, f)))));
     AdvValueId y = el_n2(el, at, "mul", el_n2(el, at, "sub", x.t, per_channel(el, at, mean, t.rank)), per_channel(el, at, scale, t.rank));
     return el_tensor(el, el_n2(el, at, "add", y, per_channel(el, at, s[1].t, t.rank)), ADV_RATE_SAMPLE, EL_NUM, at);
 }
@@ -199,7 +208,8 @@ static ElVal bn_eval(ElCall *c, ElVal x, ElVal w, ElVal b, ElVal rm, ElVal rv, d
     El *el = c->el;
     uint32_t rank = el_rank(el, x) + 1;
     AdvValueId e = el_const(el, eps, el->g->float_dtype);
-    AdvValueId s = el_n2(el, c->span, "mul", w.t, el_n1(el, c->span, "recip", el_n1(el, c->span, "sqrt", el_n2(el, c->span, "add", rv.t, e))));
+    AdvValueId s =
+        el_n2(el, c->span, "mul", w.t, el_n1(el, c->span, "recip", el_n1(el, c->span, "sqrt", el_n2(el, c->span, "add", rv.t, e))));
     AdvValueId t = el_n2(el, c->span, "sub", b.t, el_n2(el, c->span, "mul", rm.t, s));
     AdvValueId y = el_n2(el, c->span, "mul", x.t, per_channel(el, c->span, s, rank));
     return el_tensor(el, el_n2(el, c->span, "add", y, per_channel(el, c->span, t, rank)), ADV_RATE_SAMPLE, EL_NUM, c->span);
@@ -209,8 +219,10 @@ static ElVal layer_bn(ElCall *c)
 {
     El *el = c->el;
     double eps = 1e-5, momentum = 0.1;
-    if (A(0).kind != EL_TENSOR || A(0).rate != ADV_RATE_SAMPLE || (el_rank(el, A(0)) != 3 && el_rank(el, A(0)) != 1)) return wrong(c, 0, "images [N,C,H,W] or features [N,C]");
-    if ((GIVEN(1) && !el_float(el, A(1), "`eps`", &eps)) || (GIVEN(2) && !el_float(el, A(2), "`momentum`", &momentum))) return el_poison(c->span);
+    if (A(0).kind != EL_TENSOR || A(0).rate != ADV_RATE_SAMPLE || (el_rank(el, A(0)) != 3 && el_rank(el, A(0)) != 1))
+        return wrong(c, 0, "images [N,C,H,W] or features [N,C]");
+    if ((GIVEN(1) && !el_float(el, A(1), "`eps`", &eps)) || (GIVEN(2) && !el_float(el, A(2), "`momentum`", &momentum)))
+        return el_poison(c->span);
     int64_t dim[1] = {el_dim(el, A(0), 0)};
     AdvTensorType t = el_type(ADV_F32, 1, dim);
     const char *name = el_layer_name(el, "bn");
@@ -234,7 +246,8 @@ static ElVal layer_dropout(ElCall *c)
     if (A(0).kind != EL_TENSOR || A(0).rate != ADV_RATE_SAMPLE) return wrong(c, 0, "features of each sample");
     if (!el_float(el, A(1), "the dropout rate", &rate)) return el_poison(c->span);
     if (rate < 0 || rate >= 1) {
-        el_diag_origin(el, el_diag(el, ADV_D_OUT_OF_RANGE, A(1).span, "a dropout rate is at least 0 and below 1, but this is %g", rate), A(1));
+        el_diag_origin(el, el_diag(el, ADV_D_OUT_OF_RANGE, A(1).span, "a dropout rate is at least 0 and below 1, but this is %g", rate),
+                       A(1));
         return el_poison(c->span);
     }
     const char *name = el_layer_name(el, "dropout");
@@ -297,7 +310,8 @@ static ElVal layer_normalize(ElCall *c)
         for (int64_t i = 0; i < n; i++) {
             double d;
             if (!el_float(el, A(k).list[i], "a channel's number", &d)) return el_poison(c->span);
-            if (k == 2 && !((float)d > 0)) return el_error(el, ADV_D_OUT_OF_RANGE, A(k).list[i].span, "a standard deviation is above 0, but this is %g", d);
+            if (k == 2 && !((float)d > 0))
+                return el_error(el, ADV_D_OUT_OF_RANGE, A(k).list[i].span, "a standard deviation is above 0, but this is %g", d);
             f[i] = (float)d;
         }
         int64_t dim[4] = {1, n, 1, 1};

@@ -78,7 +78,9 @@ ElModel *el_model_new(El *el, ElItem *item)
         return model;
     }
     ElItem *net = callee->kind == AST_ID ? el_net(el, m, callee->name, callee->span) : NULL;
-    ElVal f = net ? el_item_value(el, net) : callee->kind == AST_ID ? el_lookup(el, m, NULL, callee->name, callee->span, true) : el_expr(el, m, NULL, call->first);
+    ElVal f = net                      ? el_item_value(el, net)
+              : callee->kind == AST_ID ? el_lookup(el, m, NULL, callee->name, callee->span, true)
+                                       : el_expr(el, m, NULL, call->first);
     if (el_bad(f)) return NULL;
     if (f.kind != EL_FN || f.fn->kind != EL_FN_TEMPLATE || ast(f.fn->ast, f.fn->node)->kind != AST_NET) {
         el_error(el, ADV_D_NOT_CALLABLE, callee->span, "a model is made of a net, but this is %s", el_describe(el, f));
@@ -99,13 +101,15 @@ ElModel *el_model_new(El *el, ElItem *item)
             continue;
         }
         if (!model->args[i].name.i) {
-            el_error(el, ADV_D_ARGUMENT, model->args[i].span, "arguments of a model are named, as in `%s(classes = 10)`: what is left unnamed are its inputs", f.fn->name);
+            el_error(el, ADV_D_ARGUMENT, model->args[i].span,
+                     "arguments of a model are named, as in `%s(classes = 10)`: what is left unnamed are its inputs", f.fn->name);
             return NULL;
         }
     }
     if (!el_args_named(el, f.fn, model->args, model->n_args)) return NULL;
     if (!el_n_inputs(el, f.fn, model->args, model->n_args)) {
-        el_error(el, ADV_D_ARGUMENT, call->span, "no input is left to `%s`: the parameters without a value or a default are its inputs", f.fn->name);
+        el_error(el, ADV_D_ARGUMENT, call->span, "no input is left to `%s`: the parameters without a value or a default are its inputs",
+                 f.fn->name);
         return NULL;
     }
     *ADV_PUSH(el->arena, &el->models) = model;
@@ -137,14 +141,19 @@ ElVal el_net_param(El *el, AdvSpan at, const char *leaf, AdvTensorType type, ElI
         if (!adv_shape_eq(&s->type, &type)) {
             const char *now = el_describe_type(el, &type), *before = el_describe_type(el, &s->type);
             bool same_call = m->params.at[i].seen_by == el->frame->memo;
-            AdvDiag *d = el_diag(el, ADV_D_WEIGHT_SHAPE, at, "`%s` would be %s here, but is %s %s", leaf, now, before, same_call ? "in an earlier layer of this label" : "from an earlier call");
+            AdvDiag *d = el_diag(el, ADV_D_WEIGHT_SHAPE, at, "`%s` would be %s here, but is %s %s", leaf, now, before,
+                                 same_call ? "in an earlier layer of this label" : "from an earlier call");
             adv_diag_note(d, adv_loc_span(el->g, s->loc), "where it is %s", before);
             if (same_call) adv_diag_help(d, "give each layer a label of its own");
-            else adv_diag_help(d, "a model has one set of weights, so its inputs keep their shape; declare a second model for inputs of another shape");
+            else
+                adv_diag_help(
+                    d,
+                    "a model has one set of weights, so its inputs keep their shape; declare a second model for inputs of another shape");
             return el_poison(at);
         }
         if (m->params.at[i].seen_by == el->frame->memo) {
-            AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, at, "two layers of `%s` are called `%.*s`", adv_str(el->names, m->name), (int)(strrchr(leaf, '.') - leaf), leaf);
+            AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, at, "two layers of `%s` are called `%.*s`", adv_str(el->names, m->name),
+                                 (int)(strrchr(leaf, '.') - leaf), leaf);
             adv_diag_note(d, adv_loc_span(el->g, s->loc), "the first one is here");
             adv_diag_help(d, "give each layer a label of its own: layers of one label would share their weights");
             return el_poison(at);
@@ -154,7 +163,10 @@ ElVal el_net_param(El *el, AdvSpan at, const char *leaf, AdvTensorType type, ElI
         v.n = m->params.at[i].state.i;
         return v;
     }
-    if (m->called) return el_error(el, ADV_D_WEIGHT_SHAPE, at, "`%s` appears only in a later call of `%s`: a model's layers are the same in every call", leaf, adv_str(el->names, m->name));
+    if (m->called)
+        return el_error(el, ADV_D_WEIGHT_SHAPE, at,
+                        "`%s` appears only in a later call of `%s`: a model's layers are the same in every call", leaf,
+                        adv_str(el->names, m->name));
     AdvStateId s = adv_state_new(el->g, name, type, is_buffer ? ADV_STATE_BUFFER : ADV_STATE_PARAM, true, el_loc(el, at));
     ElParam p = {.state = s, .init = (uint8_t)init, .is_buffer = is_buffer, .fan_in = fan_in, .value = value, .seen_by = el->frame->memo};
     if (!el_size_ok(el, &type, at) || !el_work_ok(el, at)) return el_poison(at);
@@ -227,8 +239,11 @@ static bool features(El *el, ElArg *args, uint32_t *n, AdvSpan at)
 static bool take_rows(El *el, const ElModel *m, ElMode mode, ElVal v, ElVal *rows)
 {
     if (mode == EL_EVAL || mode == EL_MC) {
-        AdvDiag *d = el_diag(el, ADV_D_MODE, v.span, "`rows` chooses samples for batch statistics, and this call of `%s` uses the running ones", adv_str(el->names, m->name));
-        adv_diag_help(d, "it belongs to `%s(...)`, `%s.batch(...)` and `%s.again(...)`", adv_str(el->names, m->name), adv_str(el->names, m->name), adv_str(el->names, m->name));
+        AdvDiag *d =
+            el_diag(el, ADV_D_MODE, v.span, "`rows` chooses samples for batch statistics, and this call of `%s` uses the running ones",
+                    adv_str(el->names, m->name));
+        adv_diag_help(d, "it belongs to `%s(...)`, `%s.batch(...)` and `%s.again(...)`", adv_str(el->names, m->name),
+                      adv_str(el->names, m->name), adv_str(el->names, m->name));
         return false;
     }
     if (!el_is_value(v) || el_rank(el, v) || v.sort == EL_CLASS) {
@@ -267,7 +282,8 @@ static bool take_named(El *el, ElModel *m, ElMode mode, ElArg *args, uint32_t *n
     }
     *n_args = k;
     if (mode == EL_MC && !has_draw) {
-        el_error(el, ADV_D_MODE, at, "`%s.mc` needs `draw = i`: it says which of the networks that dropout makes", adv_str(el->names, m->name));
+        el_error(el, ADV_D_MODE, at, "`%s.mc` needs `draw = i`: it says which of the networks that dropout makes",
+                 adv_str(el->names, m->name));
         return false;
     }
     return true;
@@ -308,7 +324,8 @@ static ElMemo *evaluate(El *el, ElModel *m, ElMode mode, int64_t draw, ElVal row
         AdvAttr a = adv_attr_ints(dims, 1);
         r = el_tensor(el, el_node(el, at, "reshape", &r.t, 1, &a), ADV_RATE_SAMPLE, EL_NUM, at);
     }
-    if (r.kind == EL_TENSOR && n_args && args[0].val.kind == EL_TENSOR && args[0].val.rate == ADV_RATE_SAMPLE && el_rank(el, r) == 1 && el_dim(el, r, 0) == el->data.classes)
+    if (r.kind == EL_TENSOR && n_args && args[0].val.kind == EL_TENSOR && args[0].val.rate == ADV_RATE_SAMPLE && el_rank(el, r) == 1 &&
+        el_dim(el, r, 0) == el->data.classes)
         m->classifies = true;
     memo->result = r;
     memo->key = key ? key : 0;
@@ -339,13 +356,16 @@ static bool inputs_ok(El *el, const ElModel *m, const ElArg *args, uint32_t n_ar
         bool bound = false;
         for (uint32_t k = 0; k < m->n_args; k++) bound |= args[i].name.i && args[i].name.i == m->args[k].name.i;
         if (!args[i].name.i ? i < n_inputs : !bound && el_is_input(el, m->net, args[i].name)) continue;
-        AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, args[i].span, args[i].name.i ? "%s is no input of `%s`" : "%s is one more than the inputs of `%s`", args[i].name.i ? adv_arena_printf(el->arena, "`%s`", adv_str(el->names, args[i].name)) : "this", name);
+        AdvDiag *d =
+            el_diag(el, ADV_D_ARGUMENT, args[i].span, args[i].name.i ? "%s is no input of `%s`" : "%s is one more than the inputs of `%s`",
+                    args[i].name.i ? adv_arena_printf(el->arena, "`%s`", adv_str(el->names, args[i].name)) : "this", name);
         adv_diag_note(d, m->at, "declared here, with %u input%s", n_inputs, n_inputs == 1 ? "" : "s");
         if (args[i].name.i) adv_diag_help(d, "give what fixes its structure where the model is declared");
         return false;
     }
     if (n_args >= n_inputs) return true;
-    AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, at, "`%s` has %u input%s, but %u %s given", name, n_inputs, n_inputs == 1 ? "" : "s", n_args, n_args == 1 ? "is" : "are");
+    AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, at, "`%s` has %u input%s, but %u %s given", name, n_inputs, n_inputs == 1 ? "" : "s", n_args,
+                         n_args == 1 ? "is" : "are");
     adv_diag_note(d, m->at, "declared here");
     return false;
 }
@@ -357,11 +377,14 @@ static ElMemo *call(El *el, ElModel *m, ElMode mode, ElArg *given, uint32_t n_ar
     memcpy(args, given, n_args * sizeof *args);
     ElVal rows = el_poison(at);
     el_model_adopt(el, m);
-    if (!take_named(el, m, mode, args, &n_args, &draw, &rows, at) || !features(el, args, &n_args, at) || !inputs_ok(el, m, args, n_args, at)) return NULL;
+    if (!take_named(el, m, mode, args, &n_args, &draw, &rows, at) || !features(el, args, &n_args, at) ||
+        !inputs_ok(el, m, args, n_args, at))
+        return NULL;
     for (uint32_t i = 0; i < n_args; i++) {
         if (el_bad(args[i].val)) return NULL;
         if (args[i].val.kind != EL_TENSOR) {
-            el_error(el, ADV_D_ARGUMENT_KIND, args[i].val.span, "an input of a model belongs to the samples of a batch, but this is %s", el_describe(el, args[i].val));
+            el_error(el, ADV_D_ARGUMENT_KIND, args[i].val.span, "an input of a model belongs to the samples of a batch, but this is %s",
+                     el_describe(el, args[i].val));
             return NULL;
         }
         if (args[i].val.kind == EL_TENSOR && args[i].val.sort == EL_CLASS) {
@@ -380,7 +403,8 @@ static ElMemo *call(El *el, ElModel *m, ElMode mode, ElArg *given, uint32_t n_ar
     memo->n_updates = m->n_updates;
     if (mode != EL_AGAIN) el_lint_again(el, m, memo, at);
     if (mode == EL_MC && !m->has_dropout) {
-        AdvDiag *d = el_diag(el, ADV_D_MCVAR_DROPOUT, at, "`%s` has no dropout, so every draw of `%s.mc` gives the same", adv_str(el->names, m->name), adv_str(el->names, m->name));
+        AdvDiag *d = el_diag(el, ADV_D_MCVAR_DROPOUT, at, "`%s` has no dropout, so every draw of `%s.mc` gives the same",
+                             adv_str(el->names, m->name), adv_str(el->names, m->name));
         adv_diag_help(d, "put `dropout(rate)` with a rate above 0 into its net");
     }
     if (mode == EL_AGAIN) memo->key = 0;  /* found by nobody: a computation of its own */
@@ -393,8 +417,11 @@ static void lint_train_attack(El *el, const ElModel *m, AdvSpan at)
     if (!m->has_bn && !m->has_dropout) return;
     for (ElFrame *f = el->frame; f; f = f->up)
         if (f->is_attack) {
-            AdvDiag *d = el_diag(el, ADV_D_ATTACK_IN_TRAIN_MODE, at, "this attack calls `%s` in training mode, so each turn moves its running statistics", adv_str(el->names, m->name));
-            adv_diag_help(d, "write `%s.eval`, or `%s.batch` for batch statistics without the move", adv_str(el->names, m->name), adv_str(el->names, m->name));
+            AdvDiag *d =
+                el_diag(el, ADV_D_ATTACK_IN_TRAIN_MODE, at,
+                        "this attack calls `%s` in training mode, so each turn moves its running statistics", adv_str(el->names, m->name));
+            adv_diag_help(d, "write `%s.eval`, or `%s.batch` for batch statistics without the move", adv_str(el->names, m->name),
+                          adv_str(el->names, m->name));
             return;
         }
 }
@@ -402,7 +429,8 @@ static void lint_train_attack(El *el, const ElModel *m, AdvSpan at)
 ElVal el_model_call(El *el, ElModel *m, ElMode mode, ElArg *args, uint32_t n_args, AdvSpan at)
 {
     if (el->in_eval && (mode == EL_TRAIN || mode == EL_AGAIN) && (m->has_bn || m->has_dropout))
-        return el_error(el, ADV_D_MODE, at, "an evaluation may not call `%s` in training mode: write `%s.eval`", adv_str(el->names, m->name), adv_str(el->names, m->name));
+        return el_error(el, ADV_D_MODE, at, "an evaluation may not call `%s` in training mode: write `%s.eval`",
+                        adv_str(el->names, m->name), adv_str(el->names, m->name));
     ElMemo *memo = call(el, m, mode, args, n_args, at);
     if (!memo || el_bad(memo->result)) return el_poison(at);
     if ((mode == EL_TRAIN || mode == EL_AGAIN) && !memo->counted_in.i) {
@@ -468,7 +496,8 @@ bool el_weights_of(El *el, ElVal e, ElModel *m, AdvValueId *out_w)
 
 static ElVal no_dependence(El *el, AdvSpan at, const char *what)
 {
-    AdvDiag *d = el_diag(el, ADV_D_GRAD_TARGET, at, "what is differentiated does not depend on %s in a way that has a derivative", strcmp(what, "this") ? what : "this value");
+    AdvDiag *d = el_diag(el, ADV_D_GRAD_TARGET, at, "what is differentiated does not depend on %s in a way that has a derivative",
+                         strcmp(what, "this") ? what : "this value");
     adv_diag_help(d, "results of attacks, of `grad` and of signals are constants for later gradients");
     return el_poison(at);
 }
@@ -477,7 +506,8 @@ ElVal el_grad(El *el, AdvSpan at, ElVal e, const ElVal *of, uint32_t n_of, ElVal
 {
     if (el_bad(e)) return e;
     if (e.kind != EL_TENSOR || el_rank(el, e) || e.sort == EL_CLASS)
-        return el_error(el, ADV_D_ARGUMENT_KIND, e.span, "a gradient is of one number per sample, or per batch, but this is %s", el_describe(el, e));
+        return el_error(el, ADV_D_ARGUMENT_KIND, e.span, "a gradient is of one number per sample, or per batch, but this is %s",
+                        el_describe(el, e));
     uint32_t n_values = 0;
     bool any_shared = false, any_sample = false;
     for (uint32_t i = 0; i < n_of; i++) {
@@ -491,7 +521,8 @@ ElVal el_grad(El *el, AdvSpan at, ElVal e, const ElVal *of, uint32_t n_of, ElVal
             if (of[i].rate == ADV_RATE_SAMPLE) any_sample = true;
             else any_shared = true;
         } else {
-            return el_error(el, ADV_D_ARGUMENT_KIND, of[i].span, "a gradient is by a name that changes, or a model, but this is %s", el_describe(el, of[i]));
+            return el_error(el, ADV_D_ARGUMENT_KIND, of[i].span, "a gradient is by a name that changes, or a model, but this is %s",
+                            el_describe(el, of[i]));
         }
     }
     AdvValueId *v = ADV_NEW_ARRAY(el->arena, AdvValueId, n_values + 1);
@@ -505,7 +536,8 @@ ElVal el_grad(El *el, AdvSpan at, ElVal e, const ElVal *of, uint32_t n_of, ElVal
             v[at_v++] = of[i].t;
         }
     }
-    bool per_sample = e.rate == ADV_RATE_SAMPLE, mean = per_sample && any_shared && !any_sample, scale = per_sample && any_shared && any_sample;
+    bool per_sample = e.rate == ADV_RATE_SAMPLE, mean = per_sample && any_shared && !any_sample,
+         scale = per_sample && any_shared && any_sample;
     AdvGraphBuild b = el_build(el, at);
     AdvValueId g = adv_build_grad(&b, e.t, v, n_values, mean);
     at_v = 0;

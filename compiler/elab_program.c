@@ -4,7 +4,10 @@
 #include <string.h>
 
 static const Ast *tree(const El *el) { return el->recipe->ast; }
-static bool is_section(El *el, const ElItem *it, const char *word) { return it->kind == EL_ITEM_SECTION && !strcmp(adv_str(el->names, it->name), word); }
+static bool is_section(El *el, const ElItem *it, const char *word)
+{
+    return it->kind == EL_ITEM_SECTION && !strcmp(adv_str(el->names, it->name), word);
+}
 
 static AdvStr intern(El *el, const char *s) { return adv_intern(el->names, s); }
 
@@ -33,7 +36,8 @@ static bool read_train(El *el, AstId *out_block)
     AstId block = el_section_block(el, it);
     *out_block = block;
     if (!el_section_check(el, block, "train", keys)) return false;
-    if (!train_int(el, block, "epochs", 1, 1 << 20, &el->epochs) || !train_int(el, block, "seed", 0, INT64_C(1) << 52, &el->seed)) return false;
+    if (!train_int(el, block, "epochs", 1, 1 << 20, &el->epochs) || !train_int(el, block, "seed", 0, INT64_C(1) << 52, &el->seed))
+        return false;
     if (!el->epochs) el_error(el, ADV_D_SECTION_MISSING, it->at, "`train` needs `epochs`");
     return el->epochs > 0;
 }
@@ -47,8 +51,10 @@ static const char *read_keep(El *el, AstId block)
     AstId callee = ast(t, keep)->first, arg = ast(t, keep)->kind == AST_CALL ? ast_child(t, keep, 1) : (AstId){0};
     AstId dot = arg.i ? ast(t, arg)->first : (AstId){0};
     const AstNode *d = ast(t, dot);
-    if (dot.i && ast(t, callee)->kind == AST_ID && !strcmp(adv_str(el->names, ast(t, callee)->name), "best") && d->kind == AST_DOT && ast(t, d->first)->kind == AST_ID) {
-        const char *eval = adv_str(el->names, ast(t, d->first)->name), *full = adv_arena_printf(el->arena, "%s.%s", eval, adv_str(el->names, d->name));
+    if (dot.i && ast(t, callee)->kind == AST_ID && !strcmp(adv_str(el->names, ast(t, callee)->name), "best") && d->kind == AST_DOT &&
+        ast(t, d->first)->kind == AST_ID) {
+        const char *eval = adv_str(el->names, ast(t, d->first)->name),
+                   *full = adv_arena_printf(el->arena, "%s.%s", eval, adv_str(el->names, d->name));
         if (!adv_state_find(el->g, intern(el, full)).i) {
             el_error(el, ADV_D_UNKNOWN_NAME, d->span, "no evaluation gives `%s`", full);
             return NULL;
@@ -57,10 +63,13 @@ static const char *read_keep(El *el, AstId block)
             ElItem *it = el->recipe->items.at[i];
             if (!is_section(el, it, "eval") || strcmp(adv_str(el->names, ast(t, it->node)->name2), eval)) continue;
             AstId b = el_section_block(el, it), on = el_section_key(el, b, "on");
-            if (!el_section_key(el, b, "every").i) el_error(el, ADV_D_SECTION_MISSING, d->span, "`%s` runs only at the end: give it `every = 1` to choose weights by it", eval);
+            if (!el_section_key(el, b, "every").i)
+                el_error(el, ADV_D_SECTION_MISSING, d->span, "`%s` runs only at the end: give it `every = 1` to choose weights by it",
+                         eval);
             AstId base = on.i && ast(t, on)->kind == AST_CALL ? ast(t, ast(t, on)->first)->first : on;
             if (base.i && strcmp(adv_str(el->names, ast(t, base)->name), "test")) continue;
-            AdvDiag *w = el_diag(el, ADV_D_TEST_SELECTION, d->span, "the test set decides which weights are kept, so their test accuracy is too good");
+            AdvDiag *w = el_diag(el, ADV_D_TEST_SELECTION, d->span,
+                                 "the test set decides which weights are kept, so their test accuracy is too good");
             adv_diag_help(w, "hold samples back with `val = 5000` in `data`, and evaluate `on = val`");
         }
         return full;
@@ -109,13 +118,21 @@ static void phase_items(El *el, ElPhase *ph, AstId block)
             uint32_t k = 0;
             for (AstId p = ast(t, n->first)->first; p.i; p = ast(t, p)->next) {
                 it = *ADV_PUSH(el->arena, &ph->items) = ADV_NEW(el->arena, ElItem);
-                *it = (ElItem){.name = ast(t, p)->name, .kind = EL_ITEM_EQUATION, .module = el->recipe, .node = st, .at = n->span, .out_ix = k++};
+                *it = (ElItem){
+                    .name = ast(t, p)->name, .kind = EL_ITEM_EQUATION, .module = el->recipe, .node = st, .at = n->span, .out_ix = k++};
             }
-        } else if (n->kind == AST_SIGNAL || (n->kind == AST_SECTION && (!strcmp(adv_str(el->names, n->name), "step") || !strcmp(adv_str(el->names, n->name), "budget")))) {
+        } else if (n->kind == AST_SIGNAL || (n->kind == AST_SECTION && (!strcmp(adv_str(el->names, n->name), "step") ||
+                                                                        !strcmp(adv_str(el->names, n->name), "budget")))) {
             for (uint32_t i = 0; i < ph->items.n; i++)
-                if (ph->items.at[i]->name.i == n->name.i) adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->key, "this phase has `%s` twice", adv_str(el->names, n->name)), ph->items.at[i]->at, "first here");
+                if (ph->items.at[i]->name.i == n->name.i)
+                    adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->key, "this phase has `%s` twice", adv_str(el->names, n->name)),
+                                  ph->items.at[i]->at, "first here");
             it = *ADV_PUSH(el->arena, &ph->items) = ADV_NEW(el->arena, ElItem);
-            *it = (ElItem){.name = n->name, .kind = n->kind == AST_SIGNAL ? EL_ITEM_SIGNAL : EL_ITEM_SECTION, .module = el->recipe, .node = st, .at = n->key};
+            *it = (ElItem){.name = n->name,
+                           .kind = n->kind == AST_SIGNAL ? EL_ITEM_SIGNAL : EL_ITEM_SECTION,
+                           .module = el->recipe,
+                           .node = st,
+                           .at = n->key};
         } else if (n->kind != AST_ERROR) {
             el_error(el, ADV_D_STMT_PLACE, n->span, "a `phase` replaces equations, signals, the `budget` or the `step`");
         }
@@ -135,14 +152,17 @@ static bool read_phase(El *el, ElItem *it)
         el_error(el, ADV_D_PHASES, n->key, "a phase has a name and its epochs, as in `phase warm(epochs = 1 .. 80) { }`");
         return false;
     }
-    if (!el_int(el, r.list[0], "the first epoch", 1, 1 << 20, &ph->from) || !el_int(el, r.list[1], "the last epoch", ph->from, 1 << 20, &ph->to)) return false;
+    if (!el_int(el, r.list[0], "the first epoch", 1, 1 << 20, &ph->from) ||
+        !el_int(el, r.list[1], "the last epoch", ph->from, 1 << 20, &ph->to))
+        return false;
     if (!strcmp(adv_str(el->names, ph->name), "main")) {
         el_error(el, ADV_D_DUPLICATE, n->key, "`main` is the name of the epochs outside of phases");
         return false;
     }
     for (uint32_t i = 0; i < el->phases.n; i++)
         if (el->phases.at[i]->from <= ph->to && ph->from <= el->phases.at[i]->to) {
-            AdvDiag *d = el_diag(el, ADV_D_PHASES, n->key, "phases `%s` and `%s` share epochs", adv_str(el->names, el->phases.at[i]->name), adv_str(el->names, ph->name));
+            AdvDiag *d = el_diag(el, ADV_D_PHASES, n->key, "phases `%s` and `%s` share epochs", adv_str(el->names, el->phases.at[i]->name),
+                                 adv_str(el->names, ph->name));
             adv_diag_note(d, el->phases.at[i]->at, "the other one is here");
             return false;
         }
@@ -154,7 +174,8 @@ static bool read_phase(El *el, ElItem *it)
 static json_t *phase_json(El *el, const ElPhase *ph, int64_t from, int64_t to)
 {
     const char *name = adv_str(el->names, ph->name);
-    return json_pack("{s:s, s:I, s:I, s:[s, s], s:n}", "name", name, "from", (json_int_t)from, "to", (json_int_t)to, "entries", "batch", adv_arena_printf(el->arena, "step.%s", name), "epoch");
+    return json_pack("{s:s, s:I, s:I, s:[s, s], s:n}", "name", name, "from", (json_int_t)from, "to", (json_int_t)to, "entries", "batch",
+                     adv_arena_printf(el->arena, "step.%s", name), "epoch");
 }
 
 /* Phases in order of epochs, the gaps between them as phase `main`. */
@@ -176,7 +197,10 @@ static void phases(El *el, json_t *list)
         if (here && here->to < until) until = here->to;
         if (!here) {
             if (!main_phase && el->phases.n && !el_section(el, "step")) {
-                AdvDiag *d = el_diag(el, ADV_D_PHASES, el->phases.at[0]->at, next == until ? "epoch %lld has no `step`: no phase holds it" : "epochs %lld .. %lld have no `step`: no phase holds them", (long long)next, (long long)until);
+                AdvDiag *d = el_diag(el, ADV_D_PHASES, el->phases.at[0]->at,
+                                     next == until ? "epoch %lld has no `step`: no phase holds it"
+                                                   : "epochs %lld .. %lld have no `step`: no phase holds them",
+                                     (long long)next, (long long)until);
                 adv_diag_help(d, "a `step` outside of phases is that of all other epochs");
                 return;
             }
@@ -192,7 +216,8 @@ static void phases(El *el, json_t *list)
     }
     for (uint32_t i = 0; i < el->phases.n; i++)
         if (el->phases.at[i]->from > el->epochs)
-            el_diag(el, ADV_D_SIGNAL_UNUSED, el->phases.at[i]->at, "training ends after epoch %lld, before this phase begins", (long long)el->epochs);
+            el_diag(el, ADV_D_SIGNAL_UNUSED, el->phases.at[i]->at, "training ends after epoch %lld, before this phase begins",
+                    (long long)el->epochs);
 }
 
 /* ---- after an epoch ---- */
@@ -205,7 +230,9 @@ static bool epoch_block(El *el, AstId block)
         const AstNode *n = ast(t, st);
         if (n->kind == AST_ASSIGN ? !el_assign(el, el->recipe, s, st) : n->kind == AST_UPDATE && !el_update(el, s, st)) return false;
         if (n->kind == AST_ASSIGN || n->kind == AST_UPDATE) continue;
-        if (n->kind != AST_ERROR) el_error(el, ADV_D_STMT_PLACE, n->span, "an `epoch` block gives new values to models and to `once` and `per_class` states with `<-`");
+        if (n->kind != AST_ERROR)
+            el_error(el, ADV_D_STMT_PLACE, n->span,
+                     "an `epoch` block gives new values to models and to `once` and `per_class` states with `<-`");
         return false;
     }
     return true;
@@ -256,7 +283,8 @@ static const char *after_epoch(El *el, AstId train, const char **out_stop)
     for (uint32_t i = 0; i < el->recipe->items.n && k < json_array_size(el->evals); i++) {
         if (!is_section(el, el->recipe->items.at[i], "eval")) continue;
         json_t *e = json_array_get(el->evals, k++);
-        const char *name = epoch_entry(el, adv_arena_printf(el->arena, "epoch.%s", json_string_value(json_object_get(e, "name"))), from, i, (AstId){0});
+        const char *name =
+            epoch_entry(el, adv_arena_printf(el->arena, "epoch.%s", json_string_value(json_object_get(e, "name"))), from, i, (AstId){0});
         if (name) el_json_set(el, e, "before", json_string(name));
         from = i;
     }
@@ -293,15 +321,19 @@ static void check_optims(El *el)
         if (el->recipe->items.at[i]->kind != EL_ITEM_OPTIM) continue;
         for (AstId n = ast(t, ast(t, el->recipe->items.at[i]->node)->first)->first; n.i; n = ast(t, n)->next) {
             ElVal v = el_lookup(el, el->recipe, NULL, ast(t, n)->name, ast(t, n)->span, true);
-            if (!el_bad(v) && v.kind != EL_MODEL) el_error(el, ADV_D_ARGUMENT_KIND, ast(t, n)->span, "an optimiser is for a model, but this is %s", el_describe(el, v));
+            if (!el_bad(v) && v.kind != EL_MODEL)
+                el_error(el, ADV_D_ARGUMENT_KIND, ast(t, n)->span, "an optimiser is for a model, but this is %s", el_describe(el, v));
         }
     }
 }
 
 static void unused(El *el, const ElItem *it)
 {
-    static const char *const what[] = {[EL_ITEM_PARAM] = "uses", [EL_ITEM_FN] = "calls", [EL_ITEM_MODEL] = "calls", [EL_ITEM_STATE] = "uses", [EL_ITEM_EQUATION] = "uses", [EL_ITEM_SIGNAL] = "uses"};
-    const char *so = it->kind == EL_ITEM_FN ? ", so no more than its syntax is checked" : it->kind == EL_ITEM_EQUATION || it->kind == EL_ITEM_SIGNAL ? ", so it is not computed" : "";
+    static const char *const what[] = {[EL_ITEM_PARAM] = "uses", [EL_ITEM_FN] = "calls",      [EL_ITEM_MODEL] = "calls",
+                                       [EL_ITEM_STATE] = "uses", [EL_ITEM_EQUATION] = "uses", [EL_ITEM_SIGNAL] = "uses"};
+    const char *so = it->kind == EL_ITEM_FN                                       ? ", so no more than its syntax is checked"
+                     : it->kind == EL_ITEM_EQUATION || it->kind == EL_ITEM_SIGNAL ? ", so it is not computed"
+                                                                                  : "";
     el_diag(el, ADV_D_SIGNAL_UNUSED, it->at, "nothing %s `%s`%s", what[it->kind], adv_str(el->names, it->name), so);
 }
 
@@ -329,8 +361,10 @@ static json_t *log_json(El *el)
     json_t *list = json_array();
     for (uint32_t i = 0; i < el->logs.n; i++) {
         const ElLog *l = &el->logs.at[i];
-        el_json_push(el, list, json_pack("{s:s, s:s, s:s, s:s}", "name", adv_str(el->names, l->name), "state", adv_str(el->names, el->g->states.at[l->state.i].name), "kind",
-                                              l->per_sample ? "sample" : "number", "unit", l->is_eps ? "1/255" : ""));
+        el_json_push(el, list,
+                     json_pack("{s:s, s:s, s:s, s:s}", "name", adv_str(el->names, l->name), "state",
+                               adv_str(el->names, el->g->states.at[l->state.i].name), "kind", l->per_sample ? "sample" : "number", "unit",
+                               l->is_eps ? "1/255" : ""));
     }
     return list;
 }

@@ -26,11 +26,20 @@ static bool state_make(El *el, ElItem *it)
     int64_t dim[ADV_MAX_RANK] = {0};
     uint32_t rank = 0;
     uint8_t state_kind = ADV_STATE_TABLE;
-    if (!strcmp(kind, "per_sample")) { it->state_kind = EL_PER_SAMPLE; dim[rank++] = el->data.set ? el->data.set->n_train : el->data.n_train; }
-    else if (!strcmp(kind, "per_class")) { it->state_kind = EL_PER_CLASS; dim[rank++] = el->data.classes; }
-    else if (!strcmp(kind, "per_slot")) { it->state_kind = EL_PER_SLOT; dim[rank++] = el->data.batch; state_kind = ADV_STATE_SLOT; }
-    else if (!strcmp(kind, "once")) { it->state_kind = EL_ONCE; state_kind = ADV_STATE_SCALAR; }
-    else {
+    if (!strcmp(kind, "per_sample")) {
+        it->state_kind = EL_PER_SAMPLE;
+        dim[rank++] = el->data.set ? el->data.set->n_train : el->data.n_train;
+    } else if (!strcmp(kind, "per_class")) {
+        it->state_kind = EL_PER_CLASS;
+        dim[rank++] = el->data.classes;
+    } else if (!strcmp(kind, "per_slot")) {
+        it->state_kind = EL_PER_SLOT;
+        dim[rank++] = el->data.batch;
+        state_kind = ADV_STATE_SLOT;
+    } else if (!strcmp(kind, "once")) {
+        it->state_kind = EL_ONCE;
+        state_kind = ADV_STATE_SCALAR;
+    } else {
         AdvDiag *d = el_diag(el, ADV_D_STMT_PLACE, n->span, "no kind of state is called `%s`", kind);
         adv_diag_help(d, "there are `per_sample`, `per_class`, `per_slot` and `once`");
         return false;
@@ -69,7 +78,8 @@ bool el_state_update(El *el, ElItem *it, ElVal v, AdvSpan at)
     AdvTensorType t = el->g->states.at[it->state.i].type;
     bool per_n = it->state_kind == EL_PER_SAMPLE || it->state_kind == EL_PER_SLOT;
     uint32_t rank = t.rank - per_n;
-    bool fits = el_is_value(v) && v.sort != EL_CLASS && (per_n || v.rate <= ADV_RATE_BATCH) && (el_rank(el, v) == 0 || el_rank(el, v) == rank);
+    bool fits =
+        el_is_value(v) && v.sort != EL_CLASS && (per_n || v.rate <= ADV_RATE_BATCH) && (el_rank(el, v) == 0 || el_rank(el, v) == rank);
     for (uint32_t i = 0; fits && i < el_rank(el, v); i++) fits = el_dim(el, v, i) == t.dim[i + per_n] || el_dim(el, v, i) == 1;
     if (!fits) {
         el_error(el, ADV_D_RATE, at, "`%s` cannot hold %s", adv_str(el->names, it->name), el_describe(el, v));
@@ -92,7 +102,8 @@ bool el_flush(El *el, uint32_t from)
     for (uint32_t i = from; i < el->pending.n; i++) {
         ElVal p = el->pending.at[i];
         ElItem *it = el_item(el, el->recipe, p.name);
-        bool ok = it->kind == EL_ITEM_MODEL ? el_model_update(el, it->model, p.list[0], p.span) : el_state_update(el, it, p.list[0], p.span);
+        bool ok =
+            it->kind == EL_ITEM_MODEL ? el_model_update(el, it->model, p.list[0], p.span) : el_state_update(el, it, p.list[0], p.span);
         if (!ok) return false;
     }
     el->pending.n = from;
@@ -109,7 +120,8 @@ static bool may_update(El *el, ElItem *it, AdvSpan at, const char *name)
     }
     if (!state_make(el, it)) return false;
     if (el->in_step || it->state_kind == EL_ONCE || it->state_kind == EL_PER_CLASS) return true;
-    el_error(el, ADV_D_UPDATE, at, "an `epoch` block gives new values to models and to `once` and `per_class` states, and `%s` belongs to samples", name);
+    el_error(el, ADV_D_UPDATE, at,
+             "an `epoch` block gives new values to models and to `once` and `per_class` states, and `%s` belongs to samples", name);
     return false;
 }
 
@@ -176,10 +188,12 @@ static bool optim_arg(El *el, Optim *o, const char *word, ElArg a)
         o->lr = a.val;
         if (a.val.kind == EL_NUMBER) return el_between(el, a.val, "a learning rate", 0, 1000);
         if (a.val.kind == EL_TENSOR && a.val.rate <= ADV_RATE_BATCH && !el_rank(el, a.val)) return true;
-        el_error(el, a.val.kind == EL_TENSOR ? ADV_D_RATE : ADV_D_ARGUMENT_KIND, a.span, "a learning rate is at most one number per batch, but this is %s", el_describe(el, a.val));
+        el_error(el, a.val.kind == EL_TENSOR ? ADV_D_RATE : ADV_D_ARGUMENT_KIND, a.span,
+                 "a learning rate is at most one number per batch, but this is %s", el_describe(el, a.val));
         return false;
     }
-    if (!strcmp(word, "weight_decay")) return el_float(el, a.val, "`weight_decay`", &o->weight_decay) && el_between(el, a.val, "`weight_decay`", 0, 1);
+    if (!strcmp(word, "weight_decay"))
+        return el_float(el, a.val, "`weight_decay`", &o->weight_decay) && el_between(el, a.val, "`weight_decay`", 0, 1);
     if (!strcmp(word, "clip")) return el_float(el, a.val, "`clip`", &o->clip) && el_between(el, a.val, "`clip`", 0, 1e30);
     if (!strcmp(word, "decay")) {
         /* `all` is a built-in function, too, and found as such */
@@ -189,7 +203,8 @@ static bool optim_arg(El *el, Optim *o, const char *word, ElArg a)
         el_error(el, ADV_D_ARGUMENT_KIND, a.span, "`decay` is `all`, or `weights`: tensors of two or more dimensions only");
         return false;
     }
-    if (!o->adam && !strcmp(word, "momentum")) return el_float(el, a.val, "`momentum`", &o->momentum) && el_between(el, a.val, "`momentum`", 0, 1);
+    if (!o->adam && !strcmp(word, "momentum"))
+        return el_float(el, a.val, "`momentum`", &o->momentum) && el_between(el, a.val, "`momentum`", 0, 1);
     if (!o->adam && !strcmp(word, "nesterov")) {
         bool ok = el_int(el, a.val, "`nesterov`", 0, 1, &flag);
         o->nesterov = flag;
@@ -330,7 +345,8 @@ static bool apply(El *el, AdvSpan at, ElModel *m, AdvValueId *g)
     m->n_updates++;
     AdvValueId t = {0};
     if (o.adam) {
-        AdvStateId count = el_slot(el, adv_arena_printf(el->arena, "%s.adam_t", adv_str(el->names, m->name)), el_type(ADV_I64, 0, NULL), ADV_STATE_OPT, true);
+        AdvStateId count = el_slot(el, adv_arena_printf(el->arena, "%s.adam_t", adv_str(el->names, m->name)), el_type(ADV_I64, 0, NULL),
+                                   ADV_STATE_OPT, true);
         t = el_n2(el, at, "add", el_state(el, count), el_const(el, 1, ADV_I64));
         el_state_set(el, count, t);
     }
@@ -378,7 +394,8 @@ static void lint_descent(El *el, const AstNode *n, ElModel *m)
     if (n->kind != AST_MINIMIZE || el->budget_eps.kind != EL_TENSOR || !el->budget_envelope) return;
     AdvValueId *w = ADV_NEW_ARRAY(el->arena, AdvValueId, el_n_weights(m) + 1);
     if (!el_weights_of(el, el->budget_eps, m, w)) return;
-    AdvDiag *d = el_diag(el, ADV_D_BUDGET_DESCENT, n->span, "minimising over `%s` shrinks every radius, since a smaller ball is easier", adv_str(el->names, m->name));
+    AdvDiag *d = el_diag(el, ADV_D_BUDGET_DESCENT, n->span, "minimising over `%s` shrinks every radius, since a smaller ball is easier",
+                         adv_str(el->names, m->name));
     adv_diag_help(d, "`maximize` over it, with a `mean` in the budget, moves budget to samples where it matters");
 }
 
@@ -391,18 +408,22 @@ static bool minimize(El *el, ElScope *s, AstId st)
     ElVal e = el_expr(el, el->recipe, s, n->first);
     if (!models_of(el, ast_child(t, st, 1), models, &n_models) || el_bad(e)) return false;
     if (e.kind != EL_TENSOR || el_rank(el, e) || e.sort == EL_CLASS) {
-        el_error(el, ADV_D_ARGUMENT_KIND, e.span, "what is minimised is one number per sample, or per batch, but this is %s", el_describe(el, e));
+        el_error(el, ADV_D_ARGUMENT_KIND, e.span, "what is minimised is one number per sample, or per batch, but this is %s",
+                 el_describe(el, e));
         return false;
     }
     const AstNode *expr = ast(t, n->first);
-    el_log(el, expr->kind == AST_ID ? expr->name : adv_intern(el->names, "loss"), e.rate == ADV_RATE_SAMPLE ? el_reduce(el, e.span, "mean", e) : e, false);
+    el_log(el, expr->kind == AST_ID ? expr->name : adv_intern(el->names, "loss"),
+           e.rate == ADV_RATE_SAMPLE ? el_reduce(el, e.span, "mean", e) : e, false);
     for (uint32_t i = 0; i < n_models; i++) total += el_n_weights(models[i]);
     AdvValueId *w = ADV_NEW_ARRAY(el->arena, AdvValueId, total + 1), *g = ADV_NEW_ARRAY(el->arena, AdvValueId, total + 1);
     uint32_t at = 0;
     for (uint32_t i = 0; i < n_models; i++) {
         if (!models[i]->called || !el_weights_of(el, e, models[i], w + at)) {
-            AdvDiag *d = el_diag(el, ADV_D_GRAD_TARGET, n->span, "this does not depend on the weights of `%s`", adv_str(el->names, models[i]->name));
-            adv_diag_help(d, "results of attacks and signals are constants for gradients; a budget passes them on with `gradient = envelope`");
+            AdvDiag *d =
+                el_diag(el, ADV_D_GRAD_TARGET, n->span, "this does not depend on the weights of `%s`", adv_str(el->names, models[i]->name));
+            adv_diag_help(d,
+                          "results of attacks and signals are constants for gradients; a budget passes them on with `gradient = envelope`");
             return false;
         }
         lint_descent(el, n, models[i]);
@@ -435,13 +456,15 @@ static bool apply_stmt(El *el, ElScope *s, AstId st)
     for (uint32_t i = 0; i < n_models; i++) total += el_n_weights(models[i]);
     AdvValueId *w = ADV_NEW_ARRAY(el->arena, AdvValueId, total + 1);
     if (n_models > 1 && (g.kind != EL_LIST || g.n != n_models)) {
-        el_error(el, ADV_D_ARGUMENT_KIND, g.span, "`apply` to %u models takes a list of as many gradients, but this is %s", n_models, el_describe(el, g));
+        el_error(el, ADV_D_ARGUMENT_KIND, g.span, "`apply` to %u models takes a list of as many gradients, but this is %s", n_models,
+                 el_describe(el, g));
         return false;
     }
     for (uint32_t i = 0; i < n_models; i++) {
         ElVal one = g.kind == EL_LIST && i < g.n ? g.list[i] : g;
         if (one.kind != EL_WEIGHTS || !el_same_weights(el, one.model, models[i])) {
-            el_error(el, ADV_D_ARGUMENT_KIND, g.span, "`apply` takes weights of `%s`, as a gradient by it, but this is %s", adv_str(el->names, models[i]->name), el_describe(el, one));
+            el_error(el, ADV_D_ARGUMENT_KIND, g.span, "`apply` takes weights of `%s`, as a gradient by it, but this is %s",
+                     adv_str(el->names, models[i]->name), el_describe(el, one));
             return false;
         }
         for (uint32_t p = 0, k = 0; p < models[i]->params.n; p++) {  /* terms without a tensor are numbers: bring them to shape */
@@ -512,7 +535,8 @@ static bool with(El *el, ElScope *s, AstId st)
     ElVal f = el_expr(el, el->recipe, s, ast_child(t, e, 0)), v = el_expr(el, el->recipe, s, ast_child(t, e, 1));
     if (el_bad(f) || el_bad(v)) return false;
     if (f.kind != EL_MODEL || v.kind != EL_WEIGHTS || !el_same_weights(el, v.model, f.model)) {
-        el_error(el, ADV_D_ARGUMENT_KIND, n->span, "`with` takes a model plus or minus weights of it, but these are %s and %s", el_describe(el, f), el_describe(el, v));
+        el_error(el, ADV_D_ARGUMENT_KIND, n->span, "`with` takes a model plus or minus weights of it, but these are %s and %s",
+                 el_describe(el, f), el_describe(el, v));
         return false;
     }
     ElVal w = el_model_weights(el, f.model, n->span);
@@ -556,7 +580,9 @@ static bool statements(El *el, ElScope *s, AstId block, bool in_replay)
             ElVal v = el_expr(el, el->recipe, s, n->first);
             if (!el_bad(v)) el_log(el, n->name, v = el_stop_grad(el, v), false);
             for (ElBind *b = s->binds; b; b = b->next)
-                if (b->name.i == n->name.i) adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->key, "`%s` has a value already", adv_str(el->names, n->name)), b->at, "given here");
+                if (b->name.i == n->name.i)
+                    adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->key, "`%s` has a value already", adv_str(el->names, n->name)), b->at,
+                                  "given here");
             el_bind(el, s, n->name, v, n->span)->used = true;
             break;
         }
@@ -576,7 +602,8 @@ void el_step_entry(El *el, ElPhase *ph)
     el->phase = ph;
     ElItem *sec = el_section(el, "step");
     if (!sec) {
-        el_error(el, ADV_D_SECTION_MISSING, ph->at.file ? ph->at : (AdvSpan){el->recipe->file, 0, 0}, "a recipe needs a `step { }`: what one training step does");
+        el_error(el, ADV_D_SECTION_MISSING, ph->at.file ? ph->at : (AdvSpan){el->recipe->file, 0, 0},
+                 "a recipe needs a `step { }`: what one training step does");
         return;
     }
     el_entry_begin(el, adv_arena_printf(el->arena, "step.%s", adv_str(el->names, ph->name)), ast(t, sec->node)->key, el->data.batch);
@@ -588,7 +615,8 @@ void el_step_entry(El *el, ElPhase *ph)
     for (uint32_t i = 0; i < ph->items.n; i++)
         if (ph->items.at[i]->kind == EL_ITEM_SIGNAL) (void)el_item_value(el, ph->items.at[i]);
     for (uint32_t i = 0; i < el->recipe->items.n; i++)
-        if (el->recipe->items.at[i]->kind == EL_ITEM_SIGNAL) (void)el_lookup(el, el->recipe, NULL, el->recipe->items.at[i]->name, el->recipe->items.at[i]->at, false);
+        if (el->recipe->items.at[i]->kind == EL_ITEM_SIGNAL)
+            (void)el_lookup(el, el->recipe, NULL, el->recipe->items.at[i]->name, el->recipe->items.at[i]->at, false);
     AstId block = el_section_block(el, sec);
     el_prepare(el, block);
     ElScope *s = el_scope_new(el, NULL);

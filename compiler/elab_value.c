@@ -171,7 +171,8 @@ AdvValueId el_const(El *el, double v, uint8_t dtype)
             double have;
             if (el->cons[i].hash != h || !region_within(el, el->region, el->cons[i].region)) continue;
             AdvValueId out = adv_node_out(el->g, el->cons[i].node, 0);
-            if (adv_value(el->g, out)->type.dtype == dtype && adv_value_number(el->g, out, &have) && memcmp(&have, &v, sizeof v) == 0) return out;
+            if (adv_value(el->g, out)->type.dtype == dtype && adv_value_number(el->g, out, &have) && memcmp(&have, &v, sizeof v) == 0)
+                return out;
         }
     AdvGraphBuild b = el_build(el, (AdvSpan){el->recipe ? el->recipe->file : 0, 0, 0});
     AdvValueId r = adv_build_number(&b, v, dtype);
@@ -217,7 +218,8 @@ const char *el_describe(El *el, ElVal v)
     if (!rank) return el_rate_words(v.rate);
     char text[256];
     int n = snprintf(text, sizeof text, "[%s", v.rate == ADV_RATE_SAMPLE ? "N" : "");
-    for (uint32_t i = 0; i < rank; i++) n += snprintf(text + n, sizeof text - (size_t)n, "%s%lld", n > 1 ? "," : "", (long long)el_dim(el, v, i));
+    for (uint32_t i = 0; i < rank; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s%lld", n > 1 ? "," : "", (long long)el_dim(el, v, i));
     snprintf(text + n, sizeof text - (size_t)n, "]");
     return adv_arena_printf(el->arena, "%s", text);
 }
@@ -346,7 +348,8 @@ static void fit_error(El *el, AdvSpan at, const char *shown, const ElVal *v, uin
             fits = el_dim(el, v[i], k) == el_dim(el, v[a], k) || el_dim(el, v[i], k) == 1 || el_dim(el, v[a], k) == 1;
         if (!fits) b = i;
     }
-    AdvDiag *d = el_diag(el, ADV_D_SHAPE_FIT, at, "`%s` needs equal shapes, but its sides are %s and %s", shown, el_describe(el, v[a]), el_describe(el, v[b]));
+    AdvDiag *d = el_diag(el, ADV_D_SHAPE_FIT, at, "`%s` needs equal shapes, but its sides are %s and %s", shown, el_describe(el, v[a]),
+                         el_describe(el, v[b]));
     if (v[a].span.file == at.file && v[a].span.len) adv_diag_label(d, v[a].span, "%s", el_describe(el, v[a]));
     if (v[b].span.file == at.file && v[b].span.len) adv_diag_label(d, v[b].span, "%s", el_describe(el, v[b]));
 }
@@ -358,7 +361,8 @@ ElVal el_elementwise(El *el, AdvSpan at, const char *shown, const char *op, cons
     uint8_t rate = ADV_RATE_ONCE;
     for (uint32_t i = 0; i < n; i++) {
         if (el_bad(v[i])) return el_poison(at);
-        if (!el_is_value(v[i])) return el_error(el, ADV_D_NOT_A_VALUE, v[i].span, "`%s` takes numbers, but this is %s", shown, el_describe(el, v[i]));
+        if (!el_is_value(v[i]))
+            return el_error(el, ADV_D_NOT_A_VALUE, v[i].span, "`%s` takes numbers, but this is %s", shown, el_describe(el, v[i]));
         all_numbers &= v[i].kind == EL_NUMBER;
         has_n |= v[i].rate == ADV_RATE_SAMPLE;
         if (v[i].rate > rate) rate = v[i].rate;
@@ -368,14 +372,17 @@ ElVal el_elementwise(El *el, AdvSpan at, const char *shown, const char *op, cons
     if (all_numbers) return fold(el, op, v, n, sort, at);
     bool compares = !strcmp(op, "eq") || !strcmp(op, "ne");
     bool picks = !strcmp(op, "select");
-    if (classes && !picks && !(compares && (v[0].sort == EL_CLASS || v[0].kind == EL_NUMBER) && (v[1].sort == EL_CLASS || v[1].kind == EL_NUMBER)))
+    if (classes && !picks &&
+        !(compares && (v[0].sort == EL_CLASS || v[0].kind == EL_NUMBER) && (v[1].sort == EL_CLASS || v[1].kind == EL_NUMBER)))
         return el_error(el, ADV_D_KIND, at, "`%s` takes numbers, but one side is a class index, which compares and indexes only", shown);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t own = el_rank(el, v[i]);
         bool fits = own == 0 || own == rank;
         for (uint32_t k = 0; fits && own && k < rank; k++)
             for (uint32_t j = 0; j < n; j++)
-                if (el_rank(el, v[j]) == rank && el_dim(el, v[j], k) != el_dim(el, v[i], k) && el_dim(el, v[j], k) != 1 && el_dim(el, v[i], k) != 1) fits = false;
+                if (el_rank(el, v[j]) == rank && el_dim(el, v[j], k) != el_dim(el, v[i], k) && el_dim(el, v[j], k) != 1 &&
+                    el_dim(el, v[i], k) != 1)
+                    fits = false;
         if (!fits) {
             fit_error(el, at, shown, v, n);
             return el_poison(at);
@@ -427,11 +434,15 @@ bool el_int(El *el, ElVal v, const char *what, int64_t lo, int64_t hi, int64_t *
 {
     if (el_bad(v)) return false;
     if (v.kind != EL_NUMBER) {
-        el_error(el, el_is_value(v) ? ADV_D_NOT_CONSTANT : ADV_D_ARGUMENT_KIND, v.span, "%s must be a whole number%s, but this is %s", what, el_is_value(v) ? " known before the run" : "", el_describe(el, v));
+        el_error(el, el_is_value(v) ? ADV_D_NOT_CONSTANT : ADV_D_ARGUMENT_KIND, v.span, "%s must be a whole number%s, but this is %s", what,
+                 el_is_value(v) ? " known before the run" : "", el_describe(el, v));
         return false;
     }
     if (v.num != floor(v.num) || v.num < (double)lo || v.num > (double)hi) {
-        el_diag_origin(el, el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "%s must be a whole number from %lld to %lld, but is %.15g", what, (long long)lo, (long long)hi, v.num), v);
+        el_diag_origin(el,
+                       el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "%s must be a whole number from %lld to %lld, but is %.15g", what,
+                               (long long)lo, (long long)hi, v.num),
+                       v);
         return false;
     }
     *out = (int64_t)v.num;
@@ -442,7 +453,8 @@ bool el_float(El *el, ElVal v, const char *what, double *out)
 {
     if (el_bad(v)) return false;
     if (v.kind != EL_NUMBER) {
-        el_error(el, el_is_value(v) ? ADV_D_NOT_CONSTANT : ADV_D_ARGUMENT_KIND, v.span, "%s must be a number%s, but this is %s", what, el_is_value(v) ? " known before the run" : "", el_describe(el, v));
+        el_error(el, el_is_value(v) ? ADV_D_NOT_CONSTANT : ADV_D_ARGUMENT_KIND, v.span, "%s must be a number%s, but this is %s", what,
+                 el_is_value(v) ? " known before the run" : "", el_describe(el, v));
         return false;
     }
     *out = v.num;
@@ -513,7 +525,9 @@ static AdvValueId first_id(El *el, AdvSpan at)
 
 ElVal el_draw(El *el, AdvSpan at, int dist, double p, uint64_t purpose, bool per_sample, uint32_t rank, const int64_t *dim, int64_t draw)
 {
-    AdvValueId epoch = el->in_eval || el->in_init ? el_const(el, 0, ADV_I64) : el_state(el, el_slot(el, "run.epoch", el_type(ADV_I64, 0, NULL), ADV_STATE_SCALAR, true));
+    AdvValueId epoch = el->in_eval || el->in_init
+                           ? el_const(el, 0, ADV_I64)
+                           : el_state(el, el_slot(el, "run.epoch", el_type(ADV_I64, 0, NULL), ADV_STATE_SCALAR, true));
     AdvValueId ids;
     if (per_sample) ids = el->ids.t;
     else if (el->mask.kind == EL_TENSOR) ids = first_id(el, at);

@@ -99,7 +99,8 @@ static const ElParam *param_of(const ElModel *m, uint32_t k)
 ElVal el_model_weights(El *el, ElModel *m, AdvSpan at)
 {
     el_model_adopt(el, m);
-    if (!m->called) return el_error(el, ADV_D_MODE, at, "`%s` has no weights yet: call it before its weights are used", adv_str(el->names, m->name));
+    if (!m->called)
+        return el_error(el, ADV_D_MODE, at, "`%s` has no weights yet: call it before its weights are used", adv_str(el->names, m->name));
     ElVal r = {.kind = EL_WEIGHTS, .rate = ADV_RATE_BATCH, .model = m, .span = at};
     r.w = ADV_NEW_ARRAY(el->arena, AdvValueId, m->params.n + 1);
     for (uint32_t k = 0; k < m->params.n; k++) r.w[k] = el_state(el, param_of(m, k)->state);
@@ -122,11 +123,15 @@ ElVal el_weights_op(El *el, AdvSpan at, const char *shown, const char *op, ElVal
 {
     if (el_bad(a) || el_bad(b)) return el_poison(at);
     bool both = is_weights(a) && is_weights(b);
-    ElVal num = el_is_value(a) ? a : b, w = both || !el_is_value(a) ? as_weights(el, a, at) : as_weights(el, b, at), u = both ? as_weights(el, b, at) : num;
+    ElVal num = el_is_value(a) ? a : b, w = both || !el_is_value(a) ? as_weights(el, a, at) : as_weights(el, b, at),
+          u = both ? as_weights(el, b, at) : num;
     if (el_bad(w) || el_bad(u)) return el_poison(at);
-    bool ok = both ? (!strcmp(op, "add") || !strcmp(op, "sub")) && el_same_weights(el, w.model, u.model) : !strcmp(op, "mul") || (!strcmp(op, "div") && el_is_value(b));
+    bool ok = both ? (!strcmp(op, "add") || !strcmp(op, "sub")) && el_same_weights(el, w.model, u.model)
+                   : !strcmp(op, "mul") || (!strcmp(op, "div") && el_is_value(b));
     if (!ok || (!both && (!el_is_value(num) || num.rate > ADV_RATE_BATCH || el_rank(el, num))))
-        return el_error(el, ADV_D_ARGUMENT_KIND, at, "weights take `+` and `-` with weights of one model or of its copies, `*` and `/` with a number of the batch, not `%s` between %s and %s",
+        return el_error(el, ADV_D_ARGUMENT_KIND, at,
+                        "weights take `+` and `-` with weights of one model or of its copies, `*` and `/` with a number of the batch, not "
+                        "`%s` between %s and %s",
                         shown, el_describe(el, a), el_describe(el, b));
     ElVal r = w;
     r.w = ADV_NEW_ARRAY(el->arena, AdvValueId, w.model->params.n + 1);
@@ -137,12 +142,17 @@ ElVal el_weights_op(El *el, AdvSpan at, const char *shown, const char *op, ElVal
 
 ElVal el_weights_select(El *el, AdvSpan at, ElVal c, ElVal a, ElVal b)
 {
-    if (!is_weights(a) || !is_weights(b)) return el_error(el, ADV_D_ARGUMENT_KIND, at, "both sides of `select` are weights, or none, but these are %s and %s", el_describe(el, a), el_describe(el, b));
+    if (!is_weights(a) || !is_weights(b))
+        return el_error(el, ADV_D_ARGUMENT_KIND, at, "both sides of `select` are weights, or none, but these are %s and %s",
+                        el_describe(el, a), el_describe(el, b));
     if (!el_is_value(c) || c.rate > ADV_RATE_BATCH || el_rank(el, c))
-        return el_error(el, ADV_D_RATE, c.span, "`select` between weights takes one condition for all of them, but this is %s", el_describe(el, c));
+        return el_error(el, ADV_D_RATE, c.span, "`select` between weights takes one condition for all of them, but this is %s",
+                        el_describe(el, c));
     ElVal x = as_weights(el, a, at), y = as_weights(el, b, at), r = x;
     if (el_bad(x) || el_bad(y)) return el_poison(at);
-    if (!el_same_weights(el, x.model, y.model)) return el_error(el, ADV_D_ARGUMENT_KIND, at, "`select` takes weights of one model, or of copies of it, but these are %s and %s", el_describe(el, a), el_describe(el, b));
+    if (!el_same_weights(el, x.model, y.model))
+        return el_error(el, ADV_D_ARGUMENT_KIND, at, "`select` takes weights of one model, or of copies of it, but these are %s and %s",
+                        el_describe(el, a), el_describe(el, b));
     AdvValueId zero = el_const(el, 0, el->g->float_dtype), cond = el_graph(el, c);
     r.w = ADV_NEW_ARRAY(el->arena, AdvValueId, x.model->params.n + 1);
     for (uint32_t k = 0; k < x.model->params.n; k++)
@@ -156,7 +166,8 @@ bool el_model_update(El *el, ElModel *m, ElVal v, AdvSpan at)
     el_model_adopt(el, m);
     if (el_bad(v)) return false;
     if (v.kind != EL_WEIGHTS || !m->called || !el_same_weights(el, m, v.model)) {
-        AdvDiag *d = el_diag(el, ADV_D_UPDATE, at, "`%s` takes weights of its own shape, but this is %s", adv_str(el->names, m->name), el_describe(el, v));
+        AdvDiag *d = el_diag(el, ADV_D_UPDATE, at, "`%s` takes weights of its own shape, but this is %s", adv_str(el->names, m->name),
+                             el_describe(el, v));
         adv_diag_help(d, "make it a copy of the other model, as in `model ema = copy(f)`");
         return false;
     }
@@ -179,7 +190,9 @@ json_t *el_weights_json(El *el)
         const ElModel *m = el->models.at[i], *f = m;
         while (!f->weights_file && f->copy_of) f = f->copy_of;
         if (!f->weights_file || !m->params.n) continue;
-        el_json_push(el, list, json_pack("{s:s, s:s, s:s}", "model", adv_str(el->names, m->name), "as", adv_str(el->names, f->name), "file", f->weights_file));
+        el_json_push(
+            el, list,
+            json_pack("{s:s, s:s, s:s}", "model", adv_str(el->names, m->name), "as", adv_str(el->names, f->name), "file", f->weights_file));
     }
     return list;
 }

@@ -40,8 +40,9 @@ static const Default section_keys[] = {
 };
 
 static const Default optimiser_args[] = {
-    {"sgd", NULL, "momentum", "0"},  {"sgd", NULL, "weight_decay", "0"}, {"sgd", NULL, "nesterov", "0"},
-    {"adam", NULL, "beta1", "0.9"},  {"adam", NULL, "beta2", "0.999"},   {"adam", NULL, "eps", "1e-8"},  {"adam", NULL, "weight_decay", "0"},
+    {"sgd", NULL, "momentum", "0"},      {"sgd", NULL, "weight_decay", "0"}, {"sgd", NULL, "nesterov", "0"},
+    {"adam", NULL, "beta1", "0.9"},      {"adam", NULL, "beta2", "0.999"},   {"adam", NULL, "eps", "1e-8"},
+    {"adam", NULL, "weight_decay", "0"},
 };
 
 static const AstNode *at(const Expand *x, AstId id) { return ast(x->t, id); }
@@ -125,7 +126,8 @@ static void section(Expand *x, AstId id)
             continue;
         }
         bool has_default = false;
-        for (size_t k = 0; k < sizeof section_keys / sizeof *section_keys; k++) has_default |= fits(&section_keys[k], word, kind) && !strcmp(section_keys[k].key, key + n_word + 1);
+        for (size_t k = 0; k < sizeof section_keys / sizeof *section_keys; k++)
+            has_default |= fits(&section_keys[k], word, kind) && !strcmp(section_keys[k].key, key + n_word + 1);
         if (has_default) continue;
         add_line(x, block, adv_arena_printf(x->el->arena, "%s = %s", key + n_word + 1, set_of(x, key)), is_first);
         is_first = false;
@@ -206,7 +208,8 @@ static const ElItem *imported(const Expand *x, AstId callee)
 static bool is_closed(const Ast *t, AstId id)
 {
     const AstNode *n = ast(t, id);
-    bool ok = n->kind == AST_NUM || n->kind == AST_STR || n->kind == AST_UNARY || n->kind == AST_BINARY || n->kind == AST_LIST || n->kind == AST_PAIR || n->kind == AST_RANGE;
+    bool ok = n->kind == AST_NUM || n->kind == AST_STR || n->kind == AST_UNARY || n->kind == AST_BINARY || n->kind == AST_LIST ||
+              n->kind == AST_PAIR || n->kind == AST_RANGE;
     for (AstId c = n->first; ok && c.i; c = ast(t, c)->next) ok = is_closed(t, c);
     return ok;
 }
@@ -224,9 +227,11 @@ static void call(Expand *x, AstId id)
     const AdvSource *src = &x->el->ds->sources.files.at[fn->module->file - 1];
     for (AstId p = ast(t, ast(t, fn->node)->first)->first; p.i; p = ast(t, p)->next, k++) {
         const AstNode *param = ast(t, p);
-        if (!param->name.i || k < n_positional || is_given(x, at(x, callee)->next, name(x, param->name)) || !is_closed(t, param->first)) continue;
+        if (!param->name.i || k < n_positional || is_given(x, at(x, callee)->next, name(x, param->name)) || !is_closed(t, param->first))
+            continue;
         AdvSpan v = ast(t, param->first)->span;
-        args = adv_arena_printf(x->el->arena, "%s%s%s = %.*s", args, args[0] ? ", " : "", name(x, param->name), (int)v.len, src->text + v.off);
+        args =
+            adv_arena_printf(x->el->arena, "%s%s%s = %.*s", args, args[0] ? ", " : "", name(x, param->name), (int)v.len, src->text + v.off);
     }
     if (args[0]) add_args(x, id, callee, args);
 }
@@ -244,7 +249,18 @@ static void collect_bound(Expand *x, AstId id)
             *ADV_PUSH(a, &x->bound) = at(x, c)->name.i ? at(x, c)->name : at(x, at(x, c)->first)->name;
         is_param = true;
         break;
-    case AST_PARAM: case AST_NET: case AST_ATTACK: case AST_FN: case AST_LOSS: case AST_MODEL: case AST_SIGNAL: case AST_STATE: case AST_CARRY: case AST_REPEAT: case AST_REPLAY: case AST_PATH:
+    case AST_PARAM:
+    case AST_NET:
+    case AST_ATTACK:
+    case AST_FN:
+    case AST_LOSS:
+    case AST_MODEL:
+    case AST_SIGNAL:
+    case AST_STATE:
+    case AST_CARRY:
+    case AST_REPEAT:
+    case AST_REPLAY:
+    case AST_PATH:
         if (n->name.i) *ADV_PUSH(a, &x->bound) = n->name;
         break;
     case AST_LAMBDA:
@@ -309,7 +325,9 @@ char *adv_expand_text(El *el, const AdvSet *sets, uint32_t n_sets, size_t *out_b
 {
     const ElModule *m = el->recipe;
     Expand x = {.el = el, .t = m->ast, .src = &el->ds->sources.files.at[m->file - 1], .sets = sets, .n_sets = n_sets};
-    for (uint32_t i = 0; i < m->items.n; i++) *ADV_PUSH(el->arena, &x.bound) = m->items.at[i]->kind == EL_ITEM_SECTION || m->items.at[i]->kind == EL_ITEM_OPTIM ? (AdvStr){0} : m->items.at[i]->name;
+    for (uint32_t i = 0; i < m->items.n; i++)
+        *ADV_PUSH(el->arena, &x.bound) =
+            m->items.at[i]->kind == EL_ITEM_SECTION || m->items.at[i]->kind == EL_ITEM_OPTIM ? (AdvStr){0} : m->items.at[i]->name;
     collect_bound(&x, m->ast->root);
     walk(&x, m->ast->root);
     if (!x.has_run) add_run(&x);

@@ -150,8 +150,15 @@ static inline const AdvNode *adv_node(const AdvGraph *g, AdvNodeId n) { return &
 static inline const AdvValue *adv_value(const AdvGraph *g, AdvValueId v) { return &g->values.at[v.i]; }
 static inline const AdvTensorType *adv_value_type(const AdvGraph *g, AdvValueId v) { return &g->values.at[v.i].type; }
 static inline AdvValueId adv_node_in(const AdvGraph *g, AdvNodeId n, uint32_t k) { return g->edges.at[g->nodes.at[n.i].in_at + k]; }
-static inline AdvValueId adv_node_out(const AdvGraph *g, AdvNodeId n, uint32_t k) { AdvValueId v = {g->nodes.at[n.i].out_at + k}; return v; }
-static inline const AdvAttr *adv_node_attr(const AdvGraph *g, AdvNodeId n) { return g->attrs.at ? &g->attrs.at[g->nodes.at[n.i].attr_at] : NULL; }
+static inline AdvValueId adv_node_out(const AdvGraph *g, AdvNodeId n, uint32_t k)
+{
+    AdvValueId v = {g->nodes.at[n.i].out_at + k};
+    return v;
+}
+static inline const AdvAttr *adv_node_attr(const AdvGraph *g, AdvNodeId n)
+{
+    return g->attrs.at ? &g->attrs.at[g->nodes.at[n.i].attr_at] : NULL;
+}
 static inline AdvRegion *adv_region(const AdvGraph *g, AdvRegionId r) { return &g->regions.at[r.i]; }
 bool adv_node_is(const AdvGraph *g, AdvNodeId n, const char *op);
 /* Does node `n` have op flag ADV_OP_STRUCT? */
@@ -159,7 +166,8 @@ static inline bool adv_node_is_struct(const AdvGraph *g, AdvNodeId n) { return (
 /* Does a plan have an instruction for it? Views, constants, reads and writes are only places. */
 static inline bool adv_node_is_inst(const AdvGraph *g, AdvNodeId n)
 {
-    return !(g->nodes.at[n.i].op->flags & ADV_OP_VIEW) && !adv_node_is(g, n, "read") && !adv_node_is(g, n, "write") && !adv_node_is(g, n, "const");
+    return !(g->nodes.at[n.i].op->flags & ADV_OP_VIEW) && !adv_node_is(g, n, "read") && !adv_node_is(g, n, "write") &&
+           !adv_node_is(g, n, "const");
 }
 /* Is it a rank-0 (or one-value) const? *out gets the number. */
 bool adv_value_number(const AdvGraph *g, AdvValueId v, double *out);

@@ -145,7 +145,8 @@ static void region_edges(const Dot *d, AdvRegionId r)
             const AdvRegion *body = adv_region(d->g, n->body);
             for (uint32_t k = 0; k < n->n_in; k++) edge(d, adv_node_in(d->g, id, k), "p", body->params.at[k + 1].i, "");
             region_edges(d, n->body);
-            for (uint32_t k = 0; k < body->results.n; k++) edge(d, body->results.at[k], "p", body->params.at[k + 1].i, " [style=dashed, constraint=false]");
+            for (uint32_t k = 0; k < body->results.n; k++)
+                edge(d, body->results.at[k], "p", body->params.at[k + 1].i, " [style=dashed, constraint=false]");
         } else if (adv_node_is(d->g, id, "write")) {
             char to[32];
             snprintf(to, sizeof to, "w%u_", (unsigned)d->entry);

@@ -41,7 +41,8 @@ static json_t *attr_json(const AdvAttrDef *def, const AdvAttr *a)
     if (def->kind == ADV_ATTR_FLOAT) return a->f - a->f == 0 ? json_real(a->f) : json_sprintf("%g", a->f); /* JSON has no infinity */
     if (def->kind == ADV_ATTR_ENUM) return choice(def->choices, a->i);
     json_t *list = json_array();
-    for (uint32_t k = 0; k < a->n; k++) json_array_append_new(list, def->kind == ADV_ATTR_INTS ? json_integer(a->ints[k]) : json_real(a->floats[k]));
+    for (uint32_t k = 0; k < a->n; k++)
+        json_array_append_new(list, def->kind == ADV_ATTR_INTS ? json_integer(a->ints[k]) : json_real(a->floats[k]));
     return list;
 }
 
@@ -66,12 +67,14 @@ static json_t *node_json(const AdvGraph *g, AdvNodeId id)
     json_object_set_new(j, "op", json_string(n->op->name));
     for (uint32_t k = 0; k < n->n_in; k++) json_array_append_new(in, id_of(adv_node_in(g, id, k)));
     for (uint32_t k = 0; k < n->n_out; k++) json_array_append_new(out, value_json(g, adv_node_out(g, id, k)));
-    for (uint32_t k = 0; k < n->n_attr; k++) json_object_set_new(attrs, n->op->attrs[k].name, attr_json(&n->op->attrs[k], &adv_node_attr(g, id)[k]));
+    for (uint32_t k = 0; k < n->n_attr; k++)
+        json_object_set_new(attrs, n->op->attrs[k].name, attr_json(&n->op->attrs[k], &adv_node_attr(g, id)[k]));
     json_object_set_new(j, "in", in);
     json_object_set_new(j, "out", out);
     json_object_set_new(j, "attrs", attrs);
     if (n->state.i) json_object_set_new(j, "state", json_string(adv_str(g->names, g->states.at[n->state.i].name)));
-    if (adv_node_is(g, id, "const") && adv_value_number(g, adv_node_out(g, id, 0), &number)) json_object_set_new(j, "value", number - number == 0 ? json_real(number) : json_sprintf("%g", number));
+    if (adv_node_is(g, id, "const") && adv_value_number(g, adv_node_out(g, id, 0), &number))
+        json_object_set_new(j, "value", number - number == 0 ? json_real(number) : json_sprintf("%g", number));
     AdvSpan at = adv_loc_span(g, n->loc);
     const AdvSource *src = at.file ? adv_source_of(&g->diags->sources, at) : NULL;
     if (src) json_object_set_new(j, "recipe", json_sprintf("%s:%u", src->name, (unsigned)adv_line_col(src, at.off).line));

@@ -227,7 +227,8 @@ static bool is_remade(const MemCtx *m, AdvNodeId n, const uint8_t *written)
 {
     const AdvNode *node = adv_node(m->g, n);
     AdvNodeId from;
-    if (node->n_in != 1 || node->n_out != 1 || (node->op->flags & (ADV_OP_STRUCT | ADV_OP_VIEW | ADV_OP_RANDOM | ADV_OP_BATCH))) return false;
+    if (node->n_in != 1 || node->n_out != 1 || (node->op->flags & (ADV_OP_STRUCT | ADV_OP_VIEW | ADV_OP_RANDOM | ADV_OP_BATCH)))
+        return false;
     if (bytes_of(m->g, adv_node_in(m->g, n, 0)) > bytes_of(m->g, adv_node_out(m->g, n, 0))) return false;
     from = m->g->values.at[m->val[adv_node_in(m->g, n, 0).i].root].def;
     if (!from.i) return false;

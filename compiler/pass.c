@@ -72,7 +72,8 @@ static AdvStatus round_trip(Run *r, const char *pass)
     AdvDiags *ds = r->p->diags;
     Text before = {.arena = r->p->scratch}, after = {.arena = r->p->scratch};
     adv_graph_print(*r->g, true, text_piece, &before);
-    uint32_t file = adv_sources_need(&ds->sources, r->p->scratch, adv_arena_printf(r->p->scratch, "after-%s.advg", pass), before.s.at, before.s.n);
+    uint32_t file =
+        adv_sources_need(&ds->sources, r->p->scratch, adv_arena_printf(r->p->scratch, "after-%s.advg", pass), before.s.at, before.s.n);
     AdvGraph *back = adv_graph_read((*r->g)->arena, (*r->g)->reg, (*r->g)->names, ds, file);
     AdvSpan none = {0, 0, 0};
     if (back) {

@@ -123,7 +123,13 @@ static inline AdvVal adv_ba(AdvBuild *b, const char *op, const AdvVal *in, uint3
 }
 static inline AdvAttr adv_attr_i(int64_t i) { AdvAttr a = {0, 0, NULL, NULL, 0}; a.i = i; return a; }
 static inline AdvAttr adv_attr_f(double f) { AdvAttr a = {0, 0, NULL, NULL, 0}; a.f = f; return a; }
-static inline AdvAttr adv_attr_ints(const int64_t *ints, uint32_t n) { AdvAttr a = {0, 0, NULL, NULL, 0}; a.ints = ints; a.n = n; return a; }
+static inline AdvAttr adv_attr_ints(const int64_t *ints, uint32_t n)
+{
+    AdvAttr a = {0, 0, NULL, NULL, 0};
+    a.ints = ints;
+    a.n = n;
+    return a;
+}
 
 /* What a gradient function sees of the forward node. It sets gin[k] for each k with need[k], or leaves it none, which
 ** means a gradient of zero. gin[k] must have the type of in[k] (the caller sums over broadcast dimensions of
@@ -181,7 +187,11 @@ enum {
 #define ADV_INPLACE(ix) ((uint8_t)((ix) + 1))
 
 /* How an op lives with 16-bit types. */
-enum { ADV_PREC_LOW = 0 /* computes in the target's low type */, ADV_PREC_F32 = 1 /* never below f32 */, ADV_PREC_FOLLOW = 2 /* as its inputs */ };
+enum {
+    ADV_PREC_LOW = 0 /* computes in the target's low type */,
+    ADV_PREC_F32 = 1 /* never below f32 */,
+    ADV_PREC_FOLLOW = 2 /* as its inputs */
+};
 
 /* How an op lives with layouts: whether rank-4 operands may be channels-last. */
 enum { ADV_LAYOUT_OP_ROW = 0 /* row only */, ADV_LAYOUT_OP_ANY = 1 /* all rank-4 operands in one order, either */ };

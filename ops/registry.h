@@ -45,8 +45,8 @@ void adv_op_default_attrs(const AdvOpDef *op, AdvAttr *attr);
 
 /* Checks ports and attribute ranges, then runs the op's shape rule: the one entry to `infer`, used by the compiler's builder
 ** and by the plan checker. On failure a sentence is written to msg[0..msg_bytes). *out_n_out types in out[]. */
-AdvStatus adv_op_infer(const AdvOpDef *op, const AdvTensorType *in, uint32_t n_in, const AdvAttr *attr, uint8_t float_dtype, AdvTensorType *out,
-                       uint32_t *out_n_out, char *msg, size_t msg_bytes) ADV_MUST_USE;
+AdvStatus adv_op_infer(const AdvOpDef *op, const AdvTensorType *in, uint32_t n_in, const AdvAttr *attr, uint8_t float_dtype,
+                       AdvTensorType *out, uint32_t *out_n_out, char *msg, size_t msg_bytes) ADV_MUST_USE;
 
 /* Work of one call, for tables and estimates: floating-point operations as the op counts them, else none where it only moves
 ** or renames elements, else one for each element of its largest operand; bytes of all operands, each counted once. */
@@ -55,7 +55,7 @@ double adv_sig_bytes(const AdvSig *sig);
 
 /* Executes an op's definition on views: `ref`, or `expand` through an executing builder whose intermediate values are taken
 ** from `a`. Threads: any. */
-AdvStatus adv_op_run_ref(const AdvRegistry *r, const AdvOpDef *op, const AdvView *in, uint32_t n_in, const AdvAttr *attr, const AdvView *out,
-                         uint32_t n_out, const AdvAlloc *a) ADV_MUST_USE;
+AdvStatus adv_op_run_ref(const AdvRegistry *r, const AdvOpDef *op, const AdvView *in, uint32_t n_in, const AdvAttr *attr,
+                         const AdvView *out, uint32_t n_out, const AdvAlloc *a) ADV_MUST_USE;
 
 #endif

@@ -115,10 +115,12 @@ ADV_API AdvStatus adv_plan_info(const AdvPlan *plan, AdvPlanInfo *out_info) ADV_
 ADV_API const char *adv_plan_target_name(const AdvPlan *plan, uint32_t ix);
 
 /* Name and text of source `ix` (NUL-terminated, *out_bytes without the NUL). ADV_EINVAL beyond the end. */
-ADV_API AdvStatus adv_plan_source(const AdvPlan *plan, uint32_t ix, const char **out_name, const char **out_text, size_t *out_bytes) ADV_MUST_USE;
+ADV_API AdvStatus adv_plan_source(const AdvPlan *plan, uint32_t ix, const char **out_name, const char **out_text,
+                                  size_t *out_bytes) ADV_MUST_USE;
 
 /* Name, seed-independent value and origin of recipe parameter `ix`, as text. ADV_EINVAL beyond the end. */
-ADV_API AdvStatus adv_plan_param(const AdvPlan *plan, uint32_t ix, const char **out_name, double *out_value, const char **out_origin) ADV_MUST_USE;
+ADV_API AdvStatus adv_plan_param(const AdvPlan *plan, uint32_t ix, const char **out_name, double *out_value,
+                                 const char **out_origin) ADV_MUST_USE;
 
 /* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
@@ -141,7 +143,8 @@ typedef struct AdvSessionOpts {
 /* Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but by
 ** adv_session_train's own tables at its start. States are zero until the entry `init` runs. ADV_EUNAVAILABLE (back end, or
 ** no kernel under STRICT: the diagnostics name the recipe's lines), ADV_ENOMEM, ADV_EINVAL. */
-ADV_API AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds, AdvSession **out_session) ADV_MUST_USE;
+ADV_API AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds,
+                                   AdvSession **out_session) ADV_MUST_USE;
 ADV_API void adv_session_close(AdvSession *s);
 
 typedef struct AdvSessionInfo {
@@ -252,7 +255,8 @@ typedef struct AdvTrainOpts {
 ** phases, evaluations, kept weights, early stop. ADV_ECANCELLED after a stop that was asked for (a checkpoint has been
 ** written if there is a run folder); ADV_ENUMERIC when a logged value became NaN or infinite: the step has been run again
 ** under ADV_CHECK_FINITE and the diagnostics name the recipe's line; ADV_EIO when a file of the run folder cannot be
-** written: states and place are whole, so adv_session_save to another folder saves the run. A session that is at the end returns ADV_OK. The first
+** written: states and place are whole, so adv_session_save to another folder saves the run. A session that is at the end returns ADV_OK.
+*The first
 ** call after a resume at the end of a run sends the events of its last epoch and finished evaluations once more. */
 ADV_API AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *ds) ADV_MUST_USE;
 
@@ -272,7 +276,8 @@ ADV_API AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *d
 
 /* Writes, for every instruction, the kernel that was chosen, its scratch memory, and why kernels that come before it refused.
 ** ADV_ENOMEM: part of it may have been written. */
-ADV_API AdvStatus adv_session_explain(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
+ADV_API AdvStatus adv_session_explain(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes),
+                                      void *user) ADV_MUST_USE;
 
 /* Writes the profile of a session opened with ADV_SESSION_PROFILE: one line an instruction, then the costliest lines of
 ** the recipe. */

@@ -52,7 +52,9 @@ AdvStatus adv_checks_open(AdvSession *s, AdvDiags *ds)
     c->ref = self;
     c->mem = adv_mem_new(&s->ctx->alloc, (size_t)most + 64);
     c->n_bytes = most + 64;
-    if (!c->mem) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: checking against the definitions needs %.1f MB", (double)most / 1e6);
+    if (!c->mem)
+        return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: checking against the definitions needs %.1f MB",
+                        (double)most / 1e6);
     return ADV_OK;
 }
 
@@ -133,7 +135,12 @@ static void first_bad(const AdvView *v, AdvDiag *d)
     for (; it.more; adv_iter_next(&it)) {
         double x = adv_ld(v, it.at[0]);
         if (isfinite(x)) continue;
-        if (v->rank) adv_diag_note(d, (AdvSpan){0, 0, 0}, "the first is %s, in row %lld of %lld", isnan(x) ? "NaN" : x > 0 ? "inf" : "-inf", (long long)it.ix[0], (long long)v->dim[0]);
+        if (v->rank)
+            adv_diag_note(d, (AdvSpan){0, 0, 0}, "the first is %s, in row %lld of %lld",
+                          isnan(x) ? "NaN"
+                          : x > 0  ? "inf"
+                                   : "-inf",
+                          (long long)it.ix[0], (long long)v->dim[0]);
         return;
     }
 }
@@ -157,7 +164,8 @@ static AdvStatus check_finite(AdvSession *s, uint32_t entry, uint32_t inst, AdvD
         AdvDiag *d = adv_fault(s, ds, ADV_D_NOT_FINITE, entry, inst, "`%s` produced %lld non-finite value%s of %lld", sig->op->name,
                                (long long)(c.n_nan + c.n_inf), c.n_nan + c.n_inf == 1 ? "" : "s", (long long)c.n);
         first_bad(&sig->out[k], d);
-        if (from != UINT32_MAX) adv_diag_note(d, (AdvSpan){0, 0, 0}, "its input `%s` holds such values already", adv_operand_name(s, inst, from));
+        if (from != UINT32_MAX)
+            adv_diag_note(d, (AdvSpan){0, 0, 0}, "its input `%s` holds such values already", adv_operand_name(s, inst, from));
         return ADV_ENUMERIC;
     }
     return ADV_OK;
@@ -200,9 +208,10 @@ static AdvStatus check_ref(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiag
             worst_want = w;
         }
         if (!n_bad) continue;
-        AdvDiag *d = adv_fault(s, ds, ADV_D_REF_DIFFERS, entry, inst, "`%s` differs from its definition in %lld of %lld values", sig->op->name,
-                               (long long)n_bad, (long long)n);
-        adv_diag_note(d, (AdvSpan){0, 0, 0}, "the worst is %.9g instead of %.9g; the largest of the output is %.9g", worst_got, worst_want, most);
+        AdvDiag *d = adv_fault(s, ds, ADV_D_REF_DIFFERS, entry, inst, "`%s` differs from its definition in %lld of %lld values",
+                               sig->op->name, (long long)n_bad, (long long)n);
+        adv_diag_note(d, (AdvSpan){0, 0, 0}, "the worst is %.9g instead of %.9g; the largest of the output is %.9g", worst_got, worst_want,
+                      most);
         return ADV_EDIFFERS;
     }
     return ADV_OK;

@@ -85,7 +85,8 @@ static void add_place(AdvRun *r, Blobs *b)
     for (uint32_t i = 0; i < n_logs && adv_place_has_logs(&r->at); i++) {
         char *name = adv_arena_printf(&b->arena, "adv.log.%u", i);
         if (!name) b->is_broken = true;
-        else if (r->logs[i].values) add_list(b, name, ADV_F32, r->logs[i].values, r->logs[i].n < r->logs[i].cap ? r->logs[i].n : r->logs[i].cap);
+        else if (r->logs[i].values)
+            add_list(b, name, ADV_F32, r->logs[i].values, r->logs[i].n < r->logs[i].cap ? r->logs[i].n : r->logs[i].cap);
     }
     add_list(b, "adv.row.ints", ADV_I64, r->row_ints, r->at.n_rows * (int64_t)(sizeof *r->row_ints / sizeof(int64_t)));
     add_list(b, "adv.row.nums", ADV_F64, r->row_nums, r->at.n_rows * (int64_t)(sizeof *r->row_nums / sizeof(double)));
@@ -106,8 +107,10 @@ static AdvStatus write_manifest(AdvRun *r, const char *dir, const char *name, co
     adv_arena_init(&arena, r->s->ctx->alloc);
     AdvStatus st = adv_container_parse(&arena, data, n_bytes, "the checkpoint just made", ds, &c);
     if (st == ADV_OK)
-        n = snprintf(text, sizeof text, "{\"format\": 1, \"epoch\": %" PRId64 ", \"step\": %" PRId64 ", \"plan\": \"%.64s\",\n \"file\": \"%s\", \"bytes\": %" PRIu64
-                     ", \"xxh3_128\": \"%s\"}\n", r->at.epoch, r->at.total_step, r->s->plan->hash, state_file, n_bytes, c.digest);
+        n = snprintf(text, sizeof text,
+                     "{\"format\": 1, \"epoch\": %" PRId64 ", \"step\": %" PRId64
+                     ", \"plan\": \"%.64s\",\n \"file\": \"%s\", \"bytes\": %" PRIu64 ", \"xxh3_128\": \"%s\"}\n",
+                     r->at.epoch, r->at.total_step, r->s->plan->hash, state_file, n_bytes, c.digest);
     adv_arena_fini(&arena);
     ADV_TRY(st);
     ADV_TRY(join(path, dir, name, manifest_file, ds));
@@ -255,7 +258,8 @@ AdvStatus adv_checkpoint_save(AdvRun *r, const char *dir, AdvDiags *ds)
     if (st == ADV_OK) st = write_states(r, dir, false, mem, name, ds);
     adv_mem_free(&s->ctx->alloc, mem, (size_t)r->saved_bytes + 1);
     if (st == ADV_OK) st = write_pointer(r, dir, "LATEST", name, ds);
-    if (st != ADV_OK) return adv_fail_while(ds, st, "writing a checkpoint of step %" PRId64 " in `%s`; older ones are intact", r->at.total_step, dir);
+    if (st != ADV_OK)
+        return adv_fail_while(ds, st, "writing a checkpoint of step %" PRId64 " in `%s`; older ones are intact", r->at.total_step, dir);
     memcpy(r->prev_dir, r->this_dir, sizeof name);
     memcpy(r->this_dir, name, sizeof name);
     prune(r, dir);
@@ -310,7 +314,8 @@ static AdvStatus check_manifest(Loading *l)
     json_int_t bytes = json_integer_value(json_object_get(m, "bytes"));
     AdvStatus st = ADV_OK;
     if (!want) st = broken(l, ADV_EDATA, "its %s cannot be read", manifest_file);
-    else if (bytes != (json_int_t)l->n_bytes) st = broken(l, ADV_EDATA, "its %s has %" PRIu64 " bytes instead of %" PRId64, state_file, l->n_bytes, (int64_t)bytes);
+    else if (bytes != (json_int_t)l->n_bytes)
+        st = broken(l, ADV_EDATA, "its %s has %" PRIu64 " bytes instead of %" PRId64, state_file, l->n_bytes, (int64_t)bytes);
     else if (!have || strcmp(have, want)) st = broken(l, ADV_EDATA, "its %s does not match the digest in %s", state_file, manifest_file);
     json_decref(m);
     adv_mem_free(&l->r->s->ctx->alloc, text, (size_t)n + 1);
@@ -349,7 +354,8 @@ static AdvStatus open_folder(Loading *l, AdvRun *r, const char *dir, const char 
     ADV_TRY(st);
     ADV_TRY(check_manifest(l));
     const char *hash = adv_container_meta(&l->c, "adv.hash");
-    if (!hash || strcmp(hash, r->s->plan->hash)) return broken(l, ADV_EINVAL, "it is of plan %.64s, and this is plan %.64s", hash ? hash : "?", r->s->plan->hash);
+    if (!hash || strcmp(hash, r->s->plan->hash))
+        return broken(l, ADV_EINVAL, "it is of plan %.64s, and this is plan %.64s", hash ? hash : "?", r->s->plan->hash);
     return check_states(l);
 }
 
@@ -394,9 +400,10 @@ static bool within(int64_t x, int64_t min, int64_t max)
 static bool place_is_sound(const AdvRun *r, const AdvPlace *at)
 {
     const AdvProgramDef *p = r->p;
-    bool ok = within(at->where, ADV_AT_STEPS, ADV_AT_DONE) && within(at->epoch, 0, p->epochs > 1 ? p->epochs : 1) && within(at->step, 0, p->steps) &&
-              within(at->total_step, 0, p->epochs * p->steps) && within(at->n_rows, 0, r->n_max_rows) && within(at->row_first, 0, at->n_rows) &&
-              within(at->best_epoch, 0, at->epoch) && within(at->best_step, 0, at->total_step) && at->event_bytes >= 0;
+    bool ok = within(at->where, ADV_AT_STEPS, ADV_AT_DONE) && within(at->epoch, 0, p->epochs > 1 ? p->epochs : 1) &&
+              within(at->step, 0, p->steps) && within(at->total_step, 0, p->epochs * p->steps) && within(at->n_rows, 0, r->n_max_rows) &&
+              within(at->row_first, 0, at->n_rows) && within(at->best_epoch, 0, at->epoch) && within(at->best_step, 0, at->total_step) &&
+              at->event_bytes >= 0;
     if (!ok) return false;
     if (at->where == ADV_AT_STEPS) return at->epoch >= 1 && at->epoch <= p->epochs;
     if (at->where == ADV_AT_DONE) return true;
@@ -512,9 +519,11 @@ static AdvStatus try_folder(AdvRun *r, const char *dir, const char *name, char *
         take_parts(&l, &x);
         const char *threads = adv_container_meta(&l.c, "adv.threads"), *backend = adv_container_meta(&l.c, "adv.backend");
         if (threads && (unsigned)atoi(threads) != r->s->n_threads)
-            adv_diag(ds, ADV_D_THREADS_DIFFER, (AdvSpan){0, 0, 0}, "the run began with %s threads and goes on with %u: it may differ in rounding", threads, r->s->n_threads);
+            adv_diag(ds, ADV_D_THREADS_DIFFER, (AdvSpan){0, 0, 0},
+                     "the run began with %s threads and goes on with %u: it may differ in rounding", threads, r->s->n_threads);
         if (backend && strcmp(backend, r->s->be->name))
-            adv_diag(ds, ADV_D_THREADS_DIFFER, (AdvSpan){0, 0, 0}, "the run began on back end `%s` and goes on on `%s`: it will differ in rounding", backend, r->s->be->name);
+            adv_diag(ds, ADV_D_THREADS_DIFFER, (AdvSpan){0, 0, 0},
+                     "the run began on back end `%s` and goes on on `%s`: it will differ in rounding", backend, r->s->be->name);
         snprintf(r->best_dir, sizeof r->best_dir, "%s", best ? best : "");
         snprintf(r->this_dir, sizeof r->this_dir, "%s", name);
         r->prev_dir[0] = 0;
@@ -567,7 +576,8 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
         if (strcmp(fs[i].name, latest) && !has_manifest(dir, fs[i].name)) continue;   /* was never finished */
         st = try_folder(r, dir, fs[i].name, why, sizeof why, ds);
         if (st == ADV_OK && first[0])
-            adv_diag(ds, ADV_D_CHECKPOINT_OLDER, (AdvSpan){0, 0, 0}, "checkpoint `%s` is damaged (%s): going on from `%s`", first, first_why, fs[i].name);
+            adv_diag(ds, ADV_D_CHECKPOINT_OLDER, (AdvSpan){0, 0, 0}, "checkpoint `%s` is damaged (%s): going on from `%s`", first,
+                     first_why, fs[i].name);
         if (st != ADV_OK && !first[0]) {
             first_st = st;
             memcpy(first, fs[i].name, MAX_NAME);
@@ -577,8 +587,10 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
     adv_mem_free(a, fs, sizeof *fs * (MAX_FOLDERS + 1));
     if (st == ADV_OK) return ADV_OK;
     if (!first[0]) return adv_fail(ds, ADV_ENOENT, ADV_D_CHECKPOINT_NONE, "there is no checkpoint in `%s`", dir);
-    if (st == ADV_EINVAL) return adv_fail(ds, ADV_EDATA, ADV_D_CHECKPOINT_OTHER, "checkpoint `%s/%s` does not belong to this plan: %s", dir, first, why);
+    if (st == ADV_EINVAL)
+        return adv_fail(ds, ADV_EDATA, ADV_D_CHECKPOINT_OTHER, "checkpoint `%s/%s` does not belong to this plan: %s", dir, first, why);
     if (st == ADV_ENOMEM) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading checkpoint `%s`", first);
-    if (first_st == ADV_EIO) return adv_fail(ds, ADV_EIO, ADV_D_IO, "the newest checkpoint in `%s`, `%s`, cannot be read: %s", dir, first, first_why);
+    if (first_st == ADV_EIO)
+        return adv_fail(ds, ADV_EIO, ADV_D_IO, "the newest checkpoint in `%s`, `%s`, cannot be read: %s", dir, first, first_why);
     return adv_fail(ds, ADV_EDATA, ADV_D_CHECKPOINT, "no checkpoint in `%s` is whole; the newest, `%s`: %s", dir, first, first_why);
 }

@@ -27,7 +27,8 @@ AdvStatus adv_opts_read(const void *in, size_t own_bytes, uint32_t known_flags, 
     memset(out_own, 0, own_bytes);
     if (!in) return ADV_OK;
     memcpy(head, in, sizeof head);
-    if (head[0] < sizeof head) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "struct_size of the options is %u: set it to sizeof the struct", head[0]);
+    if (head[0] < sizeof head)
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "struct_size of the options is %u: set it to sizeof the struct", head[0]);
     if (head[1] & ~known_flags) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "unknown flags 0x%x in the options", head[1] & ~known_flags);
     memcpy(out_own, in, head[0] < own_bytes ? head[0] : own_bytes);
     return ADV_OK;

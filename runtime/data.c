@@ -80,7 +80,8 @@ static AdvStatus map_file(AdvSession *s, const char *path, AdvDiags *ds, void **
 static void shape_text(uint32_t rank, const int64_t *dim, uint8_t dtype, char *text, size_t n_bytes)
 {
     int n = snprintf(text, n_bytes, "%s[", adv_dtype_name(dtype));
-    for (uint32_t k = 0; k < rank && n > 0 && (size_t)n < n_bytes; k++) n += snprintf(text + n, n_bytes - (size_t)n, k ? ",%lld" : "%lld", (long long)dim[k]);
+    for (uint32_t k = 0; k < rank && n > 0 && (size_t)n < n_bytes; k++)
+        n += snprintf(text + n, n_bytes - (size_t)n, k ? ",%lld" : "%lld", (long long)dim[k]);
     if (n > 0 && (size_t)n < n_bytes) snprintf(text + n, n_bytes - (size_t)n, "]");
 }
 
@@ -137,8 +138,8 @@ static AdvStatus check_labels(const AdvSession *s, uint32_t state, const AdvBlob
         int32_t y;
         memcpy(&y, (const char *)b->data + i * (int64_t)sizeof y, sizeof y);
         if (y < 0 || y >= n_classes)
-            return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "row %lld of `%s` in `%s` has class %d, but the plan knows classes 0 .. %lld", (long long)i, name,
-                            path, (int)y, (long long)n_classes - 1);
+            return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "row %lld of `%s` in `%s` has class %d, but the plan knows classes 0 .. %lld",
+                            (long long)i, name, path, (int)y, (long long)n_classes - 1);
     }
     return ADV_OK;
 }
@@ -156,7 +157,8 @@ static AdvStatus check_data(const AdvSession *s, const AdvContainer *c, const ch
     for (uint32_t i = 0; i < s->plan->n_states; i++) {
         if (s->plan->states[i].kind != ADV_STATE_DATA) continue;
         const AdvBlob *b = blob_of(s, i, c);
-        if (!b) return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` lacks the tensor `%s` that the plan needs", path, adv_state_name(s, i));
+        if (!b)
+            return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` lacks the tensor `%s` that the plan needs", path, adv_state_name(s, i));
         ADV_TRY(check_blob(s, i, b, path, ds));
         ADV_TRY(check_labels(s, i, b, path, ds));
     }

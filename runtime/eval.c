@@ -1,6 +1,7 @@
 /* eval.c: evaluations: stages of attacks over a split of the data, one batch at a time.
 **
-** A stage runs on all samples, or on those that every stage since the last one on all got right. Their ids are listed once a stage and run in
+** A stage runs on all samples, or on those that every stage since the last one on all got right. Their ids are listed once a stage and run
+*in
 ** full batches; the last is padded with its last id under a mask of 0, so that shapes stay fixed and every sample counts
 ** once. The accuracy of a stage is over all samples of the evaluation: those a stage did not run on are wrong already.
 */
@@ -121,7 +122,8 @@ static AdvStatus put_classes(AdvRun *r, uint32_t state)
 {
     if (state == ADV_PLAN_NONE || !r->n_classes) return ADV_OK;
     AdvView v = adv_view_of(&r->s->t->state_types[state], r->slot);
-    for (int64_t k = 0; k < r->n_classes; k++) adv_st(&v, k, r->classes[2 * k + 1] ? (double)r->classes[2 * k] / (double)r->classes[2 * k + 1] : 1);
+    for (int64_t k = 0; k < r->n_classes; k++)
+        adv_st(&v, k, r->classes[2 * k + 1] ? (double)r->classes[2 * k] / (double)r->classes[2 * k + 1] : 1);
     return adv_session_put_bytes(r->s, state, r->slot);
 }
 

@@ -116,7 +116,8 @@ static void begin(AdvRun *r, Json *j, const char *kind)
 {
     uint64_t now = r->o.clock_ns ? r->o.clock_ns(r->o.user) : adv_clock_ns();
     *j = (Json){.a = &r->s->ctx->alloc};
-    put(j, "{\"kind\":\"%s\",\"t\":%.3f,\"epoch\":%" PRId64 ",\"step\":%" PRId64, kind, (double)(now - r->begin_ns) / 1e9, r->at.epoch, r->at.total_step);
+    put(j, "{\"kind\":\"%s\",\"t\":%.3f,\"epoch\":%" PRId64 ",\"step\":%" PRId64, kind, (double)(now - r->begin_ns) / 1e9, r->at.epoch,
+        r->at.total_step);
 }
 
 /* Ends the line, writes it and frees it. */

@@ -42,7 +42,8 @@ static const char *refusals(const Explain *x, const AdvBound *b)
     const AdvKernel *const *ks = adv_registry_kernels(&s->ctx->reg, s->be->name, b->sig.op->name, &n);
     for (uint32_t i = 0; i < n && ks[i] != b->kernel; i++) {
         const char *why = "";
-        if (!adv_kernel_can(ks[i], &b->sig, &why)) all = adv_arena_printf(x->arena, "%s%s%s: %s", all, all[0] ? "; " : "", ks[i]->name, why);
+        if (!adv_kernel_can(ks[i], &b->sig, &why))
+            all = adv_arena_printf(x->arena, "%s%s%s: %s", all, all[0] ? "; " : "", ks[i]->name, why);
     }
     return all;
 }
@@ -113,7 +114,8 @@ static void explain(const Explain *x)
         adv_table_print(&t, x->write, x->user);
     }
     summary(x);
-    say(x, "\nscratch: %.1f kB, shared by all instructions; %u of %u instructions run on ref\n", (double)s->scratch_bytes / 1e3, (unsigned)s->n_on_ref, (unsigned)s->t->n_insts);
+    say(x, "\nscratch: %.1f kB, shared by all instructions; %u of %u instructions run on ref\n", (double)s->scratch_bytes / 1e3,
+        (unsigned)s->n_on_ref, (unsigned)s->t->n_insts);
 }
 
 AdvStatus adv_session_explain(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user)

@@ -112,11 +112,12 @@ AdvDiag *adv_fault(AdvSession *s, AdvDiags *ds, AdvDiagId id, uint32_t entry, ui
     if (ds) add_notes(s->plan, ds, d, loc);
     int n = snprintf(where, sizeof where, "while running %s", adv_plan_str(s->plan, s->t->entries[entry].name));
     for (uint32_t i = 0; i < s->n_loops && n > 0 && (size_t)n < sizeof where; i++)
-        n += snprintf(where + n, sizeof where - (size_t)n, ", turn %lld of %lld", (long long)s->loops[i].turn + 1, (long long)s->loops[i].n_turns);
+        n += snprintf(where + n, sizeof where - (size_t)n, ", turn %lld of %lld", (long long)s->loops[i].turn + 1,
+                      (long long)s->loops[i].n_turns);
     if (n > 0 && (size_t)n < sizeof where) {
         const AdvBound *b = &s->bound[inst];
-        snprintf(where + n, sizeof where - (size_t)n, ", instruction %u (%s %s%s%s)", inst, b->is_ref ? "ref" : s->be->name, b->sig.op->name,
-                 b->kernel ? ", kernel " : "", b->kernel ? b->kernel->name : "");
+        snprintf(where + n, sizeof where - (size_t)n, ", instruction %u (%s %s%s%s)", inst, b->is_ref ? "ref" : s->be->name,
+                 b->sig.op->name, b->kernel ? ", kernel " : "", b->kernel ? b->kernel->name : "");
     }
     adv_diag_chain(d, "%s", where);
     return d;

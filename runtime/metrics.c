@@ -69,8 +69,16 @@ static void distribution(AdvMetric *m, float *values, int64_t n)
 static AdvMetric metric(const AdvRun *r, uint32_t i, int64_t n, double value)
 {
     const AdvProgLog *l = &r->p->logs[i];
-    return (AdvMetric){.name = l->name, .unit = l->unit, .kind = l->kind, .n = n, .value = value, .min = value, .q1 = value, .median = value,
-                       .q3 = value, .max = value};
+    return (AdvMetric){.name = l->name,
+                       .unit = l->unit,
+                       .kind = l->kind,
+                       .n = n,
+                       .value = value,
+                       .min = value,
+                       .q1 = value,
+                       .median = value,
+                       .q3 = value,
+                       .max = value};
 }
 
 void adv_logs_step(AdvRun *r)

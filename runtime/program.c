@@ -4,7 +4,8 @@
 ** whether a stop was asked for or a checkpoint is due. So every place is one where a run can end and be resumed.
 **
 ** After an epoch the evaluations that are due run in the program's order; then the kept result is looked at (higher is
-** better; the states are copied when it improves); then the entry `after_epoch` runs; then the stop rule is read. At the end the evaluations without `every` run on the
+** better; the states are copied when it improves); then the entry `after_epoch` runs; then the stop rule is read. At the end the
+*evaluations without `every` run on the
 ** last weights, and on the kept ones if those are others.
 **
 ** A logged value that is not finite ends the run. To say where it came from, the states are copied every SNAP steps (one
@@ -209,8 +210,8 @@ static AdvStatus explain_bad(AdvRun *r, uint32_t log, AdvDiags *ds)
 {
     AdvSession *s = r->s;
     double x = r->logs[log].last;
-    adv_diag(ds, ADV_D_LOG_NOT_FINITE, no_place, "`%s` became %s at step %lld of epoch %lld", r->p->logs[log].name, isnan(x) ? "NaN" : "infinite",
-             (long long)r->at.step + 1, (long long)r->at.epoch);
+    adv_diag(ds, ADV_D_LOG_NOT_FINITE, no_place, "`%s` became %s at step %lld of epoch %lld", r->p->logs[log].name,
+             isnan(x) ? "NaN" : "infinite", (long long)r->at.step + 1, (long long)r->at.epoch);
     if (!r->snap_mem || r->snap_step < 0) return ADV_ENUMERIC;
     AdvTrainOpts o = r->o;
     int32_t check = s->check;
@@ -373,7 +374,8 @@ static AdvStatus do_eval(AdvRun *r, AdvDiags *ds)
     if (r->at.eval < 0 || r->at.stage < 0) {
         int64_t next = r->at.eval + 1;
         for (;; next++) {
-            if (next < r->p->n_evals && r->at.where == ADV_AT_EVALS && r->p->evals[next].before) ADV_TRY(adv_run_entry(r, r->p->evals[next].before, ds));
+            if (next < r->p->n_evals && r->at.where == ADV_AT_EVALS && r->p->evals[next].before)
+                ADV_TRY(adv_run_entry(r, r->p->evals[next].before, ds));
             if (next >= r->p->n_evals || adv_eval_is_due(r, (uint32_t)next)) break;
         }
         r->at.eval = next;
@@ -499,7 +501,8 @@ static void tell_again(AdvRun *r)
     r->is_resumed = false;
     if (r->p->epochs > 0) {
         adv_logs_epoch(r);
-        AdvEvent e = {.kind = ADV_EVENT_EPOCH, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
+        AdvEvent e = {
+            .kind = ADV_EVENT_EPOCH, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
         adv_run_event(r, &e);
     }
     int64_t end = r->at.where != ADV_AT_DONE && r->at.stage >= 0 ? r->at.row_first : r->at.n_rows;

@@ -228,7 +228,8 @@ static void read_logs(Reader *r, const json_t *root)
         ls[i].name = text(r, o, "name", false);
         ls[i].unit = unit ? unit : "";
         ls[i].kind = kind && !strcmp(kind, "sample") ? ADV_METRIC_SAMPLE : ADV_METRIC_NUMBER;
-        if (kind && strcmp(kind, "sample") && strcmp(kind, "number")) bad(r, "`kind` of a log line is `%s`, not `number` or `sample`", kind);
+        if (kind && strcmp(kind, "sample") && strcmp(kind, "number"))
+            bad(r, "`kind` of a log line is `%s`, not `number` or `sample`", kind);
         ls[i].state = ls[i].kind == ADV_METRIC_NUMBER ? number_state(r, name) : state(r, name, false);
         if (ls[i].state == ADV_PLAN_NONE) continue;
         const AdvTensorType *t = &r->plan->states[ls[i].state].type;
@@ -344,8 +345,17 @@ const AdvProgPhase *adv_program_phase(const AdvProgramDef *p, int64_t epoch)
 AdvStatus adv_plan_info(const AdvPlan *plan, AdvPlanInfo *out_info)
 {
     const AdvProgramDef *p = plan->prog;
-    AdvPlanInfo i = {.recipe = p->recipe, .hash = plan->hash, .data = p->data, .precision = p->precision, .seed = p->seed, .batch = p->batch,
-                     .epochs = p->epochs, .steps = p->steps, .n_train = p->n_train, .n_test = p->n_test, .n_sources = plan->n_sources,
+    AdvPlanInfo i = {.recipe = p->recipe,
+                     .hash = plan->hash,
+                     .data = p->data,
+                     .precision = p->precision,
+                     .seed = p->seed,
+                     .batch = p->batch,
+                     .epochs = p->epochs,
+                     .steps = p->steps,
+                     .n_train = p->n_train,
+                     .n_test = p->n_test,
+                     .n_sources = plan->n_sources,
                      .n_targets = plan->n_targets};
     uint32_t n = out_info->struct_size;
     if (n < 8) return ADV_EINVAL;

@@ -33,7 +33,10 @@ static AdvStatus choose_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags
         const AdvPlanTarget *t = adv_plan_target(s->plan, o->target ? o->target : "cpu");
         bool is_cpu = t && t->float_dtype != ADV_F64;
         s->be = is_cpu ? &adv_backend_cpu : &adv_backend_ref;
-        snprintf(s->why, sizeof s->why, "%s", is_cpu ? "the only device of this build" : t ? "the target computes in double" : "the plan has no part for `cpu`");
+        snprintf(s->why, sizeof s->why, "%s",
+                 is_cpu ? "the only device of this build"
+                 : t    ? "the target computes in double"
+                        : "the plan has no part for `cpu`");
     } else {
         s->be = adv_backend_find(name);
         snprintf(s->why, sizeof s->why, "asked for");
@@ -47,7 +50,8 @@ static AdvStatus choose_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags
     if (!s->t && !o->target && !s->be->target && s->plan->n_targets) s->t = &s->plan->targets[0];
     if (!s->t) {
         AdvDiag *d = adv_diag(ds, ADV_D_BACKEND, (AdvSpan){0, 0, 0}, "the plan has no part for target `%s`", want);
-        for (uint32_t i = 0; i < s->plan->n_targets; i++) adv_diag_note(d, (AdvSpan){0, 0, 0}, "it has one for `%s`", s->plan->targets[i].name);
+        for (uint32_t i = 0; i < s->plan->n_targets; i++)
+            adv_diag_note(d, (AdvSpan){0, 0, 0}, "it has one for `%s`", s->plan->targets[i].name);
         adv_diag_help(d, "compile it with `advc --target=%s`", want);
         return ADV_EUNAVAILABLE;
     }
@@ -61,7 +65,8 @@ static AdvStatus choose_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags
 static void log_refusal(void *user, const AdvSig *sig, const AdvKernel *k, const char *why)
 {
     const AdvSession *s = user;
-    if (s->flags & ADV_SESSION_LOG_DISPATCH) adv_ctx_log(s->ctx, ADV_LOG_INFO, "  %s: kernel `%s` refuses: %s", sig->op->name, k->name, why);
+    if (s->flags & ADV_SESSION_LOG_DISPATCH)
+        adv_ctx_log(s->ctx, ADV_LOG_INFO, "  %s: kernel `%s` refuses: %s", sig->op->name, k->name, why);
 }
 
 /* ---- opening: memory ------------------------------------------------------------------------------------------------ */
@@ -179,7 +184,11 @@ static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
         if (s->flags & ADV_SESSION_LOG_DISPATCH) {
             char place[256];
             adv_fault_place(s->plan, s->t->insts[i].loc, place, sizeof place);
-            adv_ctx_log(s->ctx, ADV_LOG_INFO, "%u %s -> %s  (%s)", i, b->sig.op->name, b->kernel ? b->kernel->name : s->be->does_nothing ? "null" : "ref", place);
+            adv_ctx_log(s->ctx, ADV_LOG_INFO, "%u %s -> %s  (%s)", i, b->sig.op->name,
+                        b->kernel             ? b->kernel->name
+                        : s->be->does_nothing ? "null"
+                                              : "ref",
+                        place);
         }
         if (b->is_ref && !s->be->is_ref) s->n_on_ref++;
     }
@@ -289,7 +298,8 @@ static AdvStatus run_inst(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags
     AdvStatus st = s->be->launch(s->self, b, s->scratch_mem);
     if (s->profile) adv_profile_add(s, inst, adv_clock_ns() - t0);
     if (st != ADV_OK) {
-        adv_fault(s, ds, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_KERNEL, entry, inst, "`%s` failed: %s", b->sig.op->name, adv_status_name(st));
+        adv_fault(s, ds, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_KERNEL, entry, inst, "`%s` failed: %s", b->sig.op->name,
+                  adv_status_name(st));
         return st;
     }
     return s->check == ADV_CHECK_OFF ? ADV_OK : adv_check_after(s, entry, inst, ds);
@@ -506,6 +516,7 @@ AdvStatus adv_session_bind(AdvSession *s, const char *state, const AdvView *view
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "`%s` is not data: write it, it cannot be bound", state);
     uint8_t dtype = s->t->state_types[i].dtype;
     if ((view->dtype != dtype && !(view->dtype == ADV_F32 && dtype == ADV_F64)) || !adv_view_is_row(view))
-        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "data bound to `%s` must be dense, in row order, and of dtype %s", state, adv_dtype_name(dtype));
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "data bound to `%s` must be dense, in row order, and of dtype %s", state,
+                        adv_dtype_name(dtype));
     return adv_data_bind(s, i, view->dtype, view->data, ds);
 }

@@ -71,7 +71,8 @@ static AdvStatus check(const AdvSession *s, const AdvContainer *c, const Want *w
         const AdvBlob *b = find(s, c, i, w);
         if (b && same_shape(b, &s->t->state_types[i]) && b->dtype != ADV_U8) continue;
         if (!d) d = adv_diag(ds, ADV_D_WEIGHTS_MISSING, (AdvSpan){0, 0, 0}, "`%s` does not have the weights of this plan", path);
-        if (n_bad++ < 5) adv_diag_note(d, (AdvSpan){0, 0, 0}, b ? "`%s` has another shape or type there" : "it lacks `%s`", adv_state_name(s, i));
+        if (n_bad++ < 5)
+            adv_diag_note(d, (AdvSpan){0, 0, 0}, b ? "`%s` has another shape or type there" : "it lacks `%s`", adv_state_name(s, i));
     }
     if (n_bad > 5) adv_diag_note(d, (AdvSpan){0, 0, 0}, "and %u more", n_bad - 5);
     if (n_bad) return ADV_EDATA;

@@ -40,10 +40,10 @@ static const CliOption options[] = {
     CLI_COMMON,
 };
 
-static const CliProgram program = {
-    "advc", "compiles recipes to plans", verbs, options,
-    "A recipe says how a network is trained and tested against attacks; a plan is what advrun(1) runs. `--man` with the verb `doc` writes the page of what "
-    "is named in this form, too. `-` as a recipe is standard input."};
+static const CliProgram program = {"advc", "compiles recipes to plans", verbs, options,
+                                   "A recipe says how a network is trained and tested against attacks; a plan is what advrun(1) runs. "
+                                   "`--man` with the verb `doc` writes the page of what "
+                                   "is named in this form, too. `-` as a recipe is standard input."};
 
 static void out(void *user, const char *text, size_t n) { fwrite(text, 1, n, user); }
 
@@ -137,7 +137,8 @@ static int do_explain(const Cli *cli, AdvDiags *ds)
     static char buffer[16384];
     const char *page = adv_explain(cli->args[1], buffer, sizeof buffer);
     (void)ds;
-    if (!page) return cli_fail(cli, EXIT_NO_INPUT, "nothing is known of `%s`; see `advc list codes` and `advc list builtins`", cli->args[1]);
+    if (!page)
+        return cli_fail(cli, EXIT_NO_INPUT, "nothing is known of `%s`; see `advc list codes` and `advc list builtins`", cli->args[1]);
     fputs(page, stdout);
     return 0;
 }
@@ -145,10 +146,14 @@ static int do_explain(const Cli *cli, AdvDiags *ds)
 static int do_doc(const Cli *cli, AdvDiags *ds)
 {
     const char *name = cli->n_args > 1 ? cli->args[1] : NULL;
-    int format = cli_get(cli, "html") ? ADV_DOC_HTML : cli_get(cli, "man") ? ADV_DOC_MAN : cli_get(cli, "markdown") ? ADV_DOC_MARKDOWN : ADV_DOC_TEXT;
+    int format = cli_get(cli, "html")       ? ADV_DOC_HTML
+                 : cli_get(cli, "man")      ? ADV_DOC_MAN
+                 : cli_get(cli, "markdown") ? ADV_DOC_MARKDOWN
+                                            : ADV_DOC_TEXT;
     (void)ds;
     AdvStatus st = adv_compile_doc(name, format, out, stdout);
-    if (st == ADV_ENOENT) return cli_fail(cli, EXIT_NO_INPUT, "no op, function or layer is called `%s`; see `advc list ops`, builtins, layers and std", name);
+    if (st == ADV_ENOENT)
+        return cli_fail(cli, EXIT_NO_INPUT, "no op, function or layer is called `%s`; see `advc list ops`, builtins, layers and std", name);
     return adv_status_exit(st);
 }
 
@@ -156,18 +161,22 @@ static int do_list(const Cli *cli, AdvDiags *ds)
 {
     (void)ds;
     AdvStatus st = adv_compile_list(cli->args[1], cli_get(cli, "json") != NULL, out, stdout);
-    if (st == ADV_EINVAL) return cli_fail(cli, EXIT_USAGE, "there is no list of `%s`: there are ops, builtins, layers, std, lints, codes, datasets, passes, targets", cli->args[1]);
+    if (st == ADV_EINVAL)
+        return cli_fail(cli, EXIT_USAGE,
+                        "there is no list of `%s`: there are ops, builtins, layers, std, lints, codes, datasets, passes, targets",
+                        cli->args[1]);
     return adv_status_exit(st);
 }
 
 static int run(const Cli *cli, AdvDiags *ds)
 {
-    static const struct { const char *name; size_t min, max; int (*go)(const Cli *cli, AdvDiags *ds); } table[] = {
-        {"check", 1, 1, do_check}, {"fmt", 1, CLI_MAX, do_fmt}, {"expand", 1, 1, do_expand}, {"plan", 1, 1, do_plan}, {"graph", 1, 1, do_graph},
-        {"explain", 1, 1, do_explain}, {"doc", 0, 1, do_doc}, {"list", 1, 1, do_list}};
+    static const struct { const char *name; size_t min, max; int (*go)(const Cli *cli, AdvDiags *ds);
+    } table[] = {{"check", 1, 1, do_check}, {"fmt", 1, CLI_MAX, do_fmt},   {"expand", 1, 1, do_expand}, {"plan", 1, 1, do_plan},
+                 {"graph", 1, 1, do_graph}, {"explain", 1, 1, do_explain}, {"doc", 0, 1, do_doc},       {"list", 1, 1, do_list}};
     if (!cli->n_args) return cli_usage(cli);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (!strcmp(table[i].name, cli->args[0])) return cli->n_args - 1 >= table[i].min && cli->n_args - 1 <= table[i].max ? table[i].go(cli, ds) : cli_usage(cli);
+        if (!strcmp(table[i].name, cli->args[0]))
+            return cli->n_args - 1 >= table[i].min && cli->n_args - 1 <= table[i].max ? table[i].go(cli, ds) : cli_usage(cli);
     return cli->n_args == 1 ? do_compile(cli, ds) : cli_usage(cli);
 }
 

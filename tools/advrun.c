@@ -33,7 +33,8 @@ static const CliOption options[] = {
     {"resume", "[FOLDER]", "continue a run: this one, or the newest of the plan", false, NULL},
     {"eval", "NAME", "run one evaluation only; needs --weights or --resume", false, NULL},
     {"weights", "FILE", "begin with these weights (safetensors, or a folder with state.safetensors)", false, NULL},
-    {"check", "MODE", "off, finite (stop at the first NaN), ref (compare each instruction with its definition)", false, "off|sync|finite|ref"},
+    {"check", "MODE", "off, finite (stop at the first NaN), ref (compare each instruction with its definition)", false,
+     "off|sync|finite|ref"},
     {"strict", "", "refuse to run an instruction on ref instead of a kernel of the back end", false, NULL},
     {"dry-run", "", "open everything, then run the program on back end null", false, NULL},
     {"explain", "", "open everything, print kernels, scratch and refusals, and run nothing", false, NULL},
@@ -45,10 +46,10 @@ static const CliOption options[] = {
     CLI_COMMON,
 };
 
-static const CliProgram program = {
-    "advrun", "runs plans", verbs, options,
-    "Results go to standard output, progress and messages to standard error. A first SIGINT, SIGTERM or SIGUSR1 ends a run after its step with a checkpoint "
-    "and exit status 75; a second SIGINT ends it at once."};
+static const CliProgram program = {"advrun", "runs plans", verbs, options,
+                                   "Results go to standard output, progress and messages to standard error. A first SIGINT, SIGTERM or "
+                                   "SIGUSR1 ends a run after its step with a checkpoint "
+                                   "and exit status 75; a second SIGINT ends it at once."};
 
 typedef struct Run {
     Cli cli;
@@ -104,8 +105,11 @@ static void report(Run *r)
 static bool options_are_right(Run *r)
 {
     const Cli *c = &r->cli;
-    if (cli_get(c, "seed")) return cli_fail(c, false, "the seed is the recipe's, so that a plan names one run: advc --set train.seed=%s RECIPE.adv", cli_get(c, "seed"));
-    if (cli_get(c, "eval") && !cli_get(c, "weights") && !cli_get(c, "resume")) return cli_fail(c, false, "`--eval` needs the weights to evaluate: --weights=FILE, or --resume=FOLDER");
+    if (cli_get(c, "seed"))
+        return cli_fail(c, false, "the seed is the recipe's, so that a plan names one run: advc --set train.seed=%s RECIPE.adv",
+                        cli_get(c, "seed"));
+    if (cli_get(c, "eval") && !cli_get(c, "weights") && !cli_get(c, "resume"))
+        return cli_fail(c, false, "`--eval` needs the weights to evaluate: --weights=FILE, or --resume=FOLDER");
     if (cli_get(c, "resume") && (cli_get(c, "run-dir") || cli_get(c, "weights")))
         return cli_fail(c, false, "`--resume` goes on in its own folder with its own weights: leave out --run-dir and --weights");
     if (r->cli.n_args > 1 || (!r->cli.n_args && !(cli_get(c, "resume") && cli_get(c, "resume")[0]))) return cli_usage(c) == 0;
@@ -131,7 +135,8 @@ static int get_plan(Run *r)
 static int open_session(Run *r, const char *backend)
 {
     const char *check = cli_get(&r->cli, "check");
-    AdvSessionOpts o = {.struct_size = sizeof o, .backend = backend, .target = cli_get(&r->cli, "target"), .n_threads = (uint32_t)r->n_threads};
+    AdvSessionOpts o = {
+        .struct_size = sizeof o, .backend = backend, .target = cli_get(&r->cli, "target"), .n_threads = (uint32_t)r->n_threads};
     if (cli_get(&r->cli, "strict")) o.flags |= ADV_SESSION_STRICT;
     if (cli_get(&r->cli, "profile")) o.flags |= ADV_SESSION_PROFILE;
     if (cli_get(&r->cli, "verbose")) o.flags |= ADV_SESSION_LOG_DISPATCH;
@@ -195,7 +200,8 @@ static int train(Run *r)
     AdvStatus st = adv_session_train(r->s, &o, r->ds);
     running = NULL;
     show_end_line(&r->show);
-    if (st == ADV_ECANCELLED && r->dir[0] && !o.only_eval) fprintf(stderr, "stopped after a checkpoint; go on with: advrun --resume=%s\n", r->dir);
+    if (st == ADV_ECANCELLED && r->dir[0] && !o.only_eval)
+        fprintf(stderr, "stopped after a checkpoint; go on with: advrun --resume=%s\n", r->dir);
     else if (st == ADV_ECANCELLED) fprintf(stderr, "stopped\n");
     return adv_status_exit(st);
 }
@@ -209,7 +215,9 @@ static int dry_run(Run *r)
     r->show.mode = SHOW_NONE;
     AdvTrainOpts o = {.struct_size = sizeof o, .progress = show_event, .user = &r->show};
     rc = adv_status_exit(adv_session_train(r->s, &o, r->ds));
-    if (!rc) fprintf(stderr, "dry run: %lld training steps and the evaluations ran on back end null; nothing was computed or written\n", (long long)r->show.n_steps);
+    if (!rc)
+        fprintf(stderr, "dry run: %lld training steps and the evaluations ran on back end null; nothing was computed or written\n",
+                (long long)r->show.n_steps);
     return rc;
 }
 

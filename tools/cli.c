@@ -57,7 +57,9 @@ void cli_report(const Cli *cli, const AdvDiags *ds)
 {
     const char *format = cli_get(cli, "message-format"), *term = getenv("TERM");
     bool has_colour = isatty(2) && !(term && !strcmp(term, "dumb"));
-    int how = !format || !strcmp(format, "human") ? (has_colour ? ADV_PRINT_COLOR : ADV_PRINT_HUMAN) : !strcmp(format, "json") ? ADV_PRINT_JSON : ADV_PRINT_SHORT;
+    int how = !format || !strcmp(format, "human") ? (has_colour ? ADV_PRINT_COLOR : ADV_PRINT_HUMAN)
+              : !strcmp(format, "json")           ? ADV_PRINT_JSON
+                                                  : ADV_PRINT_SHORT;
     adv_diags_render(ds, how, to_stderr, NULL);
 }
 
@@ -97,7 +99,8 @@ static bool one(Cli *cli, int argc, char **argv, int *i)
         if (*i + 1 >= argc) return cli_fail(cli, false, "`--%s` needs %s", o->name, o->arg);
         value = argv[++*i];
     }
-    if (o->choices && !is_choice(o->choices, value, list)) return cli_fail(cli, false, "`--%s` is one of %s, not `%s`", o->name, list, value);
+    if (o->choices && !is_choice(o->choices, value, list))
+        return cli_fail(cli, false, "`--%s` is one of %s, not `%s`", o->name, list, value);
     if (!o->many && cli_get(cli, o->name)) return cli_fail(cli, false, "`--%s` is given twice", o->name);
     if (cli->n_given == CLI_MAX) return cli_fail(cli, false, "too many options");
     cli->given[cli->n_given].name = o->name;

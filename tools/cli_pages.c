@@ -72,8 +72,11 @@ void cli_print_completion(const CliProgram *p)
            "  case $prev in\n");
     put_values(p);
     printf("  esac\n  case $cur in\n    -*) COMPREPLY=($(compgen -W '");
-    for (const CliOption *o = p->options; o->name; o++) printf("%s%s%s%s", o == p->options ? "" : " ", is_short(o) ? "-" : "--", o->name, o->arg[0] && !is_optional(o) && !is_short(o) ? "=" : "");
-    printf("' -- \"$cur\"))\n        case ${COMPREPLY[0]-} in *=) compopt -o nospace ;; esac; return ;;\n  esac\n  COMPREPLY=($(compgen -f -- \"$cur\"))\n");
+    for (const CliOption *o = p->options; o->name; o++)
+        printf("%s%s%s%s", o == p->options ? "" : " ", is_short(o) ? "-" : "--", o->name,
+               o->arg[0] && !is_optional(o) && !is_short(o) ? "=" : "");
+    printf("' -- \"$cur\"))\n        case ${COMPREPLY[0]-} in *=) compopt -o nospace ;; esac; return ;;\n  esac\n  COMPREPLY=($(compgen -f "
+           "-- \"$cur\"))\n");
     printf("  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY+=($(compgen -W '");
     for (const CliVerb *v = p->verbs; v->name; v++) printf("%s%s", v == p->verbs || !v->name[0] ? "" : " ", v->name);
     printf("' -- \"$cur\")); fi\n}\ncomplete -o filenames -F _%s %s\n", p->name, p->name);
@@ -108,11 +111,17 @@ static void put_options(const CliProgram *p)
 
 static void put_exit_status(void)
 {
-    static const char *const codes[][2] = {
-        {"0", "done; warnings do not change it"}, {"1", "the answer is no: a file is not in canonical form, a check found a difference"},
-        {"64", "wrong command line"}, {"65", "recipe, plan, data set or checkpoint is invalid"}, {"66", "an input was not found"},
-        {"69", "device or back end unavailable"}, {"70", "a mistake in the program itself"}, {"71", "out of memory"},
-        {"74", "reading or writing failed, disk full"}, {"75", "stopped after a good checkpoint; a resume continues"}, {"80", "a value became NaN or infinite"}};
+    static const char *const codes[][2] = {{"0", "done; warnings do not change it"},
+                                           {"1", "the answer is no: a file is not in canonical form, a check found a difference"},
+                                           {"64", "wrong command line"},
+                                           {"65", "recipe, plan, data set or checkpoint is invalid"},
+                                           {"66", "an input was not found"},
+                                           {"69", "device or back end unavailable"},
+                                           {"70", "a mistake in the program itself"},
+                                           {"71", "out of memory"},
+                                           {"74", "reading or writing failed, disk full"},
+                                           {"75", "stopped after a good checkpoint; a resume continues"},
+                                           {"80", "a value became NaN or infinite"}};
     printf(".SH EXIT STATUS\n");
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) printf(".TP\n.B %s\n%s\n", codes[i][0], codes[i][1]);
 }

@@ -56,7 +56,8 @@ int file_write(const Cli *cli, const char *path, const void *bytes, uint64_t n)
     char tmp[4096];
     struct stat sb;
     if (!stat(path, &sb) && !S_ISREG(sb.st_mode)) return write_through(cli, path, bytes, n);
-    if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp) return cli_fail(cli, EXIT_IO, "cannot write `%s`: its name is too long", path);
+    if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp)
+        return cli_fail(cli, EXIT_IO, "cannot write `%s`: its name is too long", path);
     FILE *f = fopen(tmp, "wb");
     bool ok = f && fwrite(bytes, 1, n, f) == n && !fflush(f) && !fsync(fileno(f));
     if (f && fclose(f)) ok = false;
@@ -107,7 +108,12 @@ int recipe_read(Recipe *r, const Cli *cli, const char *path)
 {
     memset(r, 0, sizeof *r);
     r->cli = cli;
-    r->opts = (AdvCompileOpts){.struct_size = sizeof r->opts, .name = path, .load = load_import, .load_user = r, .sets = r->sets, .targets = cli_get(cli, "target")};
+    r->opts = (AdvCompileOpts){.struct_size = sizeof r->opts,
+                               .name = path,
+                               .load = load_import,
+                               .load_user = r,
+                               .sets = r->sets,
+                               .targets = cli_get(cli, "target")};
     int rc = read_sets(r);
     if (rc) return rc;
     if (!join(cli, "allow", &r->allow) || !join(cli, "deny", &r->deny)) return cli_fail(cli, adv_status_exit(ADV_ENOMEM), "out of memory");

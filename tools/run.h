@@ -32,7 +32,8 @@ int run_dir_new(const Cli *cli, const char *recipe, char dir[RUN_PATH]);
 int run_dir_find(const Cli *cli, const RunPlan *plan, const char *recipe, char dir[RUN_PATH]);
 
 /* Writes recipe.adv, plan and env.json into it. 0 or an exit code after a message. */
-int run_dir_fill(const Cli *cli, const char *dir, const RunPlan *plan, const AdvPlan *p, const AdvSession *s, const char *data_path, int argc, char **argv);
+int run_dir_fill(const Cli *cli, const char *dir, const RunPlan *plan, const AdvPlan *p, const AdvSession *s, const char *data_path,
+                 int argc, char **argv);
 
 /* ---- run_show.c ---- */
 

@@ -12,7 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-static int fail(const Cli *cli, const char *what, const char *path) { return cli_fail(cli, EXIT_IO, "cannot %s `%s`: %s", what, path, strerror(errno)); }
+static int fail(const Cli *cli, const char *what, const char *path)
+{
+    return cli_fail(cli, EXIT_IO, "cannot %s `%s`: %s", what, path, strerror(errno));
+}
 
 int run_dir_new(const Cli *cli, const char *recipe, char dir[RUN_PATH])
 {
@@ -78,9 +81,11 @@ int run_dir_find(const Cli *cli, const RunPlan *plan, const char *recipe, char d
     d = n_other ? opendir("runs") : NULL;
     for (struct dirent *e = d ? readdir(d) : NULL; e && n < sizeof others; e = readdir(d))
         if (!strncmp(e->d_name, recipe, strlen(recipe)))
-            n += (size_t)snprintf(others + n, sizeof others - n, "\n  runs/%s (advrun --resume=runs/%s continues it with its own plan)", e->d_name, e->d_name);
+            n += (size_t)snprintf(others + n, sizeof others - n, "\n  runs/%s (advrun --resume=runs/%s continues it with its own plan)",
+                                  e->d_name, e->d_name);
     if (d) closedir(d);
-    return cli_fail(cli, EXIT_NO_INPUT, "no run under `runs` was made with this plan%s%s", n_other ? "; those of this name have another plan:" : "", others);
+    return cli_fail(cli, EXIT_NO_INPUT, "no run under `runs` was made with this plan%s%s",
+                    n_other ? "; those of this name have another plan:" : "", others);
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------------------- */
@@ -146,7 +151,8 @@ static void put_env(FILE *f, const AdvPlan *p, const AdvSession *s, const char *
     fputs("]}\n", f);
 }
 
-int run_dir_fill(const Cli *cli, const char *dir, const RunPlan *plan, const AdvPlan *p, const AdvSession *s, const char *data_path, int argc, char **argv)
+int run_dir_fill(const Cli *cli, const char *dir, const RunPlan *plan, const AdvPlan *p, const AdvSession *s, const char *data_path,
+                 int argc, char **argv)
 {
     const char *name, *text;
     size_t n;

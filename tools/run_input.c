@@ -25,7 +25,8 @@ int run_plan_get(const Cli *cli, const char *path, AdvDiags *ds, RunPlan *out)
     memset(out, 0, sizeof *out);
     if (n > 4 && !strcmp(path + n - 4, ".adv")) return compile(cli, path, ds, out);
     if (cli_get(cli, "set"))
-        return cli_fail(cli, EXIT_USAGE, "a plan cannot be changed: `--set` belongs to the compiler\n  advc --set %s -o %s RECIPE.adv", cli_get(cli, "set"), path);
+        return cli_fail(cli, EXIT_USAGE, "a plan cannot be changed: `--set` belongs to the compiler\n  advc --set %s -o %s RECIPE.adv",
+                        cli_get(cli, "set"), path);
     out->bytes = file_read(path, MAX_PLAN, &out->n_bytes);
     return out->bytes ? 0 : cli_fail_input(cli, path);
 }

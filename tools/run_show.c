@@ -38,10 +38,13 @@ void show_first_screen(const AdvPlan *plan, const AdvSession *s, const char *pla
     fprintf(stderr, "recipe        %s (%s), plan %.16s\n", p.recipe, plan_path, p.hash);
     fprintf(stderr, "back end      %s (%s): %s; target %s, precision %s\n", i.backend, i.why, i.device, i.target, p.precision);
     fprintf(stderr, "memory        %.1f MB planned: states %.1f, values %.1f, constants %.1f, kernels %.1f\n",
-            mb(i.state_bytes + i.temp_bytes + i.const_bytes + i.scratch_bytes), mb(i.state_bytes), mb(i.temp_bytes), mb(i.const_bytes), mb(i.scratch_bytes));
+            mb(i.state_bytes + i.temp_bytes + i.const_bytes + i.scratch_bytes), mb(i.state_bytes), mb(i.temp_bytes), mb(i.const_bytes),
+            mb(i.scratch_bytes));
     fprintf(stderr, "instructions  %u, of which %u run on ref\n", i.n_insts, i.n_on_ref);
-    if (p.data && data_path[0]) fprintf(stderr, "data          %s: %s, %.1f MB, digest %s\n", p.data, data_path, mb(i.data_bytes), i.data_digest);
-    fprintf(stderr, "program       %" PRId64 " epochs of %" PRId64 " steps of %" PRId64 " samples, seed %" PRId64 "\n", p.epochs, p.steps, p.batch, p.seed);
+    if (p.data && data_path[0])
+        fprintf(stderr, "data          %s: %s, %.1f MB, digest %s\n", p.data, data_path, mb(i.data_bytes), i.data_digest);
+    fprintf(stderr, "program       %" PRId64 " epochs of %" PRId64 " steps of %" PRId64 " samples, seed %" PRId64 "\n", p.epochs, p.steps,
+            p.batch, p.seed);
     const char *name, *origin;
     double value;
     for (uint32_t k = 0; !adv_plan_param(plan, k, &name, &value, &origin); k++)
@@ -63,7 +66,8 @@ static int put_metric(char *to, size_t n, const AdvMetric *m)
 {
     char a[32], b[32], c[32];
     if (m->kind == ADV_METRIC_NUMBER) return snprintf(to, n, "  %s %s", m->name, number(a, m->value, m->unit));
-    return snprintf(to, n, "  %s %s [%s %s]", m->name, number(a, m->value, m->unit), number(b, m->min, m->unit), number(c, m->max, m->unit));
+    return snprintf(to, n, "  %s %s [%s %s]", m->name, number(a, m->value, m->unit), number(b, m->min, m->unit),
+                    number(c, m->max, m->unit));
 }
 
 static void put_metrics(char *to, size_t n, const AdvMetric *ms, uint32_t n_ms)
@@ -127,8 +131,8 @@ static void on_step(Show *s, const AdvEvent *e)
     double rate = (double)(e->total_step - s->first_step) / ((double)e->elapsed_ns / 1e9);
     put_time(eta, (double)(e->n_total - e->total_step) / rate);
     put_metrics(metrics, sizeof metrics, e->metrics, e->n_metrics);
-    snprintf(text, sizeof text, "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64 "  %.2f it/s%s  eta %s", e->epoch, e->n_epochs, e->step, e->n_steps,
-             rate, metrics, eta);
+    snprintf(text, sizeof text, "epoch %" PRId64 "/%" PRId64 "  step %" PRId64 "/%" PRId64 "  %.2f it/s%s  eta %s", e->epoch, e->n_epochs,
+             e->step, e->n_steps, rate, metrics, eta);
     if (s->mode == SHOW_LIVE) live(s, text);
     else line(s, text);
 }
@@ -160,7 +164,9 @@ static void keep_rows(Show *s, const AdvEvent *e)
     for (uint32_t i = 0; i < e->n_rows; i++) {
         ShowRow *k = NULL;
         for (int j = 0; j < s->n_rows && !k; j++)
-            if (!strcmp(s->rows[j].eval, e->rows[i].eval) && !strcmp(s->rows[j].attack, e->rows[i].attack) && !strcmp(s->rows[j].weights, e->rows[i].weights)) k = &s->rows[j];
+            if (!strcmp(s->rows[j].eval, e->rows[i].eval) && !strcmp(s->rows[j].attack, e->rows[i].attack) &&
+                !strcmp(s->rows[j].weights, e->rows[i].weights))
+                k = &s->rows[j];
         if (!k && s->n_rows < SHOW_MAX) k = &s->rows[s->n_rows++];
         if (!k) return;
         k->r = e->rows[i];
@@ -185,7 +191,8 @@ static void on_eval_batch(Show *s, const AdvEvent *e)
     char text[256];
     if (s->mode != SHOW_LIVE || e->elapsed_ns - s->shown_ns < 100 * MS) return;
     s->shown_ns = e->elapsed_ns;
-    snprintf(text, sizeof text, "epoch %" PRId64 "/%" PRId64 "  evaluating %.64s  %" PRId64 "/%" PRId64, e->epoch, e->n_epochs, e->text, e->step, e->n_steps);
+    snprintf(text, sizeof text, "epoch %" PRId64 "/%" PRId64 "  evaluating %.64s  %" PRId64 "/%" PRId64, e->epoch, e->n_epochs, e->text,
+             e->step, e->n_steps);
     live(s, text);
 }
 
@@ -199,9 +206,10 @@ static void json(const AdvEvent *e)
 {
     static const char *const kinds[] = {"?", "step", "epoch", "eval_batch", "eval", "saved", "entry"};
     if (e->kind < 1 || e->kind > 6) return;
-    fprintf(stderr, "{\"kind\":\"%s\",\"t\":%.3f,\"epoch\":%" PRId64 ",\"step\":%" PRId64 ",\"total_step\":%" PRId64, kinds[e->kind], (double)e->elapsed_ns / 1e9,
-            e->epoch, e->step, e->total_step);
-    for (uint32_t i = 0; i < e->n_metrics; i++) put_json_number(e->metrics[i].name, e->metrics[i].value);   /* names of a recipe need no escapes */
+    fprintf(stderr, "{\"kind\":\"%s\",\"t\":%.3f,\"epoch\":%" PRId64 ",\"step\":%" PRId64 ",\"total_step\":%" PRId64, kinds[e->kind],
+            (double)e->elapsed_ns / 1e9, e->epoch, e->step, e->total_step);
+    for (uint32_t i = 0; i < e->n_metrics; i++)
+        put_json_number(e->metrics[i].name, e->metrics[i].value); /* names of a recipe need no escapes */
     for (uint32_t i = 0; i < e->n_rows; i++) {
         char key[160];
         snprintf(key, sizeof key, "%.64s.%.64s.%.8s", e->rows[i].eval, e->rows[i].attack, e->rows[i].weights);
@@ -243,7 +251,8 @@ static void print_rows(const Show *s)
         const ShowRow *k = &s->rows[i];
         char eps[32] = "";
         if (!isnan(k->r.eps)) snprintf(eps, sizeof eps, "%.4f", k->r.eps);
-        printf("%-10s %-16s %-8s %6" PRId64 " %8" PRId64 " %10s %10.4f %9.2f%%\n", k->eval, k->attack, k->weights, k->r.epoch, k->r.n, eps, k->r.dist_max, 100 * k->r.accuracy);
+        printf("%-10s %-16s %-8s %6" PRId64 " %8" PRId64 " %10s %10.4f %9.2f%%\n", k->eval, k->attack, k->weights, k->r.epoch, k->r.n, eps,
+               k->r.dist_max, 100 * k->r.accuracy);
     }
     printf("distance: the largest from a clean sample that the attack used, in its own norm\n");
 }
@@ -255,10 +264,13 @@ static void print_distributions(const Show *s)
         const ShowMetric *k = &s->metrics[i];
         char t[6][32];
         if (k->m.kind != ADV_METRIC_SAMPLE) continue;
-        if (!has_head) printf("\n%-12s %12s %12s %12s %12s %12s %12s   (epoch %" PRId64 ")\n", "per sample", "min", "quartile", "median", "quartile", "max", "mean", s->metrics_epoch);
+        if (!has_head)
+            printf("\n%-12s %12s %12s %12s %12s %12s %12s   (epoch %" PRId64 ")\n", "per sample", "min", "quartile", "median", "quartile",
+                   "max", "mean", s->metrics_epoch);
         has_head = true;
-        printf("%-12s %12s %12s %12s %12s %12s %12s\n", k->name, number(t[0], k->m.min, k->unit), number(t[1], k->m.q1, k->unit), number(t[2], k->m.median, k->unit),
-               number(t[3], k->m.q3, k->unit), number(t[4], k->m.max, k->unit), number(t[5], k->m.value, k->unit));
+        printf("%-12s %12s %12s %12s %12s %12s %12s\n", k->name, number(t[0], k->m.min, k->unit), number(t[1], k->m.q1, k->unit),
+               number(t[2], k->m.median, k->unit), number(t[3], k->m.q3, k->unit), number(t[4], k->m.max, k->unit),
+               number(t[5], k->m.value, k->unit));
     }
 }
 

@@ -34,8 +34,20 @@ static double flops(const AdvSig *sig)
 }
 
 const AdvOpDef adv_op_step_linf = {
-    ADV_OP_HEADER, .name = "step_linf", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_ELEMENTWISE,
-    .inplace = {ADV_INPLACE(0)}, .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .expand = expand, .flops = flops,
+    ADV_OP_HEADER,
+    .name = "step_linf",
+    .version = 1,
+    .precision = ADV_PREC_F32,
+    .layout = ADV_LAYOUT_OP_ANY,
+    .flags = ADV_OP_ELEMENTWISE,
+    .inplace = {ADV_INPLACE(0)},
+    .in = in,
+    .out = out,
+    .attrs = attrs,
+    .infer = infer,
+    .grad = ADV_GRAD_NEVER,
+    .expand = expand,
+    .flops = flops,
     .doc = "clip(ball_linf(z + size*sign(g), x, eps), lo, hi): step, ball, box, in this order.\n"
            "Made by fusion, after gradients. Madry et al., 2018.",
 };

@@ -57,8 +57,18 @@ static AdvStatus ref(const AdvRefCall *c)
 }
 
 const AdvOpDef adv_op_pad_crop = {
-    ADV_OP_HEADER, .name = "pad_crop", .version = 1, .precision = ADV_PREC_FOLLOW, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_RANDOM | ADV_OP_MOVES,
-    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .ref = ref,
+    ADV_OP_HEADER,
+    .name = "pad_crop",
+    .version = 1,
+    .precision = ADV_PREC_FOLLOW,
+    .layout = ADV_LAYOUT_OP_ANY,
+    .flags = ADV_OP_RANDOM | ADV_OP_MOVES,
+    .in = in,
+    .out = out,
+    .attrs = attrs,
+    .infer = infer,
+    .grad = ADV_GRAD_NEVER,
+    .ref = ref,
     .doc = "Each image padded by `pad` pixels and cropped back at a random place: a shift by -pad .. pad in both directions.\n"
            "A pure function of (seed, purpose, epoch, sample id). Comes before everything that has gradients.",
 };

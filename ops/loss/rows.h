@@ -70,9 +70,11 @@ AdvStatus adv_infer_has_row(AdvInferCtx *c, const char *op) ADV_MUST_USE;
 /* out[0] = one number a row of input 0. */
 AdvStatus adv_infer_per_row(AdvInferCtx *c) ADV_MUST_USE;
 
-#define ADV_ROW_OP(op, in_ports, out_ports, attr_table, infer_fn, grad_fn, ref_fn, text) \
-    extern const AdvOpDef adv_op_##op; \
-    const AdvOpDef adv_op_##op = {ADV_OP_HEADER, .name = #op, .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ROW, \
-                                  .in = in_ports, .out = out_ports, .attrs = attr_table, .infer = infer_fn, .grad = grad_fn, .ref = ref_fn, .doc = text}
+#define ADV_ROW_OP(op, in_ports, out_ports, attr_table, infer_fn, grad_fn, ref_fn, text)                                                   \
+    extern const AdvOpDef adv_op_##op;                                                                                                     \
+    const AdvOpDef adv_op_##op = {                                                                                                         \
+        ADV_OP_HEADER,  .name = #op,      .version = 1,        .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ROW,                     \
+        .in = in_ports, .out = out_ports, .attrs = attr_table, .infer = infer_fn,         .grad = grad_fn,                                 \
+        .ref = ref_fn,  .doc = text}
 
 #endif

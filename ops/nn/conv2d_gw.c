@@ -69,8 +69,19 @@ static double flops(const AdvSig *sig)
 }
 
 const AdvOpDef adv_op_conv2d_gw = {
-    ADV_OP_HEADER, .name = "conv2d_gw", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY,
-    .flags = ADV_OP_CONV | ADV_OP_WGRAD | ADV_OP_BATCH, .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref, .flops = flops,
+    ADV_OP_HEADER,
+    .name = "conv2d_gw",
+    .version = 1,
+    .precision = ADV_PREC_LOW,
+    .layout = ADV_LAYOUT_OP_ANY,
+    .flags = ADV_OP_CONV | ADV_OP_WGRAD | ADV_OP_BATCH,
+    .in = in,
+    .out = out,
+    .attrs = attrs,
+    .infer = infer,
+    .grad = grad,
+    .ref = ref,
+    .flops = flops,
     .doc = "Gradient of `conv2d` by its weights, summed over the batch.\n"
            "`kh` and `kw` are the window's size, which the other sizes do not tell when the stride is above 1.",
 };

@@ -51,7 +51,8 @@ static bool is_listed(const AdvDiags *ds, AdvDiagId id, AdvSpan span, const char
 {
     for (uint32_t i = 0; i < ds->list.n; i++) {
         const AdvDiag *d = ds->list.at[i];
-        if (d->id == id && d->span.file == span.file && d->span.off == span.off && d->span.len == span.len && !strcmp(d->message, message)) return true;
+        if (d->id == id && d->span.file == span.file && d->span.off == span.off && d->span.len == span.len && !strcmp(d->message, message))
+            return true;
     }
     return false;
 }

@@ -65,7 +65,8 @@ struct AdvDiags {
 AdvDiags *adv_diags_new(AdvAlloc alloc);
 void adv_diags_free(AdvDiags *ds);
 
-/* Adds a diagnostic and returns it for labels, notes and helps. NULL when `ds` is NULL, when it is allowed or listed already, when ADV_DIAG_MAX_ERRORS of its level
+/* Adds a diagnostic and returns it for labels, notes and helps. NULL when `ds` is NULL, when it is allowed or listed already, when
+*ADV_DIAG_MAX_ERRORS of its level
 ** are listed already, or when memory is out; the functions below ignore a NULL record, so callers never test. The level is
 ** the code's own. A label whose span is the diagnostic's own span is the caption of its carets. */
 AdvDiag *adv_diag(AdvDiags *ds, AdvDiagId id, AdvSpan span, const char *fmt, ...) ADV_PRINTF(4, 5);

@@ -156,8 +156,9 @@ static void check_case(const char *text, const char *const *states)
         "  write g.b = %gb\n" \
     "  write g.lw = %gl\n  write g.lb = %gc\n}\n"
 
-#define BLOCK_GRADS \
-    "  %gx: f64[3,2,5,5], %g1: f64[4,2,3,3], %g2: f64[4,4,3,3], %gs: f64[4,2,1,1], %ga: f64[4], %gb: f64[4], %gl: f64[3,4], %gc: f64[3] = grad "
+#define BLOCK_GRADS                                                                                                                        \
+    "  %gx: f64[3,2,5,5], %g1: f64[4,2,3,3], %g2: f64[4,4,3,3], %gs: f64[4,2,1,1], %ga: f64[4], %gb: f64[4], %gl: f64[3,4], %gc: f64[3] "  \
+    "= grad "
 #define BLOCK_OF ", %x, %w1, %w2, %ws, %a, %b, %lw, %lb"
 
 static const char *const block_states[] = {"x", "w1", "w2", "ws", "a", "b", "lw", "lb", NULL};

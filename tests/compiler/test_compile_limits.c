@@ -43,11 +43,13 @@ static void refused(const char *what, const char *text, size_t n, uint32_t code)
     void *plan;
     uint64_t n_plan;
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
-    AdvCompileOpts o = {.struct_size = sizeof o, .alloc = bounded, .alloc_user = &left, .name = "wrong.adv", .text = text, .n_bytes = n, .targets = "cpu"};
+    AdvCompileOpts o = {
+        .struct_size = sizeof o, .alloc = bounded, .alloc_user = &left, .name = "wrong.adv", .text = text, .n_bytes = n, .targets = "cpu"};
     if (!ds) abort();
     AdvStatus st = adv_compile(&o, ds, &plan, &n_plan);
     bool found = false;
-    for (uint32_t i = 0; i < ds->list.n; i++) found |= ds->list.at[i]->level == ADV_LEVEL_ERROR && (!code || adv_diag_defs[ds->list.at[i]->id].code == code);
+    for (uint32_t i = 0; i < ds->list.n; i++)
+        found |= ds->list.at[i]->level == ADV_LEVEL_ERROR && (!code || adv_diag_defs[ds->list.at[i]->id].code == code);
     if (st != ADV_ERECIPE || !found) {
         printf("%s: status %d, expected ADV_ERECIPE and a message", what, st);
         printf(code ? " ADV%u\n" : "\n", code);
@@ -80,9 +82,52 @@ static char *repeated(const char *head, const char *unit, size_t n)
 static void a_mib_of_nesting(void)
 {
     static const char *const units[] = {
-        "(", "[", "{", "f(", "- ", "not ", "if x then ", "if x then 1 else ", "x => ", "a.", "a -> ", "x[", "1 + ", "2 ^ ", "1 .. ", "\"", "a = ", "repeat 2 {\n",
-        "step {\n", "net n(a) {\n", "with f -> ", "fn f(x) = ", ")", "}", "]", "(x => [", "f(a = ", "1, ", "\xc3\xa9", "\x01", "0x", "9", ".", "#", "\\", "x y ",
-        "1 < ", "a || ", "=> ", "use ", "x\n", ";", "eval e { attacks = [", "data d { x = (", "state s(", "a <- ",
+        "(",
+        "[",
+        "{",
+        "f(",
+        "- ",
+        "not ",
+        "if x then ",
+        "if x then 1 else ",
+        "x => ",
+        "a.",
+        "a -> ",
+        "x[",
+        "1 + ",
+        "2 ^ ",
+        "1 .. ",
+        "\"",
+        "a = ",
+        "repeat 2 {\n",
+        "step {\n",
+        "net n(a) {\n",
+        "with f -> ",
+        "fn f(x) = ",
+        ")",
+        "}",
+        "]",
+        "(x => [",
+        "f(a = ",
+        "1, ",
+        "\xc3\xa9",
+        "\x01",
+        "0x",
+        "9",
+        ".",
+        "#",
+        "\\",
+        "x y ",
+        "1 < ",
+        "a || ",
+        "=> ",
+        "use ",
+        "x\n",
+        ";",
+        "eval e { attacks = [",
+        "data d { x = (",
+        "state s(",
+        "a <- ",
     };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         static const char *const heads[] = {"adv 1\n", "adv 1\nstep {\n  a = "};
@@ -134,11 +179,12 @@ static void random_bytes(void)
 static void refused_with(const char *data, const char *model, const char *step, const char *train)
 {
     char text[4096], what[256];
-    int n = snprintf(text, sizeof text,
-                     "adv 1\nuse std.nets\nuse std.attacks\n"
-                     "data synthetic { train = 64; test = 32; classes = 2; batch = 16; y = id - 2*floor(id/2); x = 0*normal(like = x); %s }\n"
-                     "model f = %s\nstep {\n  %s\n  minimize ce(f(x), y) over f\n}\noptim f = sgd(lr = 0.1)\ntrain { seed = 1; %s }\n",
-                     data ? data : "shape = [2]", model ? model : "mlp(width = 4, classes = 2)", step ? step : "a = 1", train ? train : "epochs = 1");
+    int n = snprintf(
+        text, sizeof text,
+        "adv 1\nuse std.nets\nuse std.attacks\n"
+        "data synthetic { train = 64; test = 32; classes = 2; batch = 16; y = id - 2*floor(id/2); x = 0*normal(like = x); %s }\n"
+        "model f = %s\nstep {\n  %s\n  minimize ce(f(x), y) over f\n}\noptim f = sgd(lr = 0.1)\ntrain { seed = 1; %s }\n",
+        data ? data : "shape = [2]", model ? model : "mlp(width = 4, classes = 2)", step ? step : "a = 1", train ? train : "epochs = 1");
     snprintf(what, sizeof what, "%s", data ? data : model ? model : step ? step : train);
     CHECK(n > 0 && n < (int)sizeof text);
     refused(what, text, (size_t)n, 0);
@@ -147,12 +193,27 @@ static void refused_with(const char *data, const char *model, const char *step, 
 static void shapes_beyond_bounds(void)
 {
     static const char *const shapes[] = {
-        "shape = [1000000000, 1000000000]", "shape = [9223372036854775807]", "shape = [4294967296, 4294967296]", "shape = [1e300]", "shape = [0]", "shape = [-1]",
-        "shape = [2.5]", "shape = [1,1,1,1,1,1,1,1,1]", "shape = []", "shape = [1/0]", "shape = [3037000500, 3037000500, 2]", "shape = [1e18, 8]",
+        "shape = [1000000000, 1000000000]",
+        "shape = [9223372036854775807]",
+        "shape = [4294967296, 4294967296]",
+        "shape = [1e300]",
+        "shape = [0]",
+        "shape = [-1]",
+        "shape = [2.5]",
+        "shape = [1,1,1,1,1,1,1,1,1]",
+        "shape = []",
+        "shape = [1/0]",
+        "shape = [3037000500, 3037000500, 2]",
+        "shape = [1e18, 8]",
     };
     static const char *const models[] = {
-        "mlp(width = 1000000000000, classes = 2)", "mlp(width = 9223372036854775807, classes = 2)", "mlp(width = 0, classes = 2)", "mlp(width = -4, classes = 2)",
-        "mlp(width = 1e300, classes = 2)", "mlp(width = 4, classes = 1000000000000000000)", "mlp(width = 1/0, classes = 2)",
+        "mlp(width = 1000000000000, classes = 2)",
+        "mlp(width = 9223372036854775807, classes = 2)",
+        "mlp(width = 0, classes = 2)",
+        "mlp(width = -4, classes = 2)",
+        "mlp(width = 1e300, classes = 2)",
+        "mlp(width = 4, classes = 1000000000000000000)",
+        "mlp(width = 1/0, classes = 2)",
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) refused_with(shapes[i], NULL, NULL, NULL);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) refused_with(NULL, models[i], NULL, NULL);
@@ -162,7 +223,11 @@ static void counts_beyond_bounds(void)
 {
     static const char *const trains[] = {"epochs = 1000000000000000000", "epochs = -1", "epochs = 1e300", "epochs = 0.5", "epochs = 1/0"};
     static const char *const steps[] = {
-        "repeat 1000000000 { a = 1 }", "repeat 1e300 { a = 1 }", "repeat -1 { a = 1 }", "repeat 0.5 { a = 1 }", "a = pgd(z => ce(f.eval(z), y), x, 0.05, size = 0.02, steps = 10000000000)",
+        "repeat 1000000000 { a = 1 }",
+        "repeat 1e300 { a = 1 }",
+        "repeat -1 { a = 1 }",
+        "repeat 0.5 { a = 1 }",
+        "a = pgd(z => ce(f.eval(z), y), x, 0.05, size = 0.02, steps = 10000000000)",
     };
     for (size_t i = 0; i < sizeof trains / sizeof *trains; i++) refused_with(NULL, NULL, NULL, trains[i]);
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) refused_with(NULL, NULL, steps[i], NULL);
@@ -173,11 +238,13 @@ static void growth_without_end(void)
 {
     static char text[64 * 1024];
     size_t n = (size_t)snprintf(text, sizeof text, "adv 1\nuse std.nets\nfn g0(x) = x + 1\n");
-    for (int i = 1; i < 64; i++) n += (size_t)snprintf(text + n, sizeof text - n, "fn g%d(x) = g%d(g%d(x)) + g%d(x)\n", i, i - 1, i - 1, i - 1);
-    n += (size_t)snprintf(text + n, sizeof text - n,
-                          "data synthetic { train = 64; test = 32; classes = 2; shape = [2]; batch = 16; y = id - 2*floor(id/2); x = 0*normal(like = x) }\n"
-                          "model f = mlp(width = 4, classes = 2)\nstep { minimize mean(g63(ce(f(x), y))) over f }\noptim f = sgd(lr = 0.1)\n"
-                          "train { epochs = 1; seed = 1 }\n");
+    for (int i = 1; i < 64; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "fn g%d(x) = g%d(g%d(x)) + g%d(x)\n", i, i - 1, i - 1, i - 1);
+    n += (size_t)snprintf(
+        text + n, sizeof text - n,
+        "data synthetic { train = 64; test = 32; classes = 2; shape = [2]; batch = 16; y = id - 2*floor(id/2); x = 0*normal(like = x) }\n"
+        "model f = mlp(width = 4, classes = 2)\nstep { minimize mean(g63(ce(f(x), y))) over f }\noptim f = sgd(lr = 0.1)\n"
+        "train { epochs = 1; seed = 1 }\n");
     CHECK(n < sizeof text);
     refused("doubling", text, n, 0);
     static const char self[] = "adv 1\nfn g(x) = g(x) + 1\nfn h(x) = k(x)\nfn k(x) = h(x)\nstep { a = g(1) + h(1) }\n";

@@ -11,7 +11,8 @@
 
 #include <jansson.h>
 
-#define DATA "data synthetic { train = 256; test = 64; classes = %d; shape = %s; batch = 8; y = id - 2*floor(id/2); x = normal(like = x) }\n"
+#define DATA                                                                                                                               \
+    "data synthetic { train = 256; test = 64; classes = %d; shape = %s; batch = 8; y = id - 2*floor(id/2); x = normal(like = x) }\n"
 #define REST "optim f = sgd(lr = 0.1)\ntrain { epochs = 1 }\neval final { on = test; attacks = [clean] }\n"
 
 typedef struct Counted {
@@ -25,7 +26,8 @@ typedef struct Counted {
 static Counted count(const char *net, int classes, const char *shape, const char *step, const char *target)
 {
     char text[2048];
-    snprintf(text, sizeof text, "adv 1\nuse std.nets\nuse std.attacks\n" DATA "model f = %s\nstep { %s }\n" REST, classes, shape, net, step);
+    snprintf(text, sizeof text, "adv 1\nuse std.nets\nuse std.attacks\n" DATA "model f = %s\nstep { %s }\n" REST, classes, shape, net,
+             step);
     Counted c = {.r = recipe_of("counted.adv", text), .s = setup_new()};
     AdvPassCtx p = {.arena = &c.s->arena, .scratch = &c.s->scratch, .diags = c.s->diags};
     c.g = recipe_graph(c.r, c.s, "lowered"); /* autodiff here, so that locations know what gradients made */
@@ -94,14 +96,16 @@ static void test_mnist_cnn(void)
 /* 3-32-64-64-128-128 at 32, 16, 16, 8, 8; PGD of 3 steps in eval mode, where batch norm is folded into the weights */
 static void test_small_cnn(void)
 {
-    static const double image = 2.0 * (1024.0 * 32 * 3 * 9 + 256.0 * 64 * 32 * 9 + 256.0 * 64 * 64 * 9 + 64.0 * 128 * 64 * 9 + 64.0 * 128 * 128 * 9 + 128 * 10);
+    static const double image =
+        2.0 * (1024.0 * 32 * 3 * 9 + 256.0 * 64 * 32 * 9 + 256.0 * 64 * 64 * 9 + 64.0 * 128 * 64 * 9 + 64.0 * 128 * 128 * 9 + 128 * 10);
     Counted c = count("small_cnn(classes = 10)", 10, "[3, 32, 32]",
                       "x_adv = pgd(z => ce(f.eval(z), y), x, 8/255, size = 2/255, steps = 3)\nminimize ce(f(x_adv), y) over f", "ref");
     CHECK_EQ(c.cost->unit_flops, 8 * image);
     CHECK_NEAR(entry(&c, "step.main")->forwards, 4, 1e-12);
     /* three times the whole image gradient; then all weights, and all images but the first layer's */
     CHECK_NEAR(entry(&c, "step.main")->backwards, 3 + 2 - 2.0 * 1024 * 32 * 3 * 9 / image, 1e-12);
-    CHECK_EQ(of_op(&c, "step.main", "conv2d") + of_op(&c, "step.main", "conv2d_gx") + of_op(&c, "step.main", "conv2d_gw") + of_op(&c, "step.main", "matmul"),
+    CHECK_EQ(of_op(&c, "step.main", "conv2d") + of_op(&c, "step.main", "conv2d_gx") + of_op(&c, "step.main", "conv2d_gw") +
+                 of_op(&c, "step.main", "matmul"),
              (entry(&c, "step.main")->forwards + entry(&c, "step.main")->backwards) * 8 * image);
     done(c);
 }
@@ -172,12 +176,14 @@ static size_t n_listed(const AdvGraph *g, AdvRegionId r)
 
 static void test_json(void)
 {
-    Counted c = count("mlp(width = 16, classes = 3)", 3, "[2]", "x_adv = pgd(z => ce(f.eval(z), y), x, 0.1, size = 0.05, steps = 3)\nminimize ce(f(x_adv), y) over f", "cpu");
+    Counted c = count("mlp(width = 16, classes = 3)", 3, "[2]",
+                      "x_adv = pgd(z => ce(f.eval(z), y), x, 0.1, size = 0.05, steps = 3)\nminimize ce(f(x_adv), y) over f", "cpu");
     char *text = shown(&c, true, NULL);
     json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *entries = json_object_get(j, "entries");
     CHECK_EQ(json_array_size(entries), c.g->entries.n);
     CHECK_EQ(json_array_size(json_object_get(j, "states")), c.g->states.n - 1);
-    for (uint32_t i = 0; i < c.g->entries.n; i++) CHECK_EQ(n_nodes(json_object_get(json_array_get(entries, i), "nodes")), n_listed(c.g, c.g->entries.at[i]));
+    for (uint32_t i = 0; i < c.g->entries.n; i++)
+        CHECK_EQ(n_nodes(json_object_get(json_array_get(entries, i), "nodes")), n_listed(c.g, c.g->entries.at[i]));
     json_decref(j);
     free(text);
     text = shown(&c, true, "step.main");
@@ -191,7 +197,8 @@ static void test_json(void)
 /* Braces close, and each edge joins two nodes that are declared. */
 static void test_dot(void)
 {
-    Counted c = count("mlp(width = 16, classes = 3)", 3, "[2]", "x_adv = pgd(z => ce(f.eval(z), y), x, 0.1, size = 0.05, steps = 3)\nminimize ce(f(x_adv), y) over f", "cpu");
+    Counted c = count("mlp(width = 16, classes = 3)", 3, "[2]",
+                      "x_adv = pgd(z => ce(f.eval(z), y), x, 0.1, size = 0.05, steps = 3)\nminimize ce(f(x_adv), y) over f", "cpu");
     char *text = shown(&c, false, NULL);
     int depth = 0, n_edges = 0, n_loops = 0;
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {

@@ -8,7 +8,8 @@
 
 static char *expanded(const Recipe *r, const AdvSet *sets, uint32_t n_sets)
 {
-    AdvCompileOpts o = {.struct_size = sizeof o, .name = r->name, .text = r->text, .n_bytes = strlen(r->text), .sets = sets, .n_sets = n_sets};
+    AdvCompileOpts o = {
+        .struct_size = sizeof o, .name = r->name, .text = r->text, .n_bytes = strlen(r->text), .sets = sets, .n_sets = n_sets};
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
     char *text, *copy;
     uint64_t n;
@@ -77,18 +78,20 @@ static void test_all_recipes(void)
 /* ---- what is written, and what is not -------------------------------------------------------------------------------------------- */
 
 #define HEAD "adv 1\nuse std.nets\nuse std.attacks as att\nparam rate = 0.1  # how fast\ndata mnist { batch = 8 }\n"
-#define TAIL "step { minimize ce(f(x), y) over f }\noptim f = sgd(lr = rate)\ntrain { epochs = 2 }\neval final { attacks = [clean, att.cw20(eps = 0.1)] }\n"
+#define TAIL                                                                                                                               \
+    "step { minimize ce(f(x), y) over f }\noptim f = sgd(lr = rate)\ntrain { epochs = 2 }\neval final { attacks = [clean, att.cw20(eps = " \
+    "0.1)] }\n"
 
 static void test_text(void)
 {
     static const AdvSet sets[] = {{"rate", "1/4  # a comment"}, {"train.epochs", "5"}, {"run.precision", "bf16"}, {"train.seed", "9"}};
     Recipe *r = recipe_of("t.adv", HEAD "model f = mnist_cnn()\n" TAIL);
     char *got = expanded(r, sets, 4);
-    CHECK_STR(got,
-        "adv 1\nuse std.nets\nuse std.attacks as att\nparam rate = 1/4  # how fast\ndata mnist { batch = 8; val = 0 }\n"
-        "model f = mnist_cnn(classes = 10, drop = 0)\nstep { minimize ce(f(x), y) over f }\n"
-        "optim f = sgd(lr = rate, momentum = 0, weight_decay = 0, nesterov = 0)\ntrain { epochs = 5; seed = 9 }\n"
-        "eval final { attacks = [clean, att.cw20(eps = 0.1, kappa = 50)]; on = test }\n\nrun { precision = bf16; deterministic = 0; device = auto }\n");
+    CHECK_STR(got, "adv 1\nuse std.nets\nuse std.attacks as att\nparam rate = 1/4  # how fast\ndata mnist { batch = 8; val = 0 }\n"
+                   "model f = mnist_cnn(classes = 10, drop = 0)\nstep { minimize ce(f(x), y) over f }\n"
+                   "optim f = sgd(lr = rate, momentum = 0, weight_decay = 0, nesterov = 0)\ntrain { epochs = 5; seed = 9 }\n"
+                   "eval final { attacks = [clean, att.cw20(eps = 0.1, kappa = 50)]; on = test }\n\nrun { precision = bf16; deterministic "
+                   "= 0; device = auto }\n");
     free(got);
     recipe_free(r);
 }
@@ -96,7 +99,8 @@ static void test_text(void)
 /* The recipe's own functions keep their defaults, and a name of the recipe hides an imported one. */
 static void test_own_names(void)
 {
-    Recipe *r = recipe_of("t.adv", HEAD "net mnist_cnn(x, classes = 10) { return x -> flatten -> linear(classes) }\nmodel f = mnist_cnn()\n" TAIL);
+    Recipe *r =
+        recipe_of("t.adv", HEAD "net mnist_cnn(x, classes = 10) { return x -> flatten -> linear(classes) }\nmodel f = mnist_cnn()\n" TAIL);
     char *got = expanded(r, NULL, 0);
     CHECK(strstr(got, "model f = mnist_cnn()\n"));
     free(got);
@@ -106,8 +110,10 @@ static void test_own_names(void)
 /* Blocks of several lines get lines; pipes without arguments get parentheses. */
 static void test_places(void)
 {
-    Recipe *r = recipe_of("t.adv", "adv 1\nuse std.nets\ndata mnist {\n  batch = 8  # small\n}\nnet mine(x) { return x -> mnist_cnn -> linear(10) }\nmodel f = mine()\nstep {\n"
-                                   "  minimize ce(f(x), y) over f\n}\noptim f = adam(lr = 0.1)\ntrain {\n  epochs = 1\n}\neval final { on = test; attacks = [clean] }\nrun { }\n");
+    Recipe *r = recipe_of("t.adv", "adv 1\nuse std.nets\ndata mnist {\n  batch = 8  # small\n}\nnet mine(x) { return x -> mnist_cnn -> "
+                                   "linear(10) }\nmodel f = mine()\nstep {\n"
+                                   "  minimize ce(f(x), y) over f\n}\noptim f = adam(lr = 0.1)\ntrain {\n  epochs = 1\n}\neval final { on "
+                                   "= test; attacks = [clean] }\nrun { }\n");
     char *got = expanded(r, NULL, 0);
     CHECK(strstr(got, "data mnist {\n  batch = 8  # small\n  val = 0\n}\n"));
     CHECK(strstr(got, "x -> mnist_cnn(classes = 10, drop = 0) -> linear(10)"));
@@ -119,7 +125,8 @@ static void test_places(void)
 
 static void test_errors(void)
 {
-    static const char *const texts[] = {"adv 1\nnonsense", "adv 1\ndata mnist { batch = 8 }\ntrain { epochs = 1 }\nstep { minimize ce(f(x), y) over f }\n"};
+    static const char *const texts[] = {"adv 1\nnonsense",
+                                        "adv 1\ndata mnist { batch = 8 }\ntrain { epochs = 1 }\nstep { minimize ce(f(x), y) over f }\n"};
     for (size_t i = 0; i < 2; i++) {
         AdvCompileOpts o = {.struct_size = sizeof o, .name = "t.adv", .text = texts[i], .n_bytes = strlen(texts[i])};
         AdvDiags *ds = adv_diags_new(adv_alloc_default());

@@ -36,7 +36,8 @@ static double macs_of(const AdvGraph *g, AdvNodeId n)
 {
     const AdvNode *node = adv_node(g, n);
     if (!(node->op->flags & ADV_OP_CONV)) return 0;
-    const AdvTensorType *a = adv_value_type(g, adv_node_in(g, n, 0)), *b = adv_value_type(g, adv_node_in(g, n, 1)), *y = adv_value_type(g, adv_node_out(g, n, 0));
+    const AdvTensorType *a = adv_value_type(g, adv_node_in(g, n, 0)), *b = adv_value_type(g, adv_node_in(g, n, 1)),
+                        *y = adv_value_type(g, adv_node_out(g, n, 0));
     if (adv_node_is(g, n, "matmul")) {
         int64_t inner = adv_node_attr(g, n)[0].i ? a->dim[0] : a->dim[1];
         return (double)elems(y) * (double)inner;
@@ -200,8 +201,8 @@ static void memory_of(const char *path, bool bounded)
         if (m) {
             CHECK_EQ(count(g, "step.", "copy").n_nodes, 0);
             if (bounded) CHECK((double)m->temp_bytes <= 1.1 * (double)m->lower_bound_bytes);
-            printf("%s, %s: %.1f MB planned, %.1f MB alive at once (%.4f)\n", path, targets[i], (double)m->temp_bytes / 1e6, (double)m->lower_bound_bytes / 1e6,
-                   (double)m->temp_bytes / (double)m->lower_bound_bytes);
+            printf("%s, %s: %.1f MB planned, %.1f MB alive at once (%.4f)\n", path, targets[i], (double)m->temp_bytes / 1e6,
+                   (double)m->lower_bound_bytes / 1e6, (double)m->temp_bytes / (double)m->lower_bound_bytes);
         }
         setup_free(s);
         recipe_free(r);

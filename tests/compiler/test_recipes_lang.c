@@ -214,7 +214,8 @@ static void test_shared_draws(void)
     Recipe *r = recipe_of("shared.adv", text);
     RecipeRun *x = open_on(r, "ref");
     CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
-    double *all = recipe_run_read(x, "all", NULL), *row = recipe_run_read(x, "row_too", NULL), *one = recipe_run_read(x, "pixels", NULL), first = all[0];
+    double *all = recipe_run_read(x, "all", NULL), *row = recipe_run_read(x, "row_too", NULL), *one = recipe_run_read(x, "pixels", NULL),
+           first = all[0];
     for (int i = 0; i < 4 * 24; i++) {
         CHECK(all[i] == all[i % 24]);
         CHECK(row[i] == row[i / 24 * 24 + i % 4]);
@@ -314,7 +315,8 @@ static void test_apply_is_minimize(void)
 {
     Recipe *r = recipe_open("tests/recipes/lang_loops.adv");
     RecipeRun *a = steps_of(r, 3);
-    recipe_put(r, "  d1, d2 = grad(ce(f(x), y) + ce(g(x), y), [f, g])\n  apply [d1, d2] to f, g\n", "  loss = ce(f(x), y) + ce(g(x), y)\n  minimize loss over f, g\n");
+    recipe_put(r, "  d1, d2 = grad(ce(f(x), y) + ce(g(x), y), [f, g])\n  apply [d1, d2] to f, g\n",
+               "  loss = ce(f(x), y) + ce(g(x), y)\n  minimize loss over f, g\n");
     recipe_put(r, "  signal remembered", "  signal loss_too = 0*share\n  signal remembered");
     RecipeRun *b = steps_of(r, 3);
     CHECK(at(a, "f.fc.weight", 5) == at(b, "f.fc.weight", 5) && at(a, "g.fc.weight", 5) == at(b, "g.fc.weight", 5));
@@ -349,9 +351,11 @@ static void test_one_optimiser_clips_both(void)
 /* A model that starts from the checkpoint of another run, under the name it has there. */
 static void test_weights_from_a_file(void)
 {
-    static const char head[] = "adv 1\ndata synthetic { train = 24; test = 12; classes = 3; shape = [4]; batch = 6; y = id - 3*floor(id/3); x = uniform(0, 1, like = x) }\n"
+    static const char head[] = "adv 1\ndata synthetic { train = 24; test = 12; classes = 3; shape = [4]; batch = 6; y = id - "
+                               "3*floor(id/3); x = uniform(0, 1, like = x) }\n"
                                "net small(x) { return x -> fc1: linear(5) -> bn1: bn -> relu -> fc2: linear(3) }\n";
-    static const char tail[] = "step { minimize ce(f(x), y) over f }\noptim f = sgd(lr = 0.1)\ntrain { epochs = 1; seed = 7 }\neval final { on = test; of = f.eval; attacks = [clean] }\n";
+    static const char tail[] = "step { minimize ce(f(x), y) over f }\noptim f = sgd(lr = 0.1)\ntrain { epochs = 1; seed = 7 }\neval final "
+                               "{ on = test; of = f.eval; attacks = [clean] }\n";
     char dir[] = "/tmp/adv_lang_XXXXXX", path[300] = "", text[2000], command[64];
     CHECK(mkdtemp(dir) != NULL);
     snprintf(text, sizeof text, "%smodel f = small()\n%s", head, tail);
@@ -438,7 +442,8 @@ static void test_awp_of_nothing_is_at(void)
     Recipe *r = method("at_awp");
     recipe_put(r, "gamma = 0.01", "gamma = 0");
     RecipeRun *a = steps_of(r, 2);
-    recipe_put(r, "  with f + v {\n    loss = ce(f(x_adv), y)\n    minimize loss over f\n  }\n", "  loss = ce(f(x_adv), y)\n  minimize loss over f\n");
+    recipe_put(r, "  with f + v {\n    loss = ce(f(x_adv), y)\n    minimize loss over f\n  }\n",
+               "  loss = ce(f(x_adv), y)\n  minimize loss over f\n");
     recipe_put(r, "  v = gamma*scaled_like(grad(ce(f.batch(x_adv), y), f), f)\n", "");
     RecipeRun *b = steps_of(r, 2);
     check_same(a, b, "metric.");
@@ -466,7 +471,9 @@ static void test_daat_with_a_right_head_is_at(void)
 static void test_mma_mask_is_half_the_probability(void)
 {
     Recipe *r = method("mma");
-    recipe_put(r, "  signal margins", "  signal right = ok\n  signal likely = softmax(z_clean)[y] > 0.5\n  signal largest = argmax(z_clean) == y\n  signal margins");
+    recipe_put(
+        r, "  signal margins",
+        "  signal right = ok\n  signal likely = softmax(z_clean)[y] > 0.5\n  signal largest = argmax(z_clean) == y\n  signal margins");
     recipe_put(r, "0: 0.05", "0: 0.003"); /* slowly enough to see it on the way */
     RecipeRunOpts o = {.backend = "cpu", .target = "cpu"};
     RecipeRun *x = recipe_run_open(r, &o);

@@ -69,7 +69,10 @@ static double max_difference(const RecipeRun *a, const RecipeRun *b, const char 
 
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
-static void test_loop_equals_written_out(void) { check_same(steps("tests/recipes/loop3.adv", 3), steps("tests/recipes/loop3_written.adv", 3), NULL); }
+static void test_loop_equals_written_out(void)
+{
+    check_same(steps("tests/recipes/loop3.adv", 3), steps("tests/recipes/loop3_written.adv", 3), NULL);
+}
 
 /* On one batch: a step of 8 turns, and 8 steps of one. */
 static void test_free_8_turns_are_8_steps(void)
@@ -110,7 +113,8 @@ static void test_gradients_before_or_after_update(void)
 {
     Recipe *r = recipe_open("recipes/ades_toy.adv");
     RecipeRun *after = steps_of(r, "ref", 3);
-    recipe_put(r, "  minimize robust over f\n  maximize robust over sched\n", "  gf, gs = grad(robust, [f, sched])\n  apply gf to f\n  apply -1*gs to sched\n");
+    recipe_put(r, "  minimize robust over f\n  maximize robust over sched\n",
+               "  gf, gs = grad(robust, [f, sched])\n  apply gf to f\n  apply -1*gs to sched\n");
     RecipeRun *before = steps_of(r, "ref", 3);
     CHECK(recipe_run_get(after, "sched.adam_t") == 3);
     check_same(before, after, "metric.");
@@ -120,7 +124,8 @@ static void test_gradients_before_or_after_update(void)
 /* With nothing added, and also where the compiler cannot know that it is nothing. */
 static void test_perturbation_of_nothing(void)
 {
-    static const char with[] = "with f + v { minimize ce(f(x), y) over f }", v[] = "  v = gamma*scaled_like(grad(ce(f.batch(x), y), f), f)\n";
+    static const char with[] = "with f + v { minimize ce(f(x), y) over f }",
+                      v[] = "  v = gamma*scaled_like(grad(ce(f.batch(x), y), f), f)\n";
     Recipe *r = recipe_open("tests/recipes/awp.adv");
     recipe_put(r, "gamma = 0.01", "gamma = 0");
     RecipeRun *known = steps_of(r, "ref", 3);
@@ -196,7 +201,8 @@ static void test_clip_bounds_the_update(void)
 static void test_one_bad_image_spoils_only_what_sees_it(void)
 {
     Recipe *r = recipe_open("tests/recipes/table.adv");
-    recipe_put(r, "  minimize e over f\n", "  g = grad(e, f)\n  ok = norm2(g) < 1000000\n  signal good = mean(ok)\n  apply select(ok, g, 0*f) to f\n");
+    recipe_put(r, "  minimize e over f\n",
+               "  g = grad(e, f)\n  ok = norm2(g) < 1000000\n  signal good = mean(ok)\n  apply select(ok, g, 0*f) to f\n");
     recipe_put(r, "  seen <- seen + 1 + 0*e\n", "");
     recipe_put(r, "state seen: per_sample = 0.25\n", "");
     RecipeRun *x = open_on(r, "ref");
@@ -325,7 +331,8 @@ static void test_envelope_is_the_slope(void)
         x[k] = steps_of(r, "ref64", 1);
         recipe_free(r);
     }
-    double *slope = recipe_run_read(x[0], "metric.slope", &n), *up = recipe_run_read(x[1], "metric.loss_at", NULL), *down = recipe_run_read(x[2], "metric.loss_at", NULL);
+    double *slope = recipe_run_read(x[0], "metric.slope", &n), *up = recipe_run_read(x[1], "metric.loss_at", NULL),
+           *down = recipe_run_read(x[2], "metric.loss_at", NULL);
     for (int64_t i = 0; i < n; i++) {
         CHECK_NEAR(slope[i], (up[i] - down[i]) / (2 * h), 1e-6);
         n_up += slope[i] > 0;
@@ -346,7 +353,8 @@ static void test_cue_is_each_samples_gradient(void)
     Recipe *r = recipe_open("tests/recipes/table.adv");
     int64_t n, n_x;
     recipe_put(r, "state seen: per_sample = 0.25\n", "");
-    recipe_put(r, "  e = ce(f(x), y)\n  seen <- seen + 1 + 0*e\n", "  e = ce(f(x), y)\n  signal cost = e\n  signal steep = norm2(grad(e, x))\n");
+    recipe_put(r, "  e = ce(f(x), y)\n  seen <- seen + 1 + 0*e\n",
+               "  e = ce(f(x), y)\n  signal cost = e\n  signal steep = norm2(grad(e, x))\n");
     recipe_put(r, "lr = 0.1", "lr = 0");
     RecipeRun *x = steps_of(r, "ref64", 1);
     double *steep = recipe_run_read(x, "metric.steep", &n), *at = recipe_run_read(x, "x", &n_x), sum[16] = {0};

@@ -169,7 +169,8 @@ static void unclosed_points_at_the_opener(void)
     parse_free(&p);
 }
 
-/* The page of each code of the text (those of other codes: tests/compiler/test_codes.c): its wrong program gives the code and nothing else, its right one gives nothing. */
+/* The page of each code of the text (those of other codes: tests/compiler/test_codes.c): its wrong program gives the code and nothing else,
+ * its right one gives nothing. */
 static void pages(void)
 {
     int n = 0;

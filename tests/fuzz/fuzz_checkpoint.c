@@ -95,7 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     adv_arena_init(&arena, adv_alloc_default());
     AdvStatus parsed = adv_container_parse(&arena, data, size, "fuzz", NULL, &c);
     disk = (Disk){.state = data, .n_state = size};
-    snprintf(disk.manifest, sizeof disk.manifest, "{\"bytes\": %zu, \"xxh3_128\": \"%.64s\"}", size, parsed == ADV_OK && c.digest ? c.digest : "");
+    snprintf(disk.manifest, sizeof disk.manifest, "{\"bytes\": %zu, \"xxh3_128\": \"%.64s\"}", size,
+             parsed == ADV_OK && c.digest ? c.digest : "");
     adv_arena_fini(&arena);
     MUST(adv_diags_open(ctx, &ds) == ADV_OK);
     AdvSession *s = session_new(ds);

@@ -31,7 +31,8 @@ static void round_trip(const AdvContainer *c, AdvArena *arena)
         const AdvBlob *b = adv_container_blob(&d, c->blobs[i].name);
         MUST(b && same_blob(&c->blobs[i], b));
     }
-    for (uint32_t i = 0; i < c->n_meta; i++) MUST(strcmp(c->meta[i].key, d.meta[i].key) == 0 && strcmp(c->meta[i].value, d.meta[i].value) == 0);
+    for (uint32_t i = 0; i < c->n_meta; i++)
+        MUST(strcmp(c->meta[i].key, d.meta[i].key) == 0 && strcmp(c->meta[i].value, d.meta[i].value) == 0);
     adv_mem_free(&a, bytes, n);
 }
 
@@ -61,8 +62,10 @@ static size_t seed_file(uint8_t *data, size_t max_size, FuzzRng *r)
     void *bytes;
     uint64_t n;
     if (fuzz_rng(r, 2)) {
-        static const char plain[] = "{\"__metadata__\":{\"a\":\"b\",\"c\":\"\"},\"x\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},"
-                                    "\"y\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[8,11]},\"e\":{\"dtype\":\"I64\",\"shape\":[0,9],\"data_offsets\":[8,8]}}";
+        static const char plain[] =
+            "{\"__metadata__\":{\"a\":\"b\",\"c\":\"\"},\"x\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},"
+            "\"y\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[8,11]},\"e\":{\"dtype\":\"I64\",\"shape\":[0,9],\"data_offsets\":[8,8]"
+            "}}";
         n = sizeof plain - 1;
         if (max_size < 8 + n + 11) return 0;
         memset(data, 0, 8);
@@ -74,7 +77,11 @@ static size_t seed_file(uint8_t *data, size_t max_size, FuzzRng *r)
     }
     for (uint8_t i = 0; i < 7; i++) {
         static const char *const names[7] = {"a", "b", "c", "d.e", "f", "\xc3\xa9", "h\"\\\n"};
-        blobs[i] = (AdvBlob){.name = names[i], .dtype = (uint8_t)(1 + i), .rank = (uint8_t)(i % 3), .dim = {i % 3 ? 2 : 0, i % 3 == 2 ? 3 : 0}, .data = numbers};
+        blobs[i] = (AdvBlob){.name = names[i],
+                             .dtype = (uint8_t)(1 + i),
+                             .rank = (uint8_t)(i % 3),
+                             .dim = {i % 3 ? 2 : 0, i % 3 == 2 ? 3 : 0},
+                             .data = numbers};
         blobs[i].n_bytes = adv_dtype_bytes(blobs[i].dtype) * (i % 3 == 2 ? 6u : i % 3 ? 2u : 1u);
     }
     const AdvMeta meta[] = {{"adv.kind", "checkpoint"}, {"z", "\xe2\x82\xac"}};

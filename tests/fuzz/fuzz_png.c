@@ -7,7 +7,8 @@
 #include <zlib.h>
 
 static const DataSetDef set = {"color", "color", 4, 2, 2, 3, 3, 3, "", ""};
-static const DataFileDef images = {0, "p", DATA_TRAIN_X, data_read_png_rows, 3, 0, ""}, labels = {0, "j", DATA_TRAIN_Y, data_read_json_labels, 3, 0, ""};
+static const DataFileDef images = {0, "p", DATA_TRAIN_X, data_read_png_rows, 3, 0, ""},
+                         labels = {0, "j", DATA_TRAIN_Y, data_read_json_labels, 3, 0, ""};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -31,7 +32,8 @@ static void right_checksums(uint8_t *data, size_t size)
 
 static size_t seed_png(uint8_t *data, size_t max_size, FuzzRng *r)
 {
-    static const uint8_t types[] = {SPNG_COLOR_TYPE_TRUECOLOR, SPNG_COLOR_TYPE_TRUECOLOR, SPNG_COLOR_TYPE_GRAYSCALE, SPNG_COLOR_TYPE_TRUECOLOR_ALPHA};
+    static const uint8_t types[] = {SPNG_COLOR_TYPE_TRUECOLOR, SPNG_COLOR_TYPE_TRUECOLOR, SPNG_COLOR_TYPE_GRAYSCALE,
+                                    SPNG_COLOR_TYPE_TRUECOLOR_ALPHA};
     uint8_t x[3 * 4 * 4], type = types[fuzz_rng(r, 4)];
     struct spng_ihdr h = {.width = 4, .height = 3, .bit_depth = 8, .color_type = type};
     size_t n, n_pixel = type == SPNG_COLOR_TYPE_TRUECOLOR ? 3 : type == SPNG_COLOR_TYPE_GRAYSCALE ? 1 : 4;

@@ -19,8 +19,15 @@ static uint32_t hash_of(const uint8_t *data, size_t size)
 static AdvStatus compile(const uint8_t *data, size_t size, uint32_t flags, void **out, uint64_t *out_n)
 {
     FuzzAlloc f = {MOST_BYTES};
-    AdvCompileOpts o = {.struct_size = sizeof o, .flags = flags, .alloc = fuzz_alloc_fn, .alloc_user = &f, .name = "fuzz.adv",
-                        .text = (const char *)data, .n_bytes = size, .targets = "cpu", .stop_after = flags & ADV_COMPILE_CHECK ? "fold" : NULL};
+    AdvCompileOpts o = {.struct_size = sizeof o,
+                        .flags = flags,
+                        .alloc = fuzz_alloc_fn,
+                        .alloc_user = &f,
+                        .name = "fuzz.adv",
+                        .text = (const char *)data,
+                        .n_bytes = size,
+                        .targets = "cpu",
+                        .stop_after = flags & ADV_COMPILE_CHECK ? "fold" : NULL};
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
     MUST(ds);
     AdvStatus st = adv_compile(&o, ds, out, out_n);

@@ -15,7 +15,10 @@ static inline size_t fuzz_splice(uint8_t *data, size_t size, size_t max_size, si
     return size - (to - from) + n;
 }
 
-static inline int fuzz_is_word(uint8_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.'; }
+static inline int fuzz_is_word(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+}
 
 /* A word of the text from a random place on; from == to where there is none. */
 static inline void fuzz_word(FuzzRng *r, const uint8_t *data, size_t size, size_t *from, size_t *to)

@@ -79,8 +79,9 @@ static AdvStatus call_train(Bench *b)
 static ToyBytes plan_bytes; /* made once, in main */
 
 static const Call calls[] = {
-    {"load", false, call_load},   {"open", false, call_open},      {"bind_file", false, call_bind}, {"load_weights", false, call_weights}, {"step", false, call_step},
-    {"save", true, call_save}, {"resume", true, call_resume}, {"evaluate", true, call_eval},  {"train", true, call_train},
+    {"load", false, call_load},  {"open", false, call_open}, {"bind_file", false, call_bind}, {"load_weights", false, call_weights},
+    {"step", false, call_step},  {"save", true, call_save},  {"resume", true, call_resume},   {"evaluate", true, call_eval},
+    {"train", true, call_train},
 };
 enum { N_CALLS = sizeof calls / sizeof *calls };
 
@@ -104,16 +105,19 @@ static void bench_open(Bench *b, const Call *c)
     if (!mkdtemp(b->dir)) abort();
     snprintf(b->data, sizeof b->data, "%s/set.safetensors", b->dir);
     snprintf(b->weights, sizeof b->weights, "%s/w.safetensors", b->dir);
-    AdvBlob blobs[4] = {{.name = "train.x", .dtype = ADV_F32, .rank = 2, .dim = {64, 3}, .data = b->set.train_x, .n_bytes = sizeof b->set.train_x},
-                        {.name = "train.y", .dtype = ADV_I32, .rank = 1, .dim = {64}, .data = b->set.train_y, .n_bytes = sizeof b->set.train_y},
-                        {.name = "test.x", .dtype = ADV_F32, .rank = 2, .dim = {20, 3}, .data = b->set.test_x, .n_bytes = sizeof b->set.test_x},
-                        {.name = "test.y", .dtype = ADV_I32, .rank = 1, .dim = {20}, .data = b->set.test_y, .n_bytes = sizeof b->set.test_y}};
+    AdvBlob blobs[4] = {
+        {.name = "train.x", .dtype = ADV_F32, .rank = 2, .dim = {64, 3}, .data = b->set.train_x, .n_bytes = sizeof b->set.train_x},
+        {.name = "train.y", .dtype = ADV_I32, .rank = 1, .dim = {64}, .data = b->set.train_y, .n_bytes = sizeof b->set.train_y},
+        {.name = "test.x", .dtype = ADV_F32, .rank = 2, .dim = {20, 3}, .data = b->set.test_x, .n_bytes = sizeof b->set.test_x},
+        {.name = "test.y", .dtype = ADV_I32, .rank = 1, .dim = {20}, .data = b->set.test_y, .n_bytes = sizeof b->set.test_y}};
     write_file(b->data, blobs, 4);
     AdvBlob w = {.name = "f.w", .dtype = ADV_F32, .rank = 2, .dim = {4, 3}, .data = b->set.train_x, .n_bytes = 48};
     write_file(b->weights, &w, 1);
     b->plan_bytes = plan_bytes;
-    if (adv_ctx_new(&co, &b->ctx) || adv_diags_open(b->ctx, &b->ds) || adv_plan_load(b->ctx, b->plan_bytes.data, b->plan_bytes.n, b->ds, &b->plan) ||
-        adv_session_open(b->ctx, b->plan, &o, b->ds, &b->s) || toy_bind(b->s, &b->set, b->ds) || adv_session_step(b->s, 2, b->ds)) abort();
+    if (adv_ctx_new(&co, &b->ctx) || adv_diags_open(b->ctx, &b->ds) ||
+        adv_plan_load(b->ctx, b->plan_bytes.data, b->plan_bytes.n, b->ds, &b->plan) ||
+        adv_session_open(b->ctx, b->plan, &o, b->ds, &b->s) || toy_bind(b->s, &b->set, b->ds) || adv_session_step(b->s, 2, b->ds))
+        abort();
     if (c->needs_folder && adv_session_save(b->s, b->dir, b->ds)) abort();
 }
 
@@ -267,7 +271,8 @@ static void json_memory_of_each_call(void)
                 CHECK(st == ADV_OK || st == ADV_ENOMEM || st == ADV_EDATA);
                 if (st != ADV_OK) goes_on(&b, &calls[i], &w, ADV_ENOMEM);
                 else CHECK(states_of(&b) == w.after);
-                if (test_n_failed_checks) printf("%s, JSON allocation %ld, %s: status %d\n", calls[i].name, k, persistent ? "from there on" : "once", st);
+                if (test_n_failed_checks)
+                    printf("%s, JSON allocation %ld, %s: status %d\n", calls[i].name, k, persistent ? "from there on" : "once", st);
                 bench_close(&b);
             }
         }

@@ -15,8 +15,10 @@
 /* Little, so that all bits are few. */
 static const char tiny_graph[] = "state w : f32[2] param saved\nstate run.step : i64 scalar saved\nstate data.train.y : i32[4] data\n"
                                  "entry init {\n  %w: f32[2] = const [1,2]\n  write w = %w\n}\n"
-                                 "entry step {\n  %w: f32[2] = read w\n  %v: f32[2] = loop 2 (%i: i64, %p: f32[2] = %w) {\n    %q: f32[2] = mul %p, %p\n    yield %q\n  }\n  write w = %v\n}\n";
-static const char tiny_program[] = "{\"recipe\":\"tiny\",\"seed\":1,\"batch\":1,\"epochs\":1,\"steps\":1,\"classes\":3,\"phases\":[{\"name\":\"p\",\"from\":1,\"to\":1,\"entries\":[\"step\"]}]}";
+                                 "entry step {\n  %w: f32[2] = read w\n  %v: f32[2] = loop 2 (%i: i64, %p: f32[2] = %w) {\n    %q: f32[2] "
+                                 "= mul %p, %p\n    yield %q\n  }\n  write w = %v\n}\n";
+static const char tiny_program[] = "{\"recipe\":\"tiny\",\"seed\":1,\"batch\":1,\"epochs\":1,\"steps\":1,\"classes\":3,\"phases\":[{"
+                                   "\"name\":\"p\",\"from\":1,\"to\":1,\"entries\":[\"step\"]}]}";
 
 /* ---- a run folder in memory: the state file is `state`, its manifest and LATEST are right ------------------------------------------ */
 
@@ -193,8 +195,10 @@ static char *written_checkpoint(Tiny *t, size_t *out_n)
     AdvPlan *plan;
     AdvSession *s;
     AdvView y = toy_view(ADV_I32, 4, 0, t->y);
-    if (adv_ctx_new(&co, &ctx) || adv_plan_load(ctx, t->bytes.data, t->bytes.n, NULL, &plan) || adv_session_open(ctx, plan, NULL, NULL, &s) ||
-        adv_session_bind(s, "data.train.y", &y, NULL) || adv_session_train(s, NULL, NULL) || adv_session_save(s, dir, NULL)) abort();
+    if (adv_ctx_new(&co, &ctx) || adv_plan_load(ctx, t->bytes.data, t->bytes.n, NULL, &plan) ||
+        adv_session_open(ctx, plan, NULL, NULL, &s) || adv_session_bind(s, "data.train.y", &y, NULL) || adv_session_train(s, NULL, NULL) ||
+        adv_session_save(s, dir, NULL))
+        abort();
     adv_session_close(s);
     adv_plan_close(plan);
     adv_ctx_free(ctx);

@@ -525,16 +525,22 @@ static void data_files(void)
 static void wrong_programs(void)
 {
     static const char *const wrong[] = {
-        "{}", "[]", "{\"recipe\":1}", "nonsense",
+        "{}",
+        "[]",
+        "{\"recipe\":1}",
+        "nonsense",
         "{\"recipe\":\"a\",\"batch\":8,\"epochs\":2,\"steps\":1,\"phases\":[]}",
         "{\"recipe\":\"a\",\"batch\":0,\"epochs\":0,\"steps\":1,\"phases\":[]}",
         "{\"recipe\":\"a\",\"batch\":8,\"epochs\":1,\"epochs\":1,\"steps\":1,\"phases\":[]}",
-        "{\"recipe\":\"a\",\"batch\":8,\"epochs\":1,\"steps\":1,\"phases\":[{\"name\":\"m\",\"from\":1,\"to\":1,\"entries\":[\"step.none\"]}]}",
-        "{\"recipe\":\"a\",\"batch\":8,\"epochs\":1,\"steps\":9007199254740993,\"phases\":[{\"name\":\"m\",\"from\":1,\"to\":1,\"entries\":[]}]}",
+        "{\"recipe\":\"a\",\"batch\":8,\"epochs\":1,\"steps\":1,\"phases\":[{\"name\":\"m\",\"from\":1,\"to\":1,\"entries\":[\"step.none\"]"
+        "}]}",
+        "{\"recipe\":\"a\",\"batch\":8,\"epochs\":1,\"steps\":9007199254740993,\"phases\":[{\"name\":\"m\",\"from\":1,\"to\":1,\"entries\":"
+        "[]}]}",
         "{\"recipe\":\"a\",\"batch\":8,\"epochs\":0,\"steps\":1,\"phases\":[],\"keep\":\"f.w\"}",
         "{\"recipe\":\"a\",\"batch\":8,\"epochs\":0,\"steps\":1,\"phases\":[],\"keep\":\"nothing\"}",
         "{\"recipe\":\"a\",\"batch\":8,\"epochs\":0,\"steps\":1,\"phases\":[],\"log\":[{\"name\":\"l\",\"state\":\"f.w\"}]}",
-        "{\"recipe\":\"a\",\"batch\":8,\"epochs\":0,\"steps\":1,\"phases\":[],\"evals\":[{\"name\":\"e\",\"n\":4,\"batch\":9,\"stages\":[]}]}",
+        "{\"recipe\":\"a\",\"batch\":8,\"epochs\":0,\"steps\":1,\"phases\":[],\"evals\":[{\"name\":\"e\",\"n\":4,\"batch\":9,\"stages\":[]}"
+        "]}",
     };
     AdvCtx *ctx;
     AdvDiags *ds;

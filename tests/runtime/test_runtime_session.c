@@ -213,7 +213,8 @@ static void no_memory_is_a_status(void)
     for (long k = 1; !is_done && k < 5000; k++) {
         Meter m = {.fail_at = k};
         AdvCtxOpts co = {.struct_size = sizeof co, .alloc = metered, .user = &m};
-        AdvSessionOpts o = {.struct_size = sizeof o, .backend = "cpu", .n_threads = 1, .flags = ADV_SESSION_PROFILE, .check = ADV_CHECK_REF};
+        AdvSessionOpts o = {
+            .struct_size = sizeof o, .backend = "cpu", .n_threads = 1, .flags = ADV_SESSION_PROFILE, .check = ADV_CHECK_REF};
         AdvCtx *ctx = NULL;
         AdvDiags *ds = NULL;
         AdvPlan *plan = NULL;

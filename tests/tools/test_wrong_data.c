@@ -22,10 +22,14 @@ static void right_set(Set *s)
 {
     s->d = toy_data();
     s->n = 4;
-    s->blobs[TRAIN_X] = (AdvBlob){.name = "train.x", .dtype = ADV_F32, .rank = 2, .dim = {64, 3}, .data = s->d.train_x, .n_bytes = sizeof s->d.train_x};
-    s->blobs[TRAIN_Y] = (AdvBlob){.name = "train.y", .dtype = ADV_I32, .rank = 1, .dim = {64}, .data = s->d.train_y, .n_bytes = sizeof s->d.train_y};
-    s->blobs[TEST_X] = (AdvBlob){.name = "test.x", .dtype = ADV_F32, .rank = 2, .dim = {20, 3}, .data = s->d.test_x, .n_bytes = sizeof s->d.test_x};
-    s->blobs[TEST_Y] = (AdvBlob){.name = "test.y", .dtype = ADV_I32, .rank = 1, .dim = {20}, .data = s->d.test_y, .n_bytes = sizeof s->d.test_y};
+    s->blobs[TRAIN_X] =
+        (AdvBlob){.name = "train.x", .dtype = ADV_F32, .rank = 2, .dim = {64, 3}, .data = s->d.train_x, .n_bytes = sizeof s->d.train_x};
+    s->blobs[TRAIN_Y] =
+        (AdvBlob){.name = "train.y", .dtype = ADV_I32, .rank = 1, .dim = {64}, .data = s->d.train_y, .n_bytes = sizeof s->d.train_y};
+    s->blobs[TEST_X] =
+        (AdvBlob){.name = "test.x", .dtype = ADV_F32, .rank = 2, .dim = {20, 3}, .data = s->d.test_x, .n_bytes = sizeof s->d.test_x};
+    s->blobs[TEST_Y] =
+        (AdvBlob){.name = "test.y", .dtype = ADV_I32, .rank = 1, .dim = {20}, .data = s->d.test_y, .n_bytes = sizeof s->d.test_y};
 }
 
 static void write_set(const Set *s)
@@ -151,8 +155,11 @@ static void headers_that_lie(void)
         "{\"train.x\":{\"dtype\":\"F32\",\"shape\":[-64,3],\"data_offsets\":[0,0]}}",
         "{\"train.x\":{\"dtype\":\"F99\",\"shape\":[0],\"data_offsets\":[0,0]}}",
         "{\"train.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[8,0]}}",
-        "{\"train.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},\"train.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}",
-        "{\"train.x\":[]}", "{\"__metadata__\":{\"adv.digest\":\"xxh3_128\"}}", "{}",
+        "{\"train.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},\"train.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_"
+        "offsets\":[0,0]}}",
+        "{\"train.x\":[]}",
+        "{\"__metadata__\":{\"adv.digest\":\"xxh3_128\"}}",
+        "{}",
     };
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
         unsigned char bytes[1024] = {0};
