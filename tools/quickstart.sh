@@ -19,7 +19,7 @@ if [ -f build/build.ninja ]; then how=--reconfigure; fi
 mkdir -p build
 # shellcheck disable=SC2086
 meson setup $how build -Dbuildtype=release >build/quickstart.log 2>&1 || { tail -n 30 build/quickstart.log; exit 70; }
-ninja -C build >>build/quickstart.log 2>&1 || { tail -n 30 build/quickstart.log; exit 70; }
+ninja -C build tools/advc tools/advrun tools/advdata >>build/quickstart.log 2>&1 || { tail -n 30 build/quickstart.log; exit 70; }
 PATH=$PWD/build/tools:$PATH
 export PATH
 
