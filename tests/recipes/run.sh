@@ -15,7 +15,7 @@ advc=$(realpath "$1")
 advrun=$(realpath "$2")
 recipes=$(realpath "$3")
 seconds=${RECIPE_SECONDS:-4}
-QUICK='natural' # of those on larger images: one step in seconds on two cores
+QUICK='natural natural_cifar pgd_at_cifar trades_cifar mart_cifar ades_cifar ades_literal_cifar' # of those on larger images: one step in seconds on two cores
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
