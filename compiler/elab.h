@@ -85,7 +85,6 @@ struct ElFn {
 
 /* A built-in function: gets checked arguments in the table's order; absent optional ones are EL_POISON with kind 0 and span 0. */
 #define EL_MAX_PARAMS 12
-typedef struct ElParamDef { const char *name; bool optional, named_only, bar, many; } ElParamDef;
 typedef struct ElCall { El *el; const char *name; AdvSpan span; ElVal *arg; uint32_t n_arg; bool *given; ElScope *scope; } ElCall;
 struct ElBuiltin {
     const char *name;
@@ -166,7 +165,6 @@ struct ElModel {
     ADV_VEC(ElParam) params;   /* weights and running statistics, in order of first use */
     bool called, has_bn, has_dropout, classifies;  /* classifies: gave [N,classes] */
     uint32_t n_updates;        /* by optimisers, in this entry */
-    ElItem *optim;             /* or NULL: frozen */
     ElModel *copy_of;          /* of `copy(f)` */
     const char *weights_file;  /* of `weights = "file"`, or NULL */
     AdvSpan at;
@@ -274,7 +272,7 @@ struct El {
     bool lacks_json;           /* a part of the program found no memory: the whole is worth nothing */
     uint32_t n_cons, cap_cons;
     int64_t n_batch;           /* rows of the entry's batch; 0 outside a batch */
-    bool in_eval, in_step, in_epoch, in_init;
+    bool in_eval, in_step, in_init;
     bool live;                 /* inside live(...): gradients keep their derivatives */
     ElVal x, y, ids, mask;     /* EL_TENSOR where the entry has them */
     ElPhase *phase;            /* NULL outside steps */
@@ -370,7 +368,6 @@ void el_pop(El *el);
 ** carried too. Types of the carried values rise until they hold. Returns false after a diagnostic. */
 typedef bool ElLoopBody(El *el, void *user, ElVal turn, ElVal *carried);
 bool el_loop(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, uint32_t n_carried, ElLoopBody *body, void *user);
-uint32_t el_n_bars(const ElArg *args, uint32_t n);
 
 /* ---- elab_builtin.c, elab_layer.c ---- */
 const ElBuiltin *el_builtin(const char *name);

@@ -66,7 +66,6 @@ static ElVal compute(El *el, AstId block)
     const Ast *t = el->recipe->ast;
     ElScope *s = el_scope_new(el, NULL);
     AstId mean = {0}, within = {0}, eps = {0};
-    AdvStr eps_name = adv_intern(el->names, "eps");
     ElVal v = el_poison(ast(t, block)->span);
     if (!once_each(el, block)) return v;
     for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
@@ -91,7 +90,6 @@ static ElVal compute(El *el, AstId block)
     if (!eps.i) return el_error(el, ADV_D_SECTION_MISSING, el_section(el, "budget")->at, "a `budget` needs `eps = ...`");
     ElVal raw = v, lo = el_poison(v.span), hi = lo, held = lo;
     if (!is_radius(el, v, "`eps`")) return el_poison(v.span);
-    (void)eps_name;
     if (mean.i) {
         ElVal m = el_expr(el, el->recipe, s, mean);
         if (!is_radius(el, m, "`mean`")) return el_poison(m.span);

@@ -141,7 +141,7 @@ static ElVal expr_lambda(El *el, ElModule *m, ElScope *s, AstId id)
 }
 
 /* `f.eval`, `alias.name`, `quick.strong`. */
-static ElVal dot(El *el, ElModule *m, ElScope *s, AstId id, bool callable)
+static ElVal dot(El *el, ElModule *m, ElScope *s, AstId id)
 {
     const AstNode *n = node(m, id);
     AstId left = n->first;
@@ -171,8 +171,7 @@ static ElVal dot(El *el, ElModule *m, ElScope *s, AstId id, bool callable)
             st.i && (el->g->states.at[st.i].kind == ADV_STATE_SCALAR || (first && el->g->states.at[st.i].kind == ADV_STATE_TABLE));
         if (is_result) return el_tensor(el, el_state(el, st), ADV_RATE_EPOCH, EL_NUM, n->span);
     }
-    ElVal v = node(m, left)->kind == AST_DOT ? dot(el, m, s, left, false) : el_expr(el, m, s, left);
-    (void)callable;
+    ElVal v = node(m, left)->kind == AST_DOT ? dot(el, m, s, left) : el_expr(el, m, s, left);
     if (el_bad(v)) return v;
     if (v.kind != EL_MODEL) return el_error(el, ADV_D_MODE, n->span, "`.%s` belongs to a model, but this is %s", word, el_describe(el, v));
     static const char *const modes[] = {"", "batch", "eval", "mc", "again"};
@@ -187,7 +186,7 @@ static ElVal dot(El *el, ElModule *m, ElScope *s, AstId id, bool callable)
     return el_poison(n->span);
 }
 
-static ElVal expr_dot(El *el, ElModule *m, ElScope *s, AstId id) { return dot(el, m, s, id, false); }
+static ElVal expr_dot(El *el, ElModule *m, ElScope *s, AstId id) { return dot(el, m, s, id); }
 
 static ElVal index_class(El *el, ElVal v, ElVal i, AdvSpan at)
 {
@@ -235,7 +234,7 @@ static ElVal callee_value(El *el, ElModule *m, ElScope *s, AstId c)
 {
     const AstNode *n = node(m, c);
     if (n->kind == AST_ID) return el_lookup(el, m, s, n->name, n->span, true);
-    if (n->kind == AST_DOT) return dot(el, m, s, c, true);
+    if (n->kind == AST_DOT) return dot(el, m, s, c);
     return el_expr(el, m, s, c);
 }
 

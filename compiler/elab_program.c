@@ -266,12 +266,10 @@ static const char *epoch_entry(El *el, const char *name, uint32_t from, uint32_t
 {
     if (!stop.i && !has_epoch_blocks(el, from, to)) return NULL;
     el_entry_begin(el, name, stop.i ? ast(tree(el), stop)->span : el_section(el, "epoch")->at, 0);
-    el->in_epoch = true;
     epoch_blocks(el, from, to);
     if (stop.i) read_stop(el, stop);
     (void)el_flush(el, 0);
     el_entry_end(el);
-    el->in_epoch = false;
     return name;
 }
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-static bool statements(El *el, ElScope *s, AstId block, bool in_replay);
+static bool statements(El *el, ElScope *s, AstId block);
 static const Ast *tree(const El *el) { return el->recipe->ast; }
 
 /* ---- states of the recipe ---- */
@@ -505,7 +505,7 @@ static bool replay_body(El *el, void *user, ElVal turn, ElVal *carried)
     uint32_t from = el->pending.n;
     el->replay = el->turns;
     ElScope *s = el_scope_new(el, r->scope);
-    bool ok = statements(el, s, r->block, true) && el_flush(el, from);
+    bool ok = statements(el, s, r->block) && el_flush(el, from);
     if (ok) el_lint_locals(el, s);
     el->pending.n = from;
     el->replay = was;
@@ -549,7 +549,7 @@ static bool with(El *el, ElScope *s, AstId st)
         el_state_set(el, f.model->params.at[i].state, moved[k]);
         k++;
     }
-    bool ok = statements(el, s, ast_child(t, st, 1), false);
+    bool ok = statements(el, s, ast_child(t, st, 1));
     k = 0;
     for (uint32_t i = 0; ok && i < f.model->params.n; i++) {
         if (f.model->params.at[i].is_buffer) continue;
@@ -561,10 +561,9 @@ static bool with(El *el, ElScope *s, AstId st)
     return ok;
 }
 
-static bool statements(El *el, ElScope *s, AstId block, bool in_replay)
+static bool statements(El *el, ElScope *s, AstId block)
 {
     const Ast *t = tree(el);
-    (void)in_replay;
     bool ok = true;
     for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
         const AstNode *n = ast(t, st);
@@ -620,7 +619,7 @@ void el_step_entry(El *el, ElPhase *ph)
     AstId block = el_section_block(el, sec);
     el_prepare(el, block);
     ElScope *s = el_scope_new(el, NULL);
-    bool ok = statements(el, s, block, false) && el_flush(el, 0);
+    bool ok = statements(el, s, block) && el_flush(el, 0);
     if (ok) el_lint_locals(el, s);
     AdvStateId step = el_slot(el, "run.step", el_type(ADV_I64, 0, NULL), ADV_STATE_SCALAR, true);
     if (ok) el_state_set(el, step, el_n2(el, sec->at, "add", el_state(el, step), el_const(el, 1, ADV_I64)));
