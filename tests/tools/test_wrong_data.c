@@ -155,8 +155,7 @@ static void headers_that_lie(void)
         "{\"train.x\":{\"dtype\":\"F32\",\"shape\":[-64,3],\"data_offsets\":[0,0]}}",
         "{\"train.x\":{\"dtype\":\"F99\",\"shape\":[0],\"data_offsets\":[0,0]}}",
         "{\"train.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[8,0]}}",
-        "{\"train.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},\"train.x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_"
-        "offsets\":[0,0]}}",
+        "{\"x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},\"x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}",
         "{\"train.x\":[]}",
         "{\"__metadata__\":{\"adv.digest\":\"xxh3_128\"}}",
         "{}",
