@@ -5,14 +5,14 @@
 */
 #include "compiler/adv_compile.h"
 
-#include "compiler/cost.h"
-#include "compiler/elab.h"
+#include "compiler/plan/cost.h"
+#include "compiler/elab/elab.h"
 #include "compiler/embed.h"
-#include "compiler/emit.h"
+#include "compiler/plan/emit.h"
 #include "compiler/expand.h"
-#include "compiler/graph_show.h"
-#include "compiler/pass.h"
-#include "compiler/target.h"
+#include "compiler/graph/show.h"
+#include "compiler/pass/pass.h"
+#include "compiler/pass/target.h"
 #include "runtime/plan_load.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* catalog.c: see catalog.h. */
 #include "compiler/catalog.h"
 
-#include "compiler/elab.h"
+#include "compiler/elab/elab.h"
 #include "compiler/embed.h"
-#include "compiler/pass.h"
-#include "compiler/target.h"
+#include "compiler/pass/pass.h"
+#include "compiler/pass/target.h"
 #include "runtime/base/container.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
 #ifndef ADV_COMPILER_EXPAND_H
 #define ADV_COMPILER_EXPAND_H
 
-#include "compiler/elab.h"
+#include "compiler/elab/elab.h"
 
 typedef struct AdvSet AdvSet;
 

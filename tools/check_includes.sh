@@ -15,6 +15,10 @@ tools/data/*           tools/* runtime/adv_types.h runtime/base/*
 tools/advdump.c        tools/* runtime/adv.h runtime/adv_types.h runtime/plan.h runtime/base/*
 tools/*                tools/* compiler/adv_compile.h runtime/adv.h runtime/adv_types.h ops/adv_op.h
 dsl/*                  dsl/* runtime/base/* runtime/adv_types.h
+compiler/graph/*       compiler/graph/* dsl/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h
+compiler/pass/*        compiler/graph/* compiler/pass/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h
+compiler/plan/*        compiler/graph/* compiler/pass/* compiler/plan/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h runtime/plan.h runtime/plan_load.h
+compiler/elab/*        compiler/graph/* compiler/elab/* compiler/*.h dsl/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h
 compiler/*             compiler/* dsl/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h runtime/plan.h runtime/plan_load.h
 ops/*                  ops/* runtime/base/* runtime/adv_types.h
 runtime/base/*         runtime/base/* runtime/adv_types.h

@@ -8,7 +8,7 @@
 #ifndef ADV_TESTS_EXEC_H
 #define ADV_TESTS_EXEC_H
 
-#include "compiler/emit.h"
+#include "compiler/plan/emit.h"
 #include "ops/view.h"
 #include "runtime/plan_load.h"
 

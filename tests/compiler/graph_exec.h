@@ -12,7 +12,7 @@
 #ifndef ADV_TESTS_GRAPH_EXEC_H
 #define ADV_TESTS_GRAPH_EXEC_H
 
-#include "compiler/graph.h"
+#include "compiler/graph/graph.h"
 
 typedef struct GraphExec GraphExec;
 

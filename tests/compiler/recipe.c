@@ -1,8 +1,8 @@
 /* recipe.c: see recipe.h. */
 #include "tests/compiler/recipe.h"
 
-#include "compiler/memplan.h"
-#include "compiler/target.h"
+#include "compiler/plan/memplan.h"
+#include "compiler/pass/target.h"
 
 #include <dirent.h>
 

@@ -4,7 +4,7 @@
 #ifndef ADV_TESTS_SETUP_H
 #define ADV_TESTS_SETUP_H
 
-#include "compiler/pass.h"
+#include "compiler/pass/pass.h"
 
 #include <stdio.h>
 #include <stdlib.h>

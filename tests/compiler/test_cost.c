@@ -4,9 +4,9 @@
 #include "tests/adv_test.h"
 #include "tests/compiler/recipe.h"
 
-#include "compiler/cost.h"
-#include "compiler/graph_show.h"
-#include "compiler/target.h"
+#include "compiler/plan/cost.h"
+#include "compiler/graph/show.h"
+#include "compiler/pass/target.h"
 #include "ops/view.h"
 
 #include <jansson.h>

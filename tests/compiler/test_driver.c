@@ -4,7 +4,7 @@
 #include "tests/adv_test.h"
 #include "tests/compiler/setup.h"
 
-#include "compiler/pass_list.h"
+#include "compiler/pass/pass_list.h"
 
 static const char text[] =
     "state a : f32[4] slot\nstate b : f32[4] slot\n"

@@ -6,7 +6,7 @@
 */
 #include "tests/adv_test.h"
 
-#include "compiler/memplan_internal.h"
+#include "compiler/plan/memplan_internal.h"
 #include "tests/compiler/exec.h"
 #include "tests/compiler/world.h"
 

@@ -11,7 +11,7 @@
 #include "tests/adv_test.h"
 #include "tests/compiler/recipe.h"
 
-#include "compiler/memplan.h"
+#include "compiler/plan/memplan.h"
 
 /* ---- counting ---------------------------------------------------------------------------------------------------- */
 

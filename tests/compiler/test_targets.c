@@ -6,7 +6,7 @@
 */
 #include "tests/adv_test.h"
 
-#include "compiler/target.h"
+#include "compiler/pass/target.h"
 #include "tests/compiler/exec.h"
 #include "tests/compiler/world.h"
 

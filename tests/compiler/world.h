@@ -2,8 +2,8 @@
 #ifndef ADV_TESTS_WORLD_H
 #define ADV_TESTS_WORLD_H
 
-#include "compiler/graph.h"
-#include "compiler/pass.h"
+#include "compiler/graph/graph.h"
+#include "compiler/pass/pass.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* fuzz_graph_text.c: any bytes as the text of a graph. What reads and verifies prints, reads back and prints the same; the
 ** passes common to all targets then keep it whole.
 */
-#include "compiler/pass.h"
+#include "compiler/pass/pass.h"
 #include "tests/fuzz/words.h"
 
 typedef struct Text { char *at; size_t n; } Text;

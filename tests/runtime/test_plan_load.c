@@ -6,8 +6,8 @@
 */
 #include "tests/adv_test.h"
 
-#include "compiler/emit.h"
-#include "compiler/target.h"
+#include "compiler/plan/emit.h"
+#include "compiler/pass/target.h"
 #include "runtime/plan_load.h"
 #include "tests/compiler/world.h"
 

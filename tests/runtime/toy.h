@@ -6,7 +6,7 @@
 #ifndef ADV_TESTS_TOY_H
 #define ADV_TESTS_TOY_H
 
-#include "compiler/emit.h"
+#include "compiler/plan/emit.h"
 #include "runtime/base/hash.h"
 #include "runtime/adv.h"
 #include "tests/compiler/world.h"

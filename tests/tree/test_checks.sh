@@ -42,10 +42,10 @@ for check in check_includes.sh check_methods.sh check_calls.sh; do
 done
 
 finds check_includes.sh dsl/a.c '#include "ops/adv_op.h"'
-finds check_includes.sh dsl/a.c '#include "compiler/graph.h"'
-finds check_includes.sh ops/a.c '#include "compiler/graph.h"'
+finds check_includes.sh dsl/a.c '#include "compiler/graph/graph.h"'
+finds check_includes.sh ops/a.c '#include "compiler/graph/graph.h"'
 finds check_includes.sh ops/a.c '#include "runtime/session.h"'
-finds check_includes.sh runtime/a.c '#include "compiler/graph.h"'
+finds check_includes.sh runtime/a.c '#include "compiler/graph/graph.h"'
 finds check_includes.sh runtime/base/a.c '#include "ops/view.h"'
 finds check_includes.sh compiler/a.c '# include "runtime/session.h"'
 finds check_includes.sh tools/advc.c '#include "runtime/base/diag.h"'

@@ -1,0 +1,763 @@
+/* call.c: scopes, binding of arguments, calls of templates and lambdas, blocks, and loops.
+**
+** A loop's body is elaborated into its own region. What it changes is only known afterwards: the states it writes, and the
+** rate and shape its carried values need. So the body is elaborated again, with what was learnt, until nothing new comes up;
+** earlier attempts stay behind as dead nodes. Three rounds suffice in practice; rates and sets only grow, so it ends.
+*/
+#include "compiler/elab/elab.h"
+#include "runtime/base/hash.h"
+
+#include <string.h>
+
+#define MAX_CALLS 64
+
+ElScope *el_scope_new(El *el, ElScope *parent)
+{
+    ElScope *s = ADV_NEW(el->arena, ElScope);
+    s->parent = parent;
+    return s;
+}
+
+ElBind *el_bind(El *el, ElScope *s, AdvStr name, ElVal v, AdvSpan at)
+{
+    ElBind *b = ADV_NEW(el->arena, ElBind);
+    *b = (ElBind){.name = name, .val = v, .at = at, .next = s->binds};
+    return s->binds = b;
+}
+
+ElBind *el_find(ElScope *s, AdvStr name)
+{
+    for (; s; s = s->parent)
+        for (ElBind *b = s->binds; b; b = b->next)
+            if (b->name.i == name.i) return b;
+    return NULL;
+}
+
+void el_push(El *el, ElFrame *f, const char *what, AdvSpan at)
+{
+    ElFrame *up = el->frame;
+    *f = (ElFrame){.up = up, .what = what, .at = at};
+    uint64_t h = up ? adv_hash_u64(up->place, up->n_calls++) : ADV_HASH_START;
+    f->place = adv_hash_str(h, what);
+    f->loc = at.file ? el_loc(el, at) : (AdvLocId){0};
+    if (up) {
+        f->mode = up->mode;
+        f->mc_draw = up->mc_draw;
+        f->memo = up->memo;
+        f->model = up->model;
+        f->rows = up->rows;
+        f->prefix = up->prefix;
+        f->is_net = up->is_net;
+    }
+    el->frame = f;
+}
+
+void el_pop(El *el)
+{
+    ElFrame *f = el->frame, *up = f->up;
+    if (up && f->attack_norm) up->attack_norm = f->attack_norm;
+    el->frame = up;
+}
+
+ElArg *el_args(El *el, ElModule *m, ElScope *s, AstId call, uint32_t first, uint32_t *out_n)
+{
+    uint32_t n = ast_n_children(m->ast, call), k = 0;
+    ElArg *args = ADV_NEW_ARRAY(el->arena, ElArg, n + 1);
+    for (uint32_t i = first; i < n; i++) {
+        AstId a = ast_child(m->ast, call, i);
+        const AstNode *node = ast(m->ast, a);
+        ElArg arg = {.name = node->name, .bar = (node->flags & AST_BAR) != 0, .span = node->span};
+        arg.val = el_expr(el, m, s, node->first);
+        args[k++] = arg;
+    }
+    *out_n = k;
+    return args;
+}
+
+/* ---- binding ---- */
+
+typedef struct Formal { AdvStr name; AstId dflt; AdvSpan at; } Formal;
+
+static Formal *formals(El *el, ElModule *m, AstId params, uint32_t *out_n)
+{
+    uint32_t n = ast_n_children(m->ast, params), k = 0;
+    Formal *f = ADV_NEW_ARRAY(el->arena, Formal, n + 1);
+    for (AstId a = ast(m->ast, params)->first; a.i; a = ast(m->ast, a)->next) {
+        const AstNode *arg = ast(m->ast, a), *v = ast(m->ast, arg->first);
+        if (arg->name.i) f[k++] = (Formal){arg->name, arg->first, arg->span};
+        else if (v->kind == AST_ID) f[k++] = (Formal){v->name, {0}, arg->span};
+    }
+    *out_n = k;
+    return f;
+}
+
+bool el_params_ok(El *el, ElModule *m, AstId params)
+{
+    bool ok = true;
+    uint32_t n = 0;
+    for (AstId a = ast(m->ast, params)->first; a.i; a = ast(m->ast, a)->next) {
+        const AstNode *arg = ast(m->ast, a);
+        if (arg->name.i || ast(m->ast, arg->first)->kind == AST_ID || ast(m->ast, arg->first)->kind == AST_ERROR) continue;
+        el_error(el, ADV_D_STMT_PLACE, arg->span, "a parameter is a name, or a name with a default");
+        ok = false;
+    }
+    const Formal *f = formals(el, m, params, &n);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < i; k++) {
+            if (f[k].name.i != f[i].name.i) continue;
+            adv_diag_note(el_diag(el, ADV_D_DUPLICATE, f[i].at, "two parameters are called `%s`", adv_str(el->names, f[i].name)), f[k].at,
+                          "the first one is here");
+            ok = false;
+        }
+    return ok;
+}
+
+static bool among(const ElArg *args, uint32_t n_args, AdvStr name)
+{
+    for (uint32_t i = 0; i < n_args; i++)
+        if (args[i].name.i == name.i) return true;
+    return false;
+}
+
+uint32_t el_n_inputs(El *el, const ElFn *net, const ElArg *args, uint32_t n_args)
+{
+    uint32_t n = 0, left = 0;
+    const Formal *f = formals(el, net->module, ast(net->ast, net->node)->first, &n);
+    for (uint32_t i = 0; i < n; i++) left += !f[i].dflt.i && !among(args, n_args, f[i].name);
+    return left;
+}
+
+bool el_is_input(El *el, const ElFn *net, AdvStr name)
+{
+    uint32_t n = 0;
+    const Formal *f = formals(el, net->module, ast(net->ast, net->node)->first, &n);
+    for (uint32_t i = 0; i < n; i++)
+        if (f[i].name.i == name.i) return !f[i].dflt.i;
+    return false;
+}
+
+static const char *names_of(El *el, const Formal *f, uint32_t n);
+
+/* The nearest of the names, and all of them. */
+static void help_names(El *el, AdvDiag *d, const char *word, const Formal *f, uint32_t n)
+{
+    const char **names = ADV_NEW_ARRAY(el->arena, const char *, n + 1);
+    for (uint32_t i = 0; i < n; i++) names[i] = adv_str(el->names, f[i].name);
+    const char *near = adv_nearest(word, names, n);
+    if (near) adv_diag_help(d, "did you mean `%s`?", near);
+    adv_diag_help(d, "it takes %s", n ? names_of(el, f, n) : "no arguments");
+}
+
+bool el_args_named(El *el, const ElFn *net, const ElArg *args, uint32_t n_args)
+{
+    uint32_t n = 0;
+    const Formal *f = formals(el, net->module, ast(net->ast, net->node)->first, &n);
+    for (uint32_t i = 0; i < n_args; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < n; k++) known |= f[k].name.i == args[i].name.i;
+        if (!known) {
+            AdvDiag *d =
+                el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` has no argument `%s`", net->name, adv_str(el->names, args[i].name));
+            help_names(el, d, adv_str(el->names, args[i].name), f, n);
+            return false;
+        }
+        if (among(args, i, args[i].name)) {
+            el_error(el, ADV_D_ARGUMENT, args[i].span, "argument `%s` of `%s` is given twice", adv_str(el->names, args[i].name), net->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool el_has_param(El *el, const ElFn *fn, const char *name)
+{
+    uint32_t n = 0;
+    if (fn->kind != EL_FN_TEMPLATE) return false;
+    Formal *f = formals(el, fn->module, ast(fn->ast, fn->node)->first, &n);
+    for (uint32_t i = 0; i < n; i++)
+        if (!strcmp(adv_str(el->names, f[i].name), name)) return true;
+    return false;
+}
+
+static const char *names_of(El *el, const Formal *f, uint32_t n)
+{
+    const char *s = "";
+    for (uint32_t i = 0; i < n; i++) s = adv_arena_printf(el->arena, "%s%s`%s`", s, i ? ", " : "", adv_str(el->names, f[i].name));
+    return s;
+}
+
+/* Which formal each argument goes to; false after a diagnostic. */
+static bool match(El *el, const char *what, const Formal *f, uint32_t n, const ElArg *args, uint32_t n_args, AdvSpan at, int *slot_of_arg)
+{
+    uint32_t next = 0;
+    bool taken[64] = {false};
+    for (uint32_t i = 0; i < n_args; i++) {
+        uint32_t k = n;
+        if (args[i].name.i) {
+            for (k = 0; k < n && f[k].name.i != args[i].name.i; k++) { }
+            if (k == n) {
+                AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` has no argument `%s`", what, adv_str(el->names, args[i].name));
+                help_names(el, d, adv_str(el->names, args[i].name), f, n);
+                return false;
+            }
+        } else if (next < n) {
+            k = next++;
+        }
+        if (k >= n || k >= 64) {
+            AdvDiag *d =
+                el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %u argument%s, but this is one more", what, n, n == 1 ? "" : "s");
+            if (n) adv_diag_help(d, "it takes %s", names_of(el, f, n));
+            return false;
+        }
+        if (taken[k]) {
+            el_error(el, ADV_D_ARGUMENT, args[i].span, "argument `%s` of `%s` is given twice", adv_str(el->names, f[k].name), what);
+            return false;
+        }
+        taken[k] = true;
+        slot_of_arg[i] = (int)k;
+    }
+    for (uint32_t k = 0; k < n; k++)
+        if (!taken[k] && !f[k].dflt.i) {
+            AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, at, "`%s` needs the argument `%s`", what, adv_str(el->names, f[k].name));
+            if (f[k].at.file) adv_diag_note(d, f[k].at, "declared here, without a default");
+            return false;
+        }
+    return true;
+}
+
+/* ---- blocks ---- */
+
+static bool stmt(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out, bool *returned);
+
+bool el_assign(El *el, ElModule *m, ElScope *s, AstId stmt)
+{
+    AstId paths = ast_child(m->ast, stmt, 0), p = ast(m->ast, paths)->first;
+    ElVal v = el_expr(el, m, s, ast_child(m->ast, stmt, 1));
+    uint32_t n = ast_n_children(m->ast, paths), k = 0;
+    if (n > 1 && !el_bad(v) && (v.kind != EL_LIST || v.n != n)) {
+        el_error(el, ADV_D_NO_RESULT, ast(m->ast, stmt)->span, "%u names, but the right side is %s", n,
+                 v.kind == EL_LIST ? adv_arena_printf(el->arena, "%u results", v.n) : "one result");
+        v = el_poison(v.span);
+    }
+    for (; p.i; p = ast(m->ast, p)->next, k++) {
+        AdvStr name = ast(m->ast, p)->name;
+        if (strchr(adv_str(el->names, name), '.')) {
+            el_error(el, ADV_D_STMT_PLACE, ast(m->ast, p)->span, "a name has no `.`, but this is `%s`", adv_str(el->names, name));
+            return false;
+        }
+        ElVal one = n > 1 && v.kind == EL_LIST ? v.list[k] : v;
+        for (ElBind *b = s->binds; b; b = b->next)
+            if (b->name.i == name.i) {
+                AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, ast(m->ast, p)->span, "`%s` has a value already", adv_str(el->names, name));
+                adv_diag_note(d, b->at, "given here");
+                adv_diag_help(d, "a name keeps its value: use another name, or `carry` and `<-` in a loop");
+                return false;
+            }
+        if (one.kind == EL_TENSOR && !el->g->values.at[one.t.i].name.i) el->g->values.at[one.t.i].name = name;
+        el_bind(el, s, name, one, ast(m->ast, p)->span);
+    }
+    return !el_bad(v);
+}
+
+typedef struct Repeat {
+    ElModule *m;
+    ElScope *scope;
+    AstId body;
+    AdvStr as;
+    ElBind **binds;
+    uint32_t n;
+} Repeat;
+
+static bool repeat_body(El *el, void *user, ElVal turn, ElVal *carried)
+{
+    Repeat *r = user;
+    ElScope *s = el_scope_new(el, r->scope);
+    if (r->as.i) el_bind(el, s, r->as, turn, (AdvSpan){0, 0, 0});
+    ElVal *next = ADV_NEW_ARRAY(el->arena, ElVal, r->n + 1);
+    AdvStr *done = ADV_NEW_ARRAY(el->arena, AdvStr, r->n + 1);
+    uint32_t n_done = 0;
+    for (uint32_t k = 0; k < r->n; k++) {
+        r->binds[k]->val = carried[k];
+        next[k] = carried[k];
+    }
+    for (AstId st = ast(r->m->ast, r->body)->first; st.i; st = ast(r->m->ast, st)->next) {
+        const AstNode *node = ast(r->m->ast, st);
+        if (node->kind == AST_UPDATE) {
+            AstId path = node->first;
+            uint32_t k = 0;
+            while (k < r->n && r->binds[k]->name.i != ast(r->m->ast, path)->name.i) k++;
+            if (k == r->n) {
+                el_error(el, ADV_D_UPDATE, node->span, "`%s` is not carried by the block this loop stands in",
+                         adv_str(el->names, ast(r->m->ast, path)->name));
+                return false;
+            }
+            for (uint32_t j = 0; j < n_done; j++)
+                if (done[j].i == ast(r->m->ast, path)->name.i) {
+                    el_error(el, ADV_D_UPDATE, node->span, "`%s` is given two new values in a turn", adv_str(el->names, done[j]));
+                    return false;
+                }
+            done[n_done++] = ast(r->m->ast, path)->name;
+            next[k] = el_expr(el, r->m, s, ast(r->m->ast, path)->next);
+            if (el_bad(next[k])) return false;
+            if (!el_is_value(next[k])) {
+                el_error(el, ADV_D_NOT_A_VALUE, next[k].span, "a carried value is a number or tensor, but this is %s",
+                         el_describe(el, next[k]));
+                return false;
+            }
+            continue;
+        }
+        ElVal none;
+        bool returned = false;
+        if (node->kind == AST_RETURN) {
+            el_error(el, ADV_D_STMT_PLACE, node->span, "`return` may not stand in a loop: its turns are the same for every sample");
+            return false;
+        }
+        if (!stmt(el, r->m, s, st, &none, &returned)) return false;
+    }
+    for (uint32_t k = 0; k < r->n; k++) carried[k] = next[k];
+    return true;
+}
+
+static bool updates(ElModule *m, AstId body, AdvStr name)
+{
+    for (AstId st = ast(m->ast, body)->first; st.i; st = ast(m->ast, st)->next)
+        if (ast(m->ast, st)->kind == AST_UPDATE && ast(m->ast, ast(m->ast, st)->first)->name.i == name.i) return true;
+    return false;
+}
+
+static bool repeat(El *el, ElModule *m, ElScope *s, AstId stmt)
+{
+    const AstNode *node = ast(m->ast, stmt);
+    int64_t n;
+    ElVal count = el_expr(el, m, s, ast_child(m->ast, stmt, 0));
+    if (!el_int(el, count, "the number of turns", 0, 1 << 20, &n)) return false;
+    if (n == 0) return true;
+    Repeat r = {.m = m, .scope = s, .body = ast_child(m->ast, stmt, 1), .as = node->name};
+    uint32_t cap = 0;
+    for (ElBind *b = s->binds; b; b = b->next) cap++;
+    r.binds = ADV_NEW_ARRAY(el->arena, ElBind *, cap + 1);
+    ElVal *carried = ADV_NEW_ARRAY(el->arena, ElVal, cap + 1);
+    for (ElBind *b = s->binds; b; b = b->next)
+        if (b->is_carry && updates(m, r.body, b->name)) r.binds[r.n++] = b;
+    for (uint32_t i = 0; i < r.n / 2; i++) {  /* in the order declared */
+        ElBind *t = r.binds[i];
+        r.binds[i] = r.binds[r.n - 1 - i];
+        r.binds[r.n - 1 - i] = t;
+    }
+    for (uint32_t k = 0; k < r.n; k++) carried[k] = r.binds[k]->val;
+    if (!el_loop(el, node->span, n, carried, r.n, repeat_body, &r)) return false;
+    for (uint32_t k = 0; k < r.n; k++) r.binds[k]->val = carried[k];
+    return true;
+}
+
+static bool ret(El *el, ElModule *m, ElScope *s, AstId stmt, ElVal *out)
+{
+    uint32_t n = ast_n_children(m->ast, stmt), k = 0;
+    ElVal list = {.kind = EL_LIST, .span = ast(m->ast, stmt)->span, .n = n};
+    list.list = ADV_NEW_ARRAY(el->arena, ElVal, n + 1);
+    for (AstId c = ast(m->ast, stmt)->first; c.i; c = ast(m->ast, c)->next) {
+        list.list[k] = el_expr(el, m, s, c);
+        if (el_bad(list.list[k++])) return false;
+    }
+    *out = n == 1 ? list.list[0] : list;
+    return true;
+}
+
+/* Loops belong to attacks, whose results are constants: no gradient passes through their turns. */
+static bool may_loop(El *el, ElModule *m, AstId stmt, const char *word)
+{
+    for (ElFrame *f = el->frame; f; f = f->up)
+        if (f->is_attack) return true;
+    AdvDiag *d = el_diag(el, ADV_D_STMT_PLACE, ast(m->ast, stmt)->span, "`%s` stands in an `attack` only, and this is none", word);
+    adv_diag_help(
+        d, "a sum over turns known to the compiler is `sum_over(n, i => ...)`; layers are repeated with `-> repeat(n, (h, i) => ...)`");
+    return false;
+}
+
+/* One statement of a fn, net or attack. *out and *returned are set by `return`. */
+static bool stmt(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out, bool *returned)
+{
+    const AstNode *node = ast(m->ast, id);
+    switch (node->kind) {
+    case AST_ASSIGN: return el_assign(el, m, s, id);
+    case AST_CARRY: {
+        if (!may_loop(el, m, id, "carry")) return false;
+        ElVal v = el_expr(el, m, s, node->first);
+        if (el_bad(v)) return false;
+        el_bind(el, s, node->name, v, node->span)->is_carry = true;
+        return true;
+    }
+    case AST_REPEAT: return may_loop(el, m, id, "repeat") && repeat(el, m, s, id);
+    case AST_RETURN: *returned = true; return ret(el, m, s, id, out);
+    case AST_ERROR: return false;
+    default:
+        el_error(el, ADV_D_STMT_PLACE, node->span, "a function, net or attack may not hold this statement");
+        return false;
+    }
+}
+
+static bool block(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out)
+{
+    bool returned = false;
+    *out = el_poison(ast(m->ast, id)->span);
+    for (AstId st = ast(m->ast, id)->first; st.i; st = ast(m->ast, st)->next) {
+        if (returned) {
+            el_error(el, ADV_D_STMT_PLACE, ast(m->ast, st)->span, "nothing may stand behind `return`");
+            return false;
+        }
+        if (!stmt(el, m, s, st, out, &returned)) return false;
+    }
+    return true;
+}
+
+/* ---- calls ---- */
+
+static ElVal attack_result(El *el, ElVal r, const ElArg *bound, uint32_t n, uint8_t norm, AdvSpan at)
+{
+    r = el_stop_grad(el, r);
+    ElVal eps = {.kind = EL_POISON}, x = {.kind = EL_POISON};
+    for (uint32_t i = 0; i < n; i++) {
+        if (!strcmp(adv_str(el->names, bound[i].name), "eps")) eps = bound[i].val;
+        if (!strcmp(adv_str(el->names, bound[i].name), "x")) x = bound[i].val;
+    }
+    if (!el->budget_envelope || eps.kind != EL_TENSOR || x.kind != EL_TENSOR || eps.t.i != el->budget_eps.t.i ||
+        eps.rate != ADV_RATE_SAMPLE)
+        return r;
+    ElVal *first = r.kind == EL_LIST ? &r.list[0] : &r;
+    AdvValueId in[3] = {first->t, x.t, eps.t};
+    AdvAttr a = adv_attr_i(norm ? norm - 1 : 0);
+    *first = el_tensor(el, el_node(el, at, "on_ball", in, 3, &a), ADV_RATE_SAMPLE, EL_NUM, at);
+    return r;
+}
+
+static ElVal call_template(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSpan at)
+{
+    ElModule *m = fn->module;
+    const AstNode *item = ast(fn->ast, fn->node);
+    bool is_lambda = fn->kind == EL_FN_LAMBDA, is_attack = item->kind == AST_ATTACK, is_net = item->kind == AST_NET;
+    uint32_t n = 0;
+    Formal *f;
+    if (is_lambda) {
+        AstId names = item->first;
+        f = ADV_NEW_ARRAY(el->arena, Formal, ast_n_children(fn->ast, names) + 1);
+        for (AstId c = ast(fn->ast, names)->first; c.i; c = ast(fn->ast, c)->next)
+            f[n++] = (Formal){ast(fn->ast, c)->name, {0}, ast(fn->ast, c)->span};
+    } else {
+        f = formals(el, m, item->first, &n);
+    }
+    int *slot = ADV_NEW_ARRAY(el->arena, int, n_args + 1);
+    if (!match(el, fn->name, f, n, args, n_args, at, slot)) return el_poison(at);
+    ElScope *s = el_scope_new(el, fn->scope);
+    ElArg *bound = ADV_NEW_ARRAY(el->arena, ElArg, n + 1);
+    bool *have = ADV_NEW_ARRAY(el->arena, bool, n + 1);
+    for (uint32_t i = 0; i < n_args; i++) {
+        bound[slot[i]].val = args[i].val;
+        have[slot[i]] = true;
+    }
+    uint32_t depth = 0;
+    for (ElFrame *fr = el->frame; fr; fr = fr->up) depth++;
+    if (depth > MAX_CALLS) el->gave_up = true;
+    if (depth > MAX_CALLS)
+        return el_error(el, ADV_D_TOO_MANY_CALLS, at, "calls are nested deeper than %d here: a function may not call itself", MAX_CALLS);
+    AdvStr prefix = {0};
+    bool inherits = el->frame && el->frame->inherit;
+    if (is_net && el->frame && el->frame->is_net) {
+        prefix = inherits && !el->frame->label.i ? el->frame->prefix : adv_intern(el->names, el_layer_name(el, fn->name));
+        el->frame->inherit = false;
+    }
+    ElFrame frame;
+    el_push(el, &frame, is_lambda ? "" : fn->name, at);
+    if (is_lambda) frame.at = (AdvSpan){0, 0, 0};
+    if (prefix.i) frame.prefix = prefix;
+    if (is_lambda && frame.up) {
+        frame.inherit = inherits;
+        frame.label = frame.up->label;
+    }
+    frame.is_attack = is_attack;
+    bool ok = true;
+    for (uint32_t k = 0; k < n && ok; k++) {
+        bound[k].name = f[k].name;
+        if (!have[k]) bound[k].val = el_expr(el, m, s, f[k].dflt);
+        ok = !el_bad(bound[k].val);
+        if (ok && is_attack && !strcmp(adv_str(el->names, f[k].name), "eps")) {
+            ok = el_radius_ok(el, bound[k].val, bound[k].val.span);
+            el_lint_radius(el, bound[k].val);
+        }
+        ElVal v = is_attack ? el_stop_grad(el, bound[k].val) : bound[k].val;
+        el_bind(el, s, f[k].name, v, f[k].at);
+    }
+    ElVal r = el_poison(at);
+    const char *layer = el->layer;
+    uint32_t passed = el_layers_begin(el);
+    el->layer = NULL;
+    if (ok && is_lambda) r = el_expr(el, m, s, ast_child(fn->ast, fn->node, 1));
+    else if (ok && block(el, m, s, ast_child(fn->ast, fn->node, 1), &r) && el_bad(r))
+        r = el_error(el, ADV_D_NO_RESULT, item->span, "`%s` returns nothing", fn->name);
+    uint8_t norm = frame.attack_norm;
+    if (prefix.i && !inherits) el_layers_end(el, passed, "", r, at);
+    el->layer = layer;
+    el_pop(el);
+    if (is_attack && !el_bad(r)) r = attack_result(el, r, bound, n, norm, at);
+    return r;
+}
+
+/* "v, lo, hi=?, like|named": names split by ", "; `=?` optional, a leading `*` takes the rest, a leading `|` only after `||`. */
+static uint32_t builtin_formals(El *el, const char *params, Formal *f, bool *optional, bool *many)
+{
+    uint32_t n = 0;
+    *many = false;
+    while (*params) {
+        while (*params == ' ' || *params == ',') params++;
+        if (*params == '*') { *many = true; params++; }
+        size_t len = strcspn(params, ",=");
+        f[n].name = adv_intern_n(el->names, params, len);
+        optional[n] = params[len] == '=';
+        params += len + strcspn(params + len, ",");
+        n++;
+    }
+    return n;
+}
+
+/* A layer notes itself in the chain of its net. */
+static ElVal run_layer(const ElBuiltin *b, ElCall *c)
+{
+    El *el = c->el;
+    const char *was = el->layer, *name = el->frame->label.i ? adv_str(el->names, el->frame->label) : b->name;
+    uint32_t from = el_layers_begin(el);
+    el->layer = name;
+    ElVal r = b->run(c);
+    el_layers_end(el, from, name, r, c->span);
+    el->layer = was;
+    return r;
+}
+
+static ElVal call_builtin(El *el, const ElBuiltin *b, ElArg *args, uint32_t n_args, AdvSpan at, ElScope *scope)
+{
+    Formal f[EL_MAX_PARAMS] = {0};
+    bool optional[EL_MAX_PARAMS] = {false}, many = false;
+    uint32_t n = builtin_formals(el, b->params, f, optional, &many), cap = n + n_args + 1;
+    ElCall c = {.el = el, .name = b->name, .span = at, .scope = scope, .n_arg = n};
+    c.arg = ADV_NEW_ARRAY(el->arena, ElVal, cap);
+    c.given = ADV_NEW_ARRAY(el->arena, bool, cap);
+    if (b->in_net && !(el->frame && el->frame->is_net))
+        return el_error(el, ADV_D_STMT_PLACE, at, "`%s` is a layer: it exists in nets only", b->name);
+    for (uint32_t i = 0; i < n_args; i++)
+        if (args[i].bar && strcmp(b->name, "kl"))
+            return el_error(el, ADV_D_ARGUMENT, args[i].span, "`||` separates the two sides of `kl` only");
+    if (many) {
+        uint32_t k = 0;
+        for (uint32_t i = 0; i < n_args; i++) { c.arg[k] = args[i].val; c.given[k++] = true; }
+        c.n_arg = k;
+        if (k < n) return el_error(el, ADV_D_ARGUMENT, at, "`%s` needs at least %u argument%s", b->name, n, n == 1 ? "" : "s");
+        return b->run(&c);
+    }
+    for (uint32_t k = 0; k < n; k++)
+        if (optional[k]) f[k].dflt.i = 1;
+    int *slot = ADV_NEW_ARRAY(el->arena, int, n_args + 1);
+    if (!match(el, b->name, f, n, args, n_args, at, slot)) return el_poison(at);
+    for (uint32_t i = 0; i < n_args; i++) { c.arg[slot[i]] = args[i].val; c.given[slot[i]] = true; }
+    if (!strcmp(b->name, "kl") && !(n_args == 2 && args[1].bar))
+        return el_error(el, ADV_D_ARGUMENT, at, "write `kl(P || Q)`, so that its direction shows");
+    return b->in_net ? run_layer(b, &c) : b->run(&c);
+}
+
+ElVal el_call(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSpan at, ElScope *scope)
+{
+    for (uint32_t i = 0; i < n_args; i++)
+        if (el_bad(args[i].val)) return el_poison(at);
+    el->n_calls++;
+    if (!el_work_ok(el, at)) return el_poison(at);
+    if (fn->kind == EL_FN_MODEL) return el_model_call(el, fn->model, (ElMode)fn->mode, args, n_args, at);
+    if (fn->kind == EL_FN_BUILTIN) return call_builtin(el, fn->builtin, args, n_args, at, scope);
+    if (ast(fn->ast, fn->node)->kind == AST_NET && !(el->frame && el->frame->is_net))
+        return el_error(el, ADV_D_NOT_CALLABLE, at, "`%s` is a net: make a model of it first, as in `model f = %s(...)`", fn->name,
+                        fn->name);
+    return call_template(el, fn, args, n_args, at);
+}
+
+ElVal el_call1(El *el, ElFn *fn, ElVal a, AdvSpan at)
+{
+    ElArg arg = {.val = a, .span = at};
+    return el_call(el, fn, &arg, 1, at, NULL);
+}
+
+/* ---- loops ---- */
+
+typedef struct LoopTry {
+    AdvRegionId outer;
+    AdvNodeId node;
+    AdvStateId *states;
+    uint32_t n_states;
+} LoopTry;
+
+static void drop_node(El *el, AdvRegionId region, AdvNodeId node)
+{
+    AdvRegion *r = adv_region(el->g, region);
+    for (uint32_t i = r->nodes.n; i-- > 0;)
+        if (r->nodes.at[i].i == node.i) {
+            memmove(&r->nodes.at[i], &r->nodes.at[i + 1], (r->nodes.n - 1 - i) * sizeof *r->nodes.at);
+            r->nodes.n--;
+            return;
+        }
+}
+
+static AdvTensorType wanted(El *el, ElVal v, uint32_t rank, const int64_t *dim, bool has_n)
+{
+    uint8_t d = el->g->float_dtype;
+    if (v.kind == EL_TENSOR && v.sort == EL_CLASS) d = ADV_I32;
+    AdvTensorType t = {.dtype = d};
+    if (has_n) t.dim[t.rank++] = el->n_batch;
+    for (uint32_t i = 0; i < rank; i++) t.dim[t.rank++] = dim[i];
+    return t;
+}
+
+/* `v` as a tensor of exactly type t. */
+static AdvValueId as_type(El *el, AdvSpan at, ElVal v, AdvTensorType t, bool has_n)
+{
+    AdvValueId g = v.kind == EL_TENSOR && v.sort == EL_CLASS ? v.t : el_graph(el, v);
+    if (!g.i || adv_shape_eq(adv_value_type(el->g, g), &t)) return g;
+    g = el_fit_to(el, at, v, t.rank - has_n, has_n);
+    if (adv_shape_eq(adv_value_type(el->g, g), &t)) return g;
+    int64_t *dims = ADV_NEW_ARRAY(el->arena, int64_t, ADV_MAX_RANK);
+    for (uint32_t i = 0; i < t.rank; i++) dims[i] = t.dim[i];
+    AdvAttr a = adv_attr_ints(dims, t.rank);
+    return el_node(el, at, "broadcast", &g, 1, &a);
+}
+
+/* Raises rate and shape of a carried value to hold `next` as well; true if that changed anything. */
+static bool raise(El *el, ElVal *proto, AdvTensorType *type, ElVal next)
+{
+    bool changed = false, has_n = proto->rate == ADV_RATE_SAMPLE;
+    uint32_t rank = type->rank - has_n, next_rank = el_rank(el, next);
+    if (next.rate > proto->rate) { proto->rate = next.rate; changed = true; }
+    int64_t dim[ADV_MAX_RANK] = {0};
+    for (uint32_t i = 0; i < rank; i++) dim[i] = type->dim[i + has_n];
+    if (next_rank > rank) changed = true;
+    for (uint32_t i = 0; i < next_rank; i++) {
+        int64_t d = el_dim(el, next, i);
+        if (next_rank > rank || d > dim[i]) { changed |= next_rank <= rank && d > dim[i]; dim[i] = d; }
+    }
+    if (next_rank > rank) rank = next_rank;
+    if (next.sort != proto->sort && proto->sort != EL_NUM && !(next.sort == EL_CLASS)) { proto->sort = EL_NUM; }
+    if (changed) *type = wanted(el, *proto, rank, dim, proto->rate == ADV_RATE_SAMPLE);
+    return changed;
+}
+
+typedef struct LoopRun { ElVal *proto; AdvTensorType *type; AdvStateId *states; uint32_t n, n_states; } LoopRun;
+
+static bool has_state(const LoopRun *l, AdvStateId s)
+{
+    for (uint32_t i = 0; i < l->n_states; i++)
+        if (l->states[i].i == s.i) return true;
+    return false;
+}
+
+/* One attempt. *again: something was learnt, so the attempt is void. */
+static bool loop_try(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, LoopRun *l, ElLoopBody *body, void *user, bool *again)
+{
+    AdvRegionId outer = el->region;
+    ElWorld world = el->world;
+    ElFrame saved_frame = *el->frame;
+    uint32_t n_first = l->n + l->n_states;
+    AdvValueId *first = ADV_NEW_ARRAY(el->arena, AdvValueId, n_first + 1);
+    for (uint32_t k = 0; k < l->n; k++) first[k] = as_type(el, at, carried[k], l->type[k], l->proto[k].rate == ADV_RATE_SAMPLE);
+    for (uint32_t k = 0; k < l->n_states; k++) first[l->n + k] = el_state(el, l->states[k]);
+    for (uint32_t k = 0; k < n_first; k++)
+        if (!first[k].i) return false;
+    AdvGraphBuild b = el_build(el, at);
+    AdvNodeId node = adv_build_loop(&b, n_turns, first, n_first);
+    AdvRegionId inner = adv_node(el->g, node)->body;
+
+    uint32_t n_world = el->g->states.n + 64 > world.n ? el->g->states.n + 64 : world.n;
+    AdvValueId *now = ADV_NEW_ARRAY(el->arena, AdvValueId, n_world);
+    memcpy(now, world.now, world.n * sizeof *now);
+    el->world = (ElWorld){now, n_world};
+    el->region = inner;
+    ElVal turn = {.kind = EL_TENSOR, .t = adv_region(el->g, inner)->params.at[0], .rate = ADV_RATE_BATCH, .span = at};
+    ElTurn turns = {turn.t, n_turns, el->turns};
+    el->turns = &turns;
+    ElVal *cur = ADV_NEW_ARRAY(el->arena, ElVal, l->n + 1);
+    for (uint32_t k = 0; k < l->n; k++)
+        cur[k] = (ElVal){.kind = EL_TENSOR,
+                         .t = adv_region(el->g, inner)->params.at[1 + k],
+                         .rate = l->proto[k].rate,
+                         .sort = l->proto[k].sort,
+                         .span = carried[k].span};
+    for (uint32_t k = 0; k < l->n_states; k++) {
+        el->world.now[l->states[k].i] = adv_region(el->g, inner)->params.at[1 + l->n + k];
+        el_version(el, l->states[k], el->world.now[l->states[k].i]);
+    }
+    turn.sort = EL_NUM;
+    bool ok = body(el, user, turn, cur);
+    *again = false;
+    AdvValueId *inner_now = el->world.now;
+    uint32_t inner_n = el->world.n;
+    if (ok) {
+        for (uint32_t k = 0; k < l->n; k++) *again |= raise(el, &l->proto[k], &l->type[k], cur[k]);
+        for (uint32_t s = 1; s < inner_n && s < el->g->states.n; s++) {
+            AdvValueId before = s < world.n ? world.now[s] : (AdvValueId){0};
+            AdvStateId id = {s};
+            if (inner_now[s].i == before.i || has_state(l, id)) continue;
+            const AdvValue *v = adv_value(el->g, inner_now[s]);
+            if (v->def.i && adv_node_is(el->g, v->def, "read")) continue;  /* first seen inside, not changed */
+            AdvStateId *more = ADV_NEW_ARRAY(el->arena, AdvStateId, l->n_states + 1);
+            if (l->n_states) memcpy(more, l->states, l->n_states * sizeof *more);
+            more[l->n_states++] = id;
+            l->states = more;
+            *again = true;
+        }
+    }
+    AdvValueId *next = ADV_NEW_ARRAY(el->arena, AdvValueId, n_first + 1);
+    if (ok && !*again) {
+        for (uint32_t k = 0; k < l->n; k++) next[k] = as_type(el, at, cur[k], l->type[k], l->proto[k].rate == ADV_RATE_SAMPLE);
+        for (uint32_t k = 0; k < l->n_states; k++) next[l->n + k] = inner_now[l->states[k].i];
+        adv_build_yield(el->g, node, next, n_first);
+    }
+    el->turns = turns.up;
+    el->region = outer;
+    el->world = world;
+    if (el->world.n < inner_n) {  /* states made inside: room for them outside too */
+        AdvValueId *grown = ADV_NEW_ARRAY(el->arena, AdvValueId, inner_n);
+        memcpy(grown, world.now, world.n * sizeof *grown);
+        el->world = (ElWorld){grown, inner_n};
+    }
+    for (uint32_t s = 1; s < inner_n && s < el->g->states.n; s++)  /* reads stand at the entry's start: good outside too */
+        if (!el->world.now[s].i && inner_now[s].i && adv_value(el->g, inner_now[s])->def.i &&
+            adv_node_is(el->g, adv_value(el->g, inner_now[s])->def, "read"))
+            el->world.now[s] = inner_now[s];
+    if (!ok || *again) {
+        drop_node(el, outer, node);
+        AdvStr label = el->frame->label;
+        *el->frame = saved_frame;
+        el->frame->label = label;
+        return ok;
+    }
+    for (uint32_t k = 0; k < l->n; k++) {
+        carried[k] =
+            (ElVal){.kind = EL_TENSOR, .t = adv_node_out(el->g, node, k), .rate = l->proto[k].rate, .sort = l->proto[k].sort, .span = at};
+        el->g->values.at[carried[k].t.i].rate = l->proto[k].rate;
+    }
+    for (uint32_t k = 0; k < l->n_states; k++) el_state_set(el, l->states[k], adv_node_out(el->g, node, l->n + k));
+    return true;
+}
+
+bool el_loop(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, uint32_t n, ElLoopBody *body, void *user)
+{
+    LoopRun l = {.n = n};
+    l.proto = ADV_NEW_ARRAY(el->arena, ElVal, n + 1);
+    l.type = ADV_NEW_ARRAY(el->arena, AdvTensorType, n + 1);
+    for (uint32_t k = 0; k < n; k++) {
+        l.proto[k] = carried[k];
+        int64_t dim[ADV_MAX_RANK] = {0};
+        uint32_t rank = el_rank(el, carried[k]);
+        for (uint32_t i = 0; i < rank; i++) dim[i] = el_dim(el, carried[k], i);
+        l.type[k] = wanted(el, carried[k], rank, dim, carried[k].rate == ADV_RATE_SAMPLE);
+    }
+    for (int round = 0; round < 12; round++) {
+        bool again = false;
+        if (!loop_try(el, at, n_turns, carried, &l, body, user, &again)) return false;
+        if (!again) return true;
+    }
+    el_error(el, ADV_D_SHAPE_FIT, at, "the values this loop carries have no shape that holds them all");
+    return false;
+}

@@ -1,0 +1,518 @@
+/* item.c: files, imports, items and names.
+**
+** A name is looked up in the scopes around it, then among the recipe's items (a phase's own first), what the engine supplies
+** (x, y, epoch, ...), imports, built-ins. Imported functions see their parameters and their own file only.
+*/
+#include "compiler/elab/elab.h"
+#include "runtime/base/hash.h"
+
+#include <string.h>
+
+/* ---- files ---- */
+
+static void add_item(El *el, ElModule *m, AdvStr name, ElItemKind kind, AstId node, AdvSpan at, uint32_t out_ix)
+{
+    for (uint32_t i = 0; i < m->items.n && kind != EL_ITEM_SECTION && kind != EL_ITEM_OPTIM; i++) {
+        ElItem *o = m->items.at[i];
+        if (o->name.i != name.i || o->kind == EL_ITEM_SECTION || o->kind == EL_ITEM_OPTIM) continue;
+        if ((o->kind == EL_ITEM_FN) != (kind == EL_ITEM_FN)) continue;  /* `entropy = minmax(entropy(p))` is sound */
+        AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, at, "`%s` is defined twice", adv_str(el->names, name));
+        adv_diag_note(d, o->at, "first defined here");
+        return;
+    }
+    ElItem *it = ADV_NEW(el->arena, ElItem);
+    *it = (ElItem){.name = name, .kind = kind, .module = m, .node = node, .at = at, .out_ix = out_ix};
+    *ADV_PUSH(el->arena, &m->items) = it;
+}
+
+static ElModule *import(El *el, ElModule *m, const AstNode *use)
+{
+    const char *name = adv_str(el->names, use->name);
+    for (uint32_t i = 0; i < el->modules.n; i++)
+        if (el->modules.at[i]->name.i == use->name.i) return el->modules.at[i];
+    const char *text = NULL;
+    size_t n_bytes = 0;
+    if (use->kind == AST_USE_STD) {
+        if (!strncmp(name, "std.", 4)) text = el_std_text(el, name + 4, &n_bytes);
+    } else if (use->kind == AST_USE_FILE && el->load) {
+        const AdvSource *self = adv_source_of(&el->ds->sources, (AdvSpan){m->file, 0, 0});
+        const char *slash = strrchr(self->name, '/');
+        const char *path =
+            slash && name[0] != '/' ? adv_arena_printf(el->arena, "%.*s/%s", (int)(slash - self->name), self->name, name) : name;
+        text = el->load(el->load_user, path, &n_bytes);
+        name = path;
+    } else if (use->kind == AST_USE_PLUGIN) {
+        el_error(el, ADV_D_NOT_YET, use->span, "plugins are not loaded by this version");
+        return NULL;
+    }
+    if (!text) {
+        AdvDiag *d = el_diag(el, ADV_D_IMPORT, use->span, "cannot import `%s`", name);
+        static const char *const known[] = {"std.nets", "std.attacks", "std.losses", "std.cues", NULL};
+        if (use->kind == AST_USE_STD) el_diag_keys(el, d, name, known);
+        return NULL;
+    }
+    uint32_t file = adv_sources_need(&el->ds->sources, el->arena, name, text, n_bytes);
+    return el_module_load(el, file, use->name, false);
+}
+
+/* Names of the recipe's own: plain, and none that the engine gives. */
+static bool name_ok(El *el, AdvStr name, AdvSpan at)
+{
+    static const char *const given[] = {"x", "y", "id", "slot", "epoch", "progress", NULL};
+    const char *word = adv_str(el->names, name);
+    for (size_t i = 0; given[i]; i++)
+        if (!strcmp(word, given[i])) {
+            adv_diag_help(el_diag(el, ADV_D_DUPLICATE, at, "`%s` is given by the engine", word), "use another name");
+            return false;
+        }
+    if (!strchr(word, '.')) return true;
+    el_error(el, ADV_D_STMT_PLACE, at, "a name has no `.`, but this is `%s`", word);
+    return false;
+}
+
+static void add_named(El *el, ElModule *m, ElItemKind kind, AstId st)
+{
+    const AstNode *n = ast(m->ast, st);
+    if (name_ok(el, n->name, n->key)) add_item(el, m, n->name, kind, st, n->key, 0);
+}
+
+/* Which sections have a name, and which may stand more than once. */
+static bool section_ok(El *el, const ElModule *m, const AstNode *n)
+{
+    const char *word = adv_str(el->names, n->name);
+    bool is_phase = !strcmp(word, "phase"), has_name = is_phase || !strcmp(word, "eval") || !strcmp(word, "data"),
+         many = is_phase || !strcmp(word, "eval") || !strcmp(word, "epoch");
+    if (!has_name && n->name2.i) {
+        el_error(el, ADV_D_STMT_PLACE, n->key, "a `%s` has no name, but this one is called `%s`", word, adv_str(el->names, n->name2));
+        return false;
+    }
+    if (!is_phase && n->flags & AST_HAS_PARAMS) {
+        el_error(el, ADV_D_STMT_PLACE, n->key, "a `%s` has no parameters", word);
+        return false;
+    }
+    for (uint32_t i = 0; i < m->items.n; i++) {
+        const ElItem *o = m->items.at[i];
+        if (o->kind != EL_ITEM_SECTION || o->name.i != n->name.i || (many && (!n->name2.i || ast(m->ast, o->node)->name2.i != n->name2.i)))
+            continue;
+        AdvDiag *d = many ? el_diag(el, ADV_D_DUPLICATE, n->key, "two `%s` sections are called `%s`", word, adv_str(el->names, n->name2))
+                          : el_diag(el, ADV_D_DUPLICATE, n->key, "a recipe has one `%s`", word);
+        adv_diag_note(d, o->at, "the first one is here");
+        return false;
+    }
+    return true;
+}
+
+static void take_stmt(El *el, ElModule *m, AstId st)
+{
+    const AstNode *n = ast(m->ast, st);
+    switch (n->kind) {
+    case AST_USE_STD: case AST_USE_FILE: case AST_USE_PLUGIN: {
+        ElModule *other = import(el, m, n);
+        if (!other) return;
+        *ADV_PUSH(el->arena, &m->imports) = other;
+        *ADV_PUSH(el->arena, &m->aliases) = n->name2;
+        return;
+    }
+    case AST_NET: case AST_ATTACK: case AST_FN: case AST_LOSS:
+        if (el_params_ok(el, m, n->first)) add_item(el, m, n->name, EL_ITEM_FN, st, n->span, 0);
+        return;
+    case AST_ERROR: return;
+    default: break;
+    }
+    if (!m->is_recipe) {
+        el_error(el, ADV_D_STMT_PLACE, n->span, "an imported file holds `net`, `fn`, `loss`, `attack` and `use` only");
+        return;
+    }
+    switch (n->kind) {
+    case AST_PARAM: add_named(el, m, EL_ITEM_PARAM, st); return;
+    case AST_MODEL: add_named(el, m, EL_ITEM_MODEL, st); return;
+    case AST_SIGNAL: add_named(el, m, EL_ITEM_SIGNAL, st); return;
+    case AST_STATE: add_named(el, m, EL_ITEM_STATE, st); return;
+    case AST_OPTIM: add_item(el, m, n->name, EL_ITEM_OPTIM, st, n->key, 0); return;
+    case AST_SECTION:
+        if (section_ok(el, m, n)) add_item(el, m, n->name, EL_ITEM_SECTION, st, n->key, 0);
+        return;
+    case AST_ASSIGN: {
+        uint32_t k = 0;
+        for (AstId p = ast(m->ast, n->first)->first; p.i; p = ast(m->ast, p)->next)
+            if (name_ok(el, ast(m->ast, p)->name, ast(m->ast, p)->span))
+                add_item(el, m, ast(m->ast, p)->name, EL_ITEM_EQUATION, st, ast(m->ast, p)->span, k++);
+        return;
+    }
+    default:
+        el_error(el, ADV_D_STMT_PLACE, n->span,
+                 "this statement belongs in a `step`, an `attack` or a function, not at the top of a recipe");
+    }
+}
+
+ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe)
+{
+    ElModule *m = ADV_NEW(el->arena, ElModule);
+    m->name = name;
+    m->file = file;
+    m->is_recipe = is_recipe;
+    *ADV_PUSH(el->arena, &el->modules) = m;
+    if (is_recipe) el->recipe = m;
+    m->ast = adv_parse(el->arena, el->names, el->ds, file);
+    for (AstId st = ast(m->ast, m->ast->root)->first; st.i; st = ast(m->ast, st)->next) take_stmt(el, m, st);
+    return m;
+}
+
+/* ---- sections ---- */
+
+ElItem *el_section(El *el, const char *keyword)
+{
+    AdvStr k = adv_intern(el->names, keyword);
+    if (el->phase)
+        for (uint32_t i = 0; i < el->phase->items.n; i++)
+            if (el->phase->items.at[i]->kind == EL_ITEM_SECTION && el->phase->items.at[i]->name.i == k.i) return el->phase->items.at[i];
+    for (uint32_t i = 0; i < el->recipe->items.n; i++)
+        if (el->recipe->items.at[i]->kind == EL_ITEM_SECTION && el->recipe->items.at[i]->name.i == k.i) return el->recipe->items.at[i];
+    return NULL;
+}
+
+AstId el_section_block(El *el, const ElItem *section)
+{
+    const Ast *t = el->recipe->ast;
+    return ast_child(t, section->node, ast(t, section->node)->flags & AST_HAS_PARAMS ? 1 : 0);
+}
+
+AstId el_section_key(El *el, AstId block, const char *key)
+{
+    const Ast *t = el->recipe->ast;
+    for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next)
+        if (ast(t, st)->kind == AST_ASSIGN && !strcmp(adv_str(el->names, ast(t, ast(t, ast(t, st)->first)->first)->name), key))
+            return ast_child(t, st, 1);
+    return (AstId){0};
+}
+
+bool el_section_check(El *el, AstId block, const char *section, const char *const *keys)
+{
+    const Ast *t = el->recipe->ast;
+    bool ok = true;
+    for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
+        const AstNode *n = ast(t, st);
+        if (n->kind == AST_ERROR) return false;
+        if (n->kind != AST_ASSIGN) {
+            el_error(el, ADV_D_STMT_PLACE, n->span, "`%s` holds lines of the form `key = value`", section);
+            ok = false;
+            continue;
+        }
+        const AstNode *path = ast(t, ast(t, n->first)->first);
+        const char *word = adv_str(el->names, path->name);
+        size_t k = 0;
+        while (keys[k] && strcmp(keys[k], word)) k++;
+        for (AstId o = ast(t, block)->first; keys[k] && o.i != st.i; o = ast(t, o)->next) {
+            const AstNode *p = ast(t, ast(t, ast(t, o)->first)->first);
+            if (ast(t, o)->kind != AST_ASSIGN || p->name.i != path->name.i) continue;
+            adv_diag_note(el_diag(el, ADV_D_DUPLICATE, path->span, "`%s` is given twice", word), p->span, "first given here");
+            ok = false;
+        }
+        if (keys[k]) continue;
+        el_diag_keys(el, el_diag(el, ADV_D_SECTION_KEY, path->span, "`%s` has no key `%s`", section, word), word, keys);
+        ok = false;
+    }
+    return ok;
+}
+
+/* ---- items ---- */
+
+ElVal el_override(El *el, const char *key, bool *found)
+{
+    *found = false;
+    ElVal v = el_poison((AdvSpan){0, 0, 0});
+    for (uint32_t i = 0; i < el->overrides.n; i++)  /* the last one given counts */
+        if (!strcmp(adv_str(el->names, el->overrides.at[i].name), key)) {
+            el->overrides.at[i].mode = 1;  /* used */
+            *found = true;
+            v = el->overrides.at[i].list[0];
+        }
+    return v;
+}
+
+static ElItem *find_item(const ElModule *m, AdvStr name, bool fns)
+{
+    for (uint32_t i = 0; i < m->items.n; i++) {
+        ElItem *it = m->items.at[i];
+        if (it->name.i != name.i || it->kind == EL_ITEM_SECTION || it->kind == EL_ITEM_OPTIM) continue;
+        bool callable = it->kind == EL_ITEM_FN || it->kind == EL_ITEM_MODEL;
+        if (!fns || callable) return it;
+    }
+    return NULL;
+}
+
+ElItem *el_item(El *el, ElModule *m, AdvStr name)
+{
+    (void)el;
+    return find_item(m, name, false);
+}
+
+static ElVal param_value(El *el, ElItem *it)
+{
+    const Ast *t = it->module->ast;
+    bool found;
+    const char *name = adv_str(el->names, it->name);
+    ElVal v = el_override(el, name, &found);
+    if (!found) v = el_const_expr(el, it->module, NULL, ast_child(t, it->node, 0), "a `param`");
+    if (el_bad(v)) return v;
+    json_t *rec = json_pack("{s:s, s:s}", "name", name, "origin", found ? "--set" : "recipe");
+    if (v.kind == EL_NUMBER) el_json_set(el, rec, "value", json_real(v.num));
+    el_json_push(el, el->params_json, rec);
+    AstId range = ast_child(t, it->node, 1);
+    if (!range.i || v.kind != EL_NUMBER) return v;
+    ElVal r = el_const_expr(el, it->module, NULL, range, "the range of a `param`");
+    double lo, hi;
+    if (el_bad(r)) return r;
+    if (r.kind != EL_RANGE || !el_float(el, r.list[0], "a bound", &lo) || !el_float(el, r.list[1], "a bound", &hi))
+        return el_error(el, ADV_D_ARGUMENT_KIND, ast(t, range)->span, "after `in` stands a range, as in `0 .. 20`");
+    if (v.num < lo || v.num > hi) {
+        AdvDiag *d = el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "`%s` is %g, but must lie in %g .. %g", name, v.num, lo, hi);
+        el_diag_origin(el, d, v);
+        adv_diag_note(d, ast(t, range)->span, "the range is declared here");
+        return el_poison(v.span);
+    }
+    return v;
+}
+
+static ElVal fn_value(El *el, ElItem *it)
+{
+    ElFn *fn = ADV_NEW(el->arena, ElFn);
+    *fn = (ElFn){
+        .kind = EL_FN_TEMPLATE, .name = adv_str(el->names, it->name), .module = it->module, .ast = it->module->ast, .node = it->node};
+    return (ElVal){.kind = EL_FN, .fn = fn, .span = it->at};
+}
+
+/* Signals and equations, once an entry, each with its own place for draws. */
+static ElVal equation_value(El *el, ElItem *it)
+{
+    const Ast *t = it->module->ast;
+    ElFrame frame;
+    const char *name = adv_str(el->names, it->name);
+    el_push(el, &frame, name, (AdvSpan){0, 0, 0});
+    frame.place = adv_hash_str(ADV_HASH_START, name);
+    ElVal v = el_expr(el, it->module, NULL, ast_child(t, it->node, it->kind == EL_ITEM_SIGNAL ? 0 : 1));
+    el_pop(el);
+    if (el_bad(v)) return v;
+    if (it->kind == EL_ITEM_EQUATION) {
+        uint32_t n = ast_n_children(t, ast(t, it->node)->first);
+        if (n == 1) return v;
+        if (v.kind != EL_LIST || v.n != n)
+            return el_error(el, ADV_D_NO_RESULT, it->at, "%u names, but the right side is %s", n, el_describe(el, v));
+        return v.list[it->out_ix];
+    }
+    if (!el_is_value(v) || el_rank(el, v) || v.sort == EL_CLASS)
+        return el_error(el, ADV_D_RATE, v.span, "a signal is one number per sample, or per batch, but this is %s", el_describe(el, v));
+    v = el_stop_grad(el, v);
+    if (!el->in_eval && el->in_step) el_log(el, it->name, v, false);
+    return v;
+}
+
+ElVal el_item_value(El *el, ElItem *it)
+{
+    bool per_entry = it->kind == EL_ITEM_EQUATION || it->kind == EL_ITEM_SIGNAL;
+    it->used = true;
+    if (it->kind == EL_ITEM_STATE) return el_state_read(el, it, it->at);
+    if (it->done_serial && (!per_entry || it->done_serial == el->serial)) return it->val;
+    if (it->busy) return el_error(el, ADV_D_CYCLE, it->at, "`%s` needs itself", adv_str(el->names, it->name));
+    it->busy = true;
+    ElVal v = el_poison(it->at);
+    switch (it->kind) {
+    case EL_ITEM_PARAM: v = param_value(el, it); break;
+    case EL_ITEM_FN: v = fn_value(el, it); break;
+    case EL_ITEM_MODEL:
+        it->model = el_model_new(el, it);
+        if (it->model) v = (ElVal){.kind = EL_MODEL, .model = it->model, .span = it->at};
+        break;
+    default: v = equation_value(el, it);
+    }
+    it->busy = false;
+    it->val = v;
+    it->done_serial = el->serial ? el->serial : 1;
+    return v;
+}
+
+/* ---- names ---- */
+
+static ElVal builtin_value(const ElBuiltin *b, El *el, AdvSpan at)
+{
+    ElFn *fn = ADV_NEW(el->arena, ElFn);
+    *fn = (ElFn){.kind = EL_FN_BUILTIN, .name = b->name, .builtin = b};
+    return (ElVal){.kind = EL_FN, .fn = fn, .span = at};
+}
+
+static bool engine_value(El *el, const char *name, AdvSpan at, ElVal *out)
+{
+    if (!strcmp(name, "epoch")) *out = el_epoch(el, at);
+    else if (!strcmp(name, "progress")) *out = el_progress(el, at);
+    else if (!strcmp(name, "x")) *out = el->x;
+    else if (!strcmp(name, "y")) *out = el->y;
+    else if (!strcmp(name, "id")) {
+        AdvAttr f32 = adv_attr_i(0);
+        *out =
+            el->ids.kind == EL_TENSOR ? el_tensor(el, el_node(el, at, "cast", &el->ids.t, 1, &f32), ADV_RATE_SAMPLE, EL_NUM, at) : el->ids;
+    } else if (!strcmp(name, "slot")) {
+        AdvAttr n = adv_attr_i(el->n_batch), f32 = adv_attr_i(0);
+        *out = el_poison(at);
+        if (el->n_batch) {
+            AdvValueId v = el_node(el, at, "iota", NULL, 0, &n);
+            *out = el_tensor(el, el_node(el, at, "cast", &v, 1, &f32), ADV_RATE_SAMPLE, EL_NUM, at);
+        }
+    } else if (!strcmp(name, "eps") && el_has_budget(el)) *out = el_budget(el, at);
+    else return false;
+    if (el_bad(*out) && !el->budget_busy && strcmp(name, "eps"))
+        *out = el_error(el, ADV_D_RATE, at, "`%s` belongs to a batch, and here there is none", name);
+    return true;
+}
+
+static const char *const closed_names[] = {"linf", "l2",   "torch", "he_out",  "zero", "reflect", "none", "envelope", "bf16",   "f32",
+                                           "cpu",  "cuda", "auto",  "weights", "all",  "train",   "test", "val",      "sample", NULL};
+
+static ElItem *imported(El *el, ElModule *m, AdvStr name, AdvSpan at, bool *clash)
+{
+    ElItem *found = NULL;
+    *clash = false;
+    for (uint32_t i = 0; i < m->imports.n; i++) {
+        if (m->aliases.at[i].i) continue;
+        ElItem *it = find_item(m->imports.at[i], name, false);
+        if (!it || it == found) continue;
+        if (found) {
+            AdvDiag *d = el_diag(el, ADV_D_IMPORT_CLASH, at, "`%s` is defined by two imports", adv_str(el->names, name));
+            adv_diag_note(d, found->at, "here");
+            adv_diag_note(d, it->at, "and here");
+            adv_diag_help(d, "import one of them `as` a name of its own");
+            *clash = true;
+            return NULL;
+        }
+        found = it;
+    }
+    return found;
+}
+
+ElItem *el_net(El *el, ElModule *m, AdvStr name, AdvSpan at)
+{
+    bool clash;
+    for (uint32_t i = 0; i < m->items.n; i++)
+        if (m->items.at[i]->kind == EL_ITEM_FN && m->items.at[i]->name.i == name.i) return m->items.at[i];
+    ElItem *it = imported(el, m, name, at, &clash);
+    return it && it->kind == EL_ITEM_FN ? it : NULL;
+}
+
+/* Reports a name that only some phases define; false if none does. */
+static bool only_in_phases(El *el, const ElModule *m, const char *word, AdvSpan at)
+{
+    AdvDiag *d = NULL;
+    bool any = false;
+    for (uint32_t i = 0; m->is_recipe && i < el->phases.n; i++)
+        for (uint32_t k = 0; k < el->phases.at[i]->items.n; k++) {
+            const ElPhase *ph = el->phases.at[i];
+            const ElItem *it = ph->items.at[k];
+            if (it->kind == EL_ITEM_SECTION || strcmp(adv_str(el->names, it->name), word)) continue;
+            if (!any) d = el_diag(el, ADV_D_PHASES, at, "some epochs have no definition of `%s`", word);
+            adv_diag_note(d, it->at, "phase `%s` defines it for epochs %lld .. %lld", adv_str(el->names, ph->name), (long long)ph->from,
+                          (long long)ph->to);
+            any = true;
+        }
+    if (any) adv_diag_help(d, "define it outside of phases, too: that counts in all other epochs");
+    return any;
+}
+
+static ElVal unknown(El *el, ElModule *m, ElScope *s, const char *word, AdvSpan at, bool callable)
+{
+    ADV_VEC(const char *) names = {0};
+    ElBind *bound = callable ? el_find(s, adv_intern(el->names, word)) : NULL;
+    ElItem *item = callable && !bound ? find_item(m, adv_intern(el->names, word), false) : NULL;
+    if (bound) {
+        AdvDiag *d = el_diag(el, ADV_D_NOT_CALLABLE, at, "`%s` is called, but is %s", word, el_describe(el, bound->val));
+        if (bound->val.span.file) adv_diag_note(d, bound->val.span, "its value is given here");
+        return el_poison(at);
+    }
+    if (item) {
+        adv_diag_note(el_diag(el, ADV_D_NOT_CALLABLE, at, "`%s` is called, but is no function, net, attack or model", word), item->at,
+                      "it is defined here");
+        return el_poison(at);
+    }
+    for (; s; s = s->parent)
+        for (ElBind *b = s->binds; b; b = b->next) *ADV_PUSH(el->arena, &names) = adv_str(el->names, b->name);
+    for (uint32_t i = 0; i < m->items.n; i++)
+        if (m->items.at[i]->kind != EL_ITEM_SECTION && m->items.at[i]->kind != EL_ITEM_OPTIM)
+            *ADV_PUSH(el->arena, &names) = adv_str(el->names, m->items.at[i]->name);
+    for (uint32_t i = 0; i < m->imports.n; i++)
+        for (uint32_t k = 0; k < m->imports.at[i]->items.n; k++)
+            *ADV_PUSH(el->arena, &names) = adv_str(el->names, m->imports.at[i]->items.at[k]->name);
+    for (const ElBuiltin *b = el_builtins; b->name; b++) *ADV_PUSH(el->arena, &names) = b->name;
+    for (const ElBuiltin *b = el_layers; b->name; b++) *ADV_PUSH(el->arena, &names) = b->name;
+    if (only_in_phases(el, m, word, at)) return el_poison(at);
+    AdvDiag *d = el_diag(el, ADV_D_UNKNOWN_NAME, at,
+                         callable ? "no function, net, attack or model is called `%s`" : "nothing here is called `%s`", word);
+    const char *near = adv_nearest(word, names.at, names.n);
+    if (near) adv_diag_help(d, "did you mean `%s`?", near);
+    if (!strcmp(word, "eps")) adv_diag_help(d, "`eps` is what a `budget` gives, as in `budget { eps = 8/255 }`");
+    return el_poison(at);
+}
+
+ElVal el_lookup(El *el, ElModule *m, ElScope *s, AdvStr name, AdvSpan at, bool callable)
+{
+    const char *word = adv_str(el->names, name);
+    for (ElScope *sc = s; sc; sc = sc->parent)
+        for (ElBind *b = sc->binds; b; b = b->next)
+            if (b->name.i == name.i && (!callable || b->val.kind == EL_FN || b->val.kind == EL_MODEL || el_bad(b->val))) {
+                b->used = true;
+                return b->val;
+            }
+    if (m->is_recipe && el->phase && !callable)
+        for (uint32_t i = 0; i < el->phase->items.n; i++)
+            if (el->phase->items.at[i]->name.i == name.i && el->phase->items.at[i]->kind != EL_ITEM_SECTION)
+                return el_item_value(el, el->phase->items.at[i]);
+    ElItem *it = find_item(m, name, callable);
+    if (it && it->kind == EL_ITEM_STATE && !callable) {
+        it->used = true;
+        return el_state_read(el, it, at);
+    }
+    if (it && !(callable && it->kind != EL_ITEM_FN && it->kind != EL_ITEM_MODEL)) return el_item_value(el, it);
+    ElVal v;
+    if (m->is_recipe && !callable && engine_value(el, word, at, &v)) return v;
+    bool clash, in_net = el->frame && el->frame->is_net;
+    const ElBuiltin *b = in_net && el_layer(word) ? el_layer(word) : NULL;
+    it = b ? NULL : imported(el, m, name, at, &clash);
+    if (it) return el_item_value(el, it);
+    if (!b && clash) return el_poison(at);
+    if (!b) b = el_builtin(word);
+    if (!b) b = el_layer(word);
+    if (b) return builtin_value(b, el, at);
+    for (size_t i = 0; closed_names[i] && !callable; i++)
+        if (!strcmp(closed_names[i], word)) return (ElVal){.kind = EL_NAME, .name = name, .span = at};
+    return unknown(el, m, s, word, at, callable);
+}
+
+/* ---- what a step needs, computed before its first line ---- */
+
+/* Each body once a call (`turn`): functions that call others twice would take for ever. A later call, made while a value was
+** computed, has walked as much. */
+static void prepare(El *el, AstId id, uint32_t depth, uint32_t turn)
+{
+    const Ast *t = el->recipe->ast;
+    const AstNode *n = ast(t, id);
+    if (depth > 128) return;
+    if (n->kind == AST_ID) {
+        ElItem *it = NULL;
+        for (uint32_t i = 0; el->phase && i < el->phase->items.n; i++)
+            if (el->phase->items.at[i]->name.i == n->name.i && el->phase->items.at[i]->kind != EL_ITEM_SECTION) it = el->phase->items.at[i];
+        for (uint32_t i = 0; i < el->recipe->items.n && !it; i++) {
+            ElItem *o = el->recipe->items.at[i];
+            if (o->name.i == n->name.i && o->kind != EL_ITEM_SECTION && o->kind != EL_ITEM_OPTIM) it = o;
+        }
+        if (it && (it->kind == EL_ITEM_EQUATION || it->kind == EL_ITEM_SIGNAL)) (void)el_item_value(el, it);
+        else if (!it && !strcmp(adv_str(el->names, n->name), "eps") && el_has_budget(el)) (void)el_budget(el, n->span);
+        for (uint32_t i = 0; i < el->recipe->items.n; i++) {  /* bodies of the recipe's own functions */
+            ElItem *fn = el->recipe->items.at[i];
+            if (fn->kind != EL_ITEM_FN || fn->name.i != n->name.i || fn->busy || fn->prepared >= turn) continue;
+            fn->busy = true;
+            fn->prepared = turn;
+            prepare(el, fn->node, depth + 1, turn);
+            fn->busy = false;
+        }
+    }
+    for (AstId c = n->first; c.i; c = ast(t, c)->next) prepare(el, c, depth + 1, turn);
+}
+
+void el_prepare(El *el, AstId id) { prepare(el, id, 0, ++el->n_prepares); }

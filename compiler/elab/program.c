@@ -1,0 +1,415 @@
+/* program.c: a whole recipe: phases, the run, and the program table (runtime/plan.h) that says which entry runs when. */
+#include "compiler/elab/elab.h"
+
+#include <string.h>
+
+static const Ast *tree(const El *el) { return el->recipe->ast; }
+static bool is_section(El *el, const ElItem *it, const char *word)
+{
+    return it->kind == EL_ITEM_SECTION && !strcmp(adv_str(el->names, it->name), word);
+}
+
+static AdvStr intern(El *el, const char *s) { return adv_intern(el->names, s); }
+
+/* ---- train and run ---- */
+
+static bool train_int(El *el, AstId block, const char *key, int64_t lo, int64_t hi, int64_t *io)
+{
+    bool found;
+    const char *full = adv_arena_printf(el->arena, "train.%s", key);
+    ElVal v = el_override(el, full, &found);
+    AstId id = block.i ? el_section_key(el, block, key) : (AstId){0};
+    if (!found && !id.i) return true;
+    if (!found) v = el_const_expr(el, el->recipe, NULL, id, key);
+    return el_int(el, v, adv_arena_printf(el->arena, "`%s`", key), lo, hi, io);
+}
+
+static bool read_train(El *el, AstId *out_block)
+{
+    static const char *const keys[] = {"epochs", "seed", "keep", "stop", NULL};
+    ElItem *it = el_section(el, "train");
+    el->seed = 1;
+    if (!it) {
+        el_error(el, ADV_D_SECTION_MISSING, (AdvSpan){el->recipe->file, 0, 0}, "a recipe needs `train { epochs = 10; seed = 1 }`");
+        return false;
+    }
+    AstId block = el_section_block(el, it);
+    *out_block = block;
+    if (!el_section_check(el, block, "train", keys)) return false;
+    if (!train_int(el, block, "epochs", 1, 1 << 20, &el->epochs) || !train_int(el, block, "seed", 0, INT64_C(1) << 52, &el->seed))
+        return false;
+    if (!el->epochs) el_error(el, ADV_D_SECTION_MISSING, it->at, "`train` needs `epochs`");
+    return el->epochs > 0;
+}
+
+/* best(quick.strong) -> "quick.strong" */
+static const char *read_keep(El *el, AstId block)
+{
+    const Ast *t = tree(el);
+    AstId keep = el_section_key(el, block, "keep");
+    if (!keep.i) return NULL;
+    AstId callee = ast(t, keep)->first, arg = ast(t, keep)->kind == AST_CALL ? ast_child(t, keep, 1) : (AstId){0};
+    AstId dot = arg.i ? ast(t, arg)->first : (AstId){0};
+    const AstNode *d = ast(t, dot);
+    if (dot.i && ast(t, callee)->kind == AST_ID && !strcmp(adv_str(el->names, ast(t, callee)->name), "best") && d->kind == AST_DOT &&
+        ast(t, d->first)->kind == AST_ID) {
+        const char *eval = adv_str(el->names, ast(t, d->first)->name),
+                   *full = adv_arena_printf(el->arena, "%s.%s", eval, adv_str(el->names, d->name));
+        if (!adv_state_find(el->g, intern(el, full)).i) {
+            el_error(el, ADV_D_UNKNOWN_NAME, d->span, "no evaluation gives `%s`", full);
+            return NULL;
+        }
+        for (uint32_t i = 0; i < el->recipe->items.n; i++) {
+            ElItem *it = el->recipe->items.at[i];
+            if (!is_section(el, it, "eval") || strcmp(adv_str(el->names, ast(t, it->node)->name2), eval)) continue;
+            AstId b = el_section_block(el, it), on = el_section_key(el, b, "on");
+            if (!el_section_key(el, b, "every").i)
+                el_error(el, ADV_D_SECTION_MISSING, d->span, "`%s` runs only at the end: give it `every = 1` to choose weights by it",
+                         eval);
+            AstId base = on.i && ast(t, on)->kind == AST_CALL ? ast(t, ast(t, on)->first)->first : on;
+            if (base.i && strcmp(adv_str(el->names, ast(t, base)->name), "test")) continue;
+            AdvDiag *w = el_diag(el, ADV_D_TEST_SELECTION, d->span,
+                                 "the test set decides which weights are kept, so their test accuracy is too good");
+            adv_diag_help(w, "hold samples back with `val = 5000` in `data`, and evaluate `on = val`");
+        }
+        return full;
+    }
+    el_error(el, ADV_D_ARGUMENT_KIND, ast(t, keep)->span, "`keep` names a result, as in `best(quick.strong)`");
+    return NULL;
+}
+
+static void read_run(El *el, json_t *j)
+{
+    static const char *const keys[] = {"precision", "deterministic", "device", NULL};
+    static const char *const values[3][4] = {{"f32", "bf16"}, {NULL}, {"auto", "cpu", "cuda"}};
+    ElItem *it = el_section(el, "run");
+    el_json_set(el, j, "precision", json_string("f32"));
+    el_json_set(el, j, "deterministic", json_false());
+    el_json_set(el, j, "device", json_string("auto"));
+    AstId block = it ? el_section_block(el, it) : (AstId){0};
+    if (it && !el_section_check(el, block, "run", keys)) return;
+    for (size_t k = 0; keys[k]; k++) {
+        bool found;
+        ElVal v = el_override(el, adv_arena_printf(el->arena, "run.%s", keys[k]), &found);
+        AstId id = it ? el_section_key(el, block, keys[k]) : (AstId){0};
+        if (!found && !id.i) continue;
+        if (!found) v = el_const_expr(el, el->recipe, NULL, id, keys[k]);
+        size_t known = 0;
+        while (values[k][known] && (v.kind != EL_NAME || strcmp(values[k][known], adv_str(el->names, v.name)))) known++;
+        if (k == 1 && v.kind == EL_NUMBER) el_json_set(el, j, keys[k], json_boolean(v.num != 0));
+        else if (values[k][known]) el_json_set(el, j, keys[k], json_string(adv_str(el->names, v.name)));
+        else if (!el_bad(v)) {
+            AdvDiag *d = el_diag(el, ADV_D_ARGUMENT_KIND, v.span, "`%s` cannot be %s", keys[k], el_describe(el, v));
+            if (k == 1) adv_diag_help(d, "it is 0 or 1");
+            else el_diag_keys(el, d, "", values[k]);
+        }
+    }
+}
+
+/* ---- phases ---- */
+
+static void phase_items(El *el, ElPhase *ph, AstId block)
+{
+    const Ast *t = tree(el);
+    for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
+        const AstNode *n = ast(t, st);
+        ElItem *it;
+        if (n->kind == AST_ASSIGN) {
+            uint32_t k = 0;
+            for (AstId p = ast(t, n->first)->first; p.i; p = ast(t, p)->next) {
+                it = *ADV_PUSH(el->arena, &ph->items) = ADV_NEW(el->arena, ElItem);
+                *it = (ElItem){
+                    .name = ast(t, p)->name, .kind = EL_ITEM_EQUATION, .module = el->recipe, .node = st, .at = n->span, .out_ix = k++};
+            }
+        } else if (n->kind == AST_SIGNAL || (n->kind == AST_SECTION && (!strcmp(adv_str(el->names, n->name), "step") ||
+                                                                        !strcmp(adv_str(el->names, n->name), "budget")))) {
+            for (uint32_t i = 0; i < ph->items.n; i++)
+                if (ph->items.at[i]->name.i == n->name.i)
+                    adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->key, "this phase has `%s` twice", adv_str(el->names, n->name)),
+                                  ph->items.at[i]->at, "first here");
+            it = *ADV_PUSH(el->arena, &ph->items) = ADV_NEW(el->arena, ElItem);
+            *it = (ElItem){.name = n->name,
+                           .kind = n->kind == AST_SIGNAL ? EL_ITEM_SIGNAL : EL_ITEM_SECTION,
+                           .module = el->recipe,
+                           .node = st,
+                           .at = n->key};
+        } else if (n->kind != AST_ERROR) {
+            el_error(el, ADV_D_STMT_PLACE, n->span, "a `phase` replaces equations, signals, the `budget` or the `step`");
+        }
+    }
+}
+
+static bool read_phase(El *el, ElItem *it)
+{
+    const Ast *t = tree(el);
+    const AstNode *n = ast(t, it->node);
+    ElPhase *ph = ADV_NEW(el->arena, ElPhase);
+    *ph = (ElPhase){.name = n->name2, .node = it->node, .at = n->key};
+    AstId arg = n->flags & AST_HAS_PARAMS ? ast(t, n->first)->first : (AstId){0};
+    ElVal r = arg.i ? el_const_expr(el, el->recipe, NULL, ast(t, arg)->first, "`epochs`") : el_poison(n->key);
+    if (arg.i && el_bad(r)) return false;
+    if (!arg.i || ast(t, arg)->next.i || !ph->name.i || strcmp(adv_str(el->names, ast(t, arg)->name), "epochs") || r.kind != EL_RANGE) {
+        el_error(el, ADV_D_PHASES, n->key, "a phase has a name and its epochs, as in `phase warm(epochs = 1 .. 80) { }`");
+        return false;
+    }
+    if (!el_int(el, r.list[0], "the first epoch", 1, 1 << 20, &ph->from) ||
+        !el_int(el, r.list[1], "the last epoch", ph->from, 1 << 20, &ph->to))
+        return false;
+    if (!strcmp(adv_str(el->names, ph->name), "main")) {
+        el_error(el, ADV_D_DUPLICATE, n->key, "`main` is the name of the epochs outside of phases");
+        return false;
+    }
+    for (uint32_t i = 0; i < el->phases.n; i++)
+        if (el->phases.at[i]->from <= ph->to && ph->from <= el->phases.at[i]->to) {
+            AdvDiag *d = el_diag(el, ADV_D_PHASES, n->key, "phases `%s` and `%s` share epochs", adv_str(el->names, el->phases.at[i]->name),
+                                 adv_str(el->names, ph->name));
+            adv_diag_note(d, el->phases.at[i]->at, "the other one is here");
+            return false;
+        }
+    phase_items(el, ph, el_section_block(el, it));
+    *ADV_PUSH(el->arena, &el->phases) = ph;
+    return true;
+}
+
+static json_t *phase_json(El *el, const ElPhase *ph, int64_t from, int64_t to)
+{
+    const char *name = adv_str(el->names, ph->name);
+    return json_pack("{s:s, s:I, s:I, s:[s, s], s:n}", "name", name, "from", (json_int_t)from, "to", (json_int_t)to, "entries", "batch",
+                     adv_arena_printf(el->arena, "step.%s", name), "epoch");
+}
+
+/* Phases in order of epochs, the gaps between them as phase `main`. */
+static void phases(El *el, json_t *list)
+{
+    for (uint32_t i = 0; i < el->recipe->items.n; i++)
+        if (is_section(el, el->recipe->items.at[i], "phase") && !read_phase(el, el->recipe->items.at[i])) return;
+    ElPhase *main_phase = NULL;
+    int64_t next = 1;
+    for (uint32_t i = 0; i < el->phases.n; i++) el_step_entry(el, el->phases.at[i]);
+    while (next <= el->epochs) {
+        ElPhase *here = NULL;
+        int64_t until = el->epochs;
+        for (uint32_t i = 0; i < el->phases.n; i++) {
+            ElPhase *p = el->phases.at[i];
+            if (p->from <= next && next <= p->to) here = p;
+            else if (p->from > next && p->from - 1 < until) until = p->from - 1;
+        }
+        if (here && here->to < until) until = here->to;
+        if (!here) {
+            if (!main_phase && el->phases.n && !el_section(el, "step")) {
+                AdvDiag *d = el_diag(el, ADV_D_PHASES, el->phases.at[0]->at,
+                                     next == until ? "epoch %lld has no `step`: no phase holds it"
+                                                   : "epochs %lld .. %lld have no `step`: no phase holds them",
+                                     (long long)next, (long long)until);
+                adv_diag_help(d, "a `step` outside of phases is that of all other epochs");
+                return;
+            }
+            if (!main_phase) {
+                main_phase = ADV_NEW(el->arena, ElPhase);
+                main_phase->name = intern(el, "main");
+                el_step_entry(el, main_phase);
+            }
+            here = main_phase;
+        }
+        el_json_push(el, list, phase_json(el, here, next, until));
+        next = until + 1;
+    }
+    for (uint32_t i = 0; i < el->phases.n; i++)
+        if (el->phases.at[i]->from > el->epochs)
+            el_diag(el, ADV_D_SIGNAL_UNUSED, el->phases.at[i]->at, "training ends after epoch %lld, before this phase begins",
+                    (long long)el->epochs);
+}
+
+/* ---- after an epoch ---- */
+
+static bool epoch_block(El *el, AstId block)
+{
+    const Ast *t = tree(el);
+    ElScope *s = el_scope_new(el, NULL);
+    for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
+        const AstNode *n = ast(t, st);
+        if (n->kind == AST_ASSIGN ? !el_assign(el, el->recipe, s, st) : n->kind == AST_UPDATE && !el_update(el, s, st)) return false;
+        if (n->kind == AST_ASSIGN || n->kind == AST_UPDATE) continue;
+        if (n->kind != AST_ERROR)
+            el_error(el, ADV_D_STMT_PLACE, n->span,
+                     "an `epoch` block gives new values to models and to `once` and `per_class` states with `<-`");
+        return false;
+    }
+    return true;
+}
+
+/* The `epoch` blocks of items from .. to-1, as part of the present entry. */
+static void epoch_blocks(El *el, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++)
+        if (is_section(el, el->recipe->items.at[i], "epoch") && !epoch_block(el, el_section_block(el, el->recipe->items.at[i]))) return;
+}
+
+static bool has_epoch_blocks(El *el, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++)
+        if (is_section(el, el->recipe->items.at[i], "epoch")) return true;
+    return false;
+}
+
+static void read_stop(El *el, AstId stop)
+{
+    ElVal v = el_expr(el, el->recipe, NULL, stop);
+    AdvStateId s = el_slot(el, "train.stop", el_type(ADV_F32, 0, NULL), ADV_STATE_SCALAR, true);
+    if (!el_bad(v) && (!el_is_value(v) || v.rate == ADV_RATE_SAMPLE || el_rank(el, v)))
+        el_error(el, ADV_D_RATE, v.span, "`stop` is one condition per epoch, but this is %s", el_describe(el, v));
+    else if (!el_bad(v)) el_state_set(el, s, el_graph(el, v));
+}
+
+/* One entry of `epoch` blocks and, as the last, `stop`, which sees the values that the blocks see. */
+static const char *epoch_entry(El *el, const char *name, uint32_t from, uint32_t to, AstId stop)
+{
+    if (!stop.i && !has_epoch_blocks(el, from, to)) return NULL;
+    el_entry_begin(el, name, stop.i ? ast(tree(el), stop)->span : el_section(el, "epoch")->at, 0);
+    epoch_blocks(el, from, to);
+    if (stop.i) read_stop(el, stop);
+    (void)el_flush(el, 0);
+    el_entry_end(el);
+    return name;
+}
+
+/* What runs after each epoch. Blocks that stand before an evaluation run before it: the entry is its `before`. */
+static const char *after_epoch(El *el, AstId train, const char **out_stop)
+{
+    AstId stop = el_section_key(el, train, "stop");
+    uint32_t from = 0, k = 0;
+    for (uint32_t i = 0; i < el->recipe->items.n && k < json_array_size(el->evals); i++) {
+        if (!is_section(el, el->recipe->items.at[i], "eval")) continue;
+        json_t *e = json_array_get(el->evals, k++);
+        const char *name =
+            epoch_entry(el, adv_arena_printf(el->arena, "epoch.%s", json_string_value(json_object_get(e, "name"))), from, i, (AstId){0});
+        if (name) el_json_set(el, e, "before", json_string(name));
+        from = i;
+    }
+    *out_stop = stop.i ? "train.stop" : NULL;
+    return epoch_entry(el, "after_epoch", from, el->recipe->items.n, stop);
+}
+
+/* ---- the whole ---- */
+
+static void check_overrides(El *el)
+{
+    for (uint32_t i = 0; i < el->overrides.n; i++) {
+        ElVal o = el->overrides.at[i];
+        if (o.mode) continue;
+        const char *name = adv_str(el->names, o.name);
+        AdvDiag *d = el_diag(el, ADV_D_OVERRIDE, o.span, "nothing that can be set is called `%s`", name);
+        static const char *const fixed[] = {"train.epochs", "train.seed", "run.precision", "run.deterministic", "run.device"};
+        const char **known = ADV_NEW_ARRAY(el->arena, const char *, el->recipe->items.n + 6);
+        uint32_t n = 0;
+        for (uint32_t k = 0; k < 5; k++) known[n++] = fixed[k];
+        for (uint32_t k = 0; k < el->recipe->items.n; k++)
+            if (el->recipe->items.at[k]->kind == EL_ITEM_PARAM) known[n++] = adv_str(el->names, el->recipe->items.at[k]->name);
+        const char *near = adv_nearest(name, known, n);
+        if (near) adv_diag_help(d, "did you mean `%s`?", near);
+        adv_diag_help(d, "`--set` takes a `param` of the recipe, or a key of `train` or `run`, as in `train.seed`");
+    }
+}
+
+/* `optim` names models. */
+static void check_optims(El *el)
+{
+    const Ast *t = tree(el);
+    for (uint32_t i = 0; i < el->recipe->items.n; i++) {
+        if (el->recipe->items.at[i]->kind != EL_ITEM_OPTIM) continue;
+        for (AstId n = ast(t, ast(t, el->recipe->items.at[i]->node)->first)->first; n.i; n = ast(t, n)->next) {
+            ElVal v = el_lookup(el, el->recipe, NULL, ast(t, n)->name, ast(t, n)->span, true);
+            if (!el_bad(v) && v.kind != EL_MODEL)
+                el_error(el, ADV_D_ARGUMENT_KIND, ast(t, n)->span, "an optimiser is for a model, but this is %s", el_describe(el, v));
+        }
+    }
+}
+
+static void unused(El *el, const ElItem *it)
+{
+    static const char *const what[] = {[EL_ITEM_PARAM] = "uses", [EL_ITEM_FN] = "calls",      [EL_ITEM_MODEL] = "calls",
+                                       [EL_ITEM_STATE] = "uses", [EL_ITEM_EQUATION] = "uses", [EL_ITEM_SIGNAL] = "uses"};
+    const char *so = it->kind == EL_ITEM_FN                                       ? ", so no more than its syntax is checked"
+                     : it->kind == EL_ITEM_EQUATION || it->kind == EL_ITEM_SIGNAL ? ", so it is not computed"
+                                                                                  : "";
+    el_diag(el, ADV_D_SIGNAL_UNUSED, it->at, "nothing %s `%s`%s", what[it->kind], adv_str(el->names, it->name), so);
+}
+
+static void warn_unused(El *el)
+{
+    ElItem *budget = el_section(el, "budget");
+    if (budget && !el->budget_seen) el_diag(el, ADV_D_SIGNAL_UNUSED, budget->at, "nothing uses `eps`, so the budget is not computed");
+    for (uint32_t i = 0; i < el->recipe->items.n; i++) {
+        ElItem *it = el->recipe->items.at[i];
+        if (it->used || it->kind == EL_ITEM_SECTION) continue;
+        if (it->kind == EL_ITEM_OPTIM) el_diag(el, ADV_D_SIGNAL_UNUSED, it->at, "no update uses this optimiser");
+        else unused(el, it);
+    }
+}
+
+static json_t *data_json(const El *el)
+{
+    const ElData *d = &el->data;
+    if (!d->set) return json_null();
+    return json_pack("{s:s, s:I, s:I}", "name", d->name, "train", (json_int_t)d->set->n_train, "test", (json_int_t)d->set->n_test);
+}
+
+static json_t *log_json(El *el)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < el->logs.n; i++) {
+        const ElLog *l = &el->logs.at[i];
+        el_json_push(el, list,
+                     json_pack("{s:s, s:s, s:s, s:s}", "name", adv_str(el->names, l->name), "state",
+                               adv_str(el->names, el->g->states.at[l->state.i].name), "kind", l->per_sample ? "sample" : "number", "unit",
+                               l->is_eps ? "1/255" : ""));
+    }
+    return list;
+}
+
+bool el_recipe(El *el, uint32_t file, json_t **out_program)
+{
+    json_t *p = *out_program = json_object(), *ph = json_array(), *run = json_object();  /* owned from the start: errors leave early */
+    el->params_json = json_array();
+    el->evals = json_array();
+    el_json_set(el, p, "phases", ph);
+    el_json_set(el, p, "evals", el->evals);
+    el_json_set(el, p, "run", run);
+    el_json_set(el, p, "params", el->params_json);
+    ElModule *m = el_module_load(el, file, (AdvStr){0}, true);
+    if (el->ds->n_errors) return false;
+    AstId train = {0};
+    el_data_read(el);
+    if (!read_train(el, &train) || !el->data.given || !el_eval_results(el)) return false;
+    for (uint32_t i = 0; i < m->items.n; i++)
+        if (m->items.at[i]->kind == EL_ITEM_PARAM) {
+            bool was_used = m->items.at[i]->used;  /* by `data`, which is read before */
+            (void)el_item_value(el, m->items.at[i]);
+            m->items.at[i]->used = was_used;
+        }
+    el_data_entry(el);
+    if (el->ds->n_errors) return false;
+    phases(el, ph);
+    read_run(el, run);
+    check_optims(el);
+    if (!el->ds->n_errors) el_evals(el);
+    const char *keep = read_keep(el, train), *stop = NULL, *after = el->ds->n_errors ? NULL : after_epoch(el, train, &stop);
+    if (!el->ds->n_errors) el_init_entry(el);
+    check_overrides(el);
+    if (!el->ds->n_errors) warn_unused(el);
+    json_t *shape = json_array();
+    for (uint32_t i = 0; i < el->data.rank; i++) el_json_push(el, shape, json_integer(el->data.dim[i]));
+    el_json_set(el, p, "seed", json_integer(el->seed));
+    el_json_set(el, p, "batch", json_integer(el->data.batch));
+    el_json_set(el, p, "epochs", json_integer(el->epochs));
+    el_json_set(el, p, "steps", json_integer(el->steps));
+    el_json_set(el, p, "classes", json_integer(el->data.classes));
+    el_json_set(el, p, "shape", shape);
+    el_json_set(el, p, "data", data_json(el));
+    el_json_set(el, p, "keep", keep ? json_string(keep) : json_null());
+    el_json_set(el, p, "stop", stop ? json_string(stop) : json_null());
+    el_json_set(el, p, "after_epoch", after ? json_string(after) : json_null());
+    el_json_set(el, p, "log", log_json(el));
+    el_json_set(el, p, "weights", el_weights_json(el));
+    return el->ds->n_errors == 0;
+}
