@@ -20,6 +20,7 @@ compiler/pass/*        compiler/graph/* compiler/pass/* ops/*.h ops/*.def runtim
 compiler/plan/*        compiler/graph/* compiler/pass/* compiler/plan/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h runtime/plan.h runtime/plan_load.h
 compiler/elab/*        compiler/graph/* compiler/elab/* compiler/*.h dsl/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h
 compiler/*             compiler/* dsl/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h runtime/plan.h runtime/plan_load.h
+ops/cuda/*             ops/* runtime/cuda/api.h runtime/cuda/api.def runtime/base/* runtime/adv_types.h
 ops/*                  ops/* runtime/base/* runtime/adv_types.h
 runtime/base/*         runtime/base/* runtime/adv_types.h
 runtime/adv_types.h    -

@@ -1,0 +1,89 @@
+/* cuda.h: what a kernel of the cuda back end sees of it: the device, its function table, launching, generated code, timing.
+**
+** A kernel is an AdvKernel (adv_op.h) in a .c file: `can` and `prepare` are host code, and `run` launches. Device code is in
+** .cu files, which hold __global__ functions and a table of them (kernel.cuh) and nothing of the host, so that the tests can
+** compile the same text for the host and run it on a fake device. `prepare` takes the AdvCuda with adv_cuda_of and keeps it in
+** its state with the launch geometry worked out; `run` fills pointers into arguments and launches: it decides nothing,
+** allocates nothing and waits for nothing, because it may be captured into a graph and replayed.
+**
+** Whatever changes from step to step lies in device memory. Launch arguments freeze when a graph is captured.
+*/
+#ifndef ADV_OPS_CUDA_H
+#define ADV_OPS_CUDA_H
+
+#include "ops/adv_op.h"
+#include "runtime/cuda/api.h"
+
+/* The device of a session. All members are set when it opens and only read by kernels. */
+typedef struct AdvCuda {
+    const AdvCudaApi *api;
+    cudaStream_t stream;     /* all work of the session, in order */
+    int device, sm;          /* sm: 90 for compute capability 9.0 */
+    int n_sms, max_shared_bytes;  /* multiprocessors; shared memory a block may have after cudaFuncSetAttribute */
+    bool is_deterministic;   /* choose by fixed order, no atomics in an order that may change */
+    bool allow_tf32;         /* f32 convolutions and products may round their operands to TF32 */
+    struct AdvCudaBack *back; /* the back end's own */
+} AdvCuda;
+
+/* The device of the session that a kernel is being prepared for. */
+AdvCuda *adv_cuda_of(const AdvPrep *p);
+
+/* A failed call as a status with a diagnostic that names the call and the error; ADV_OK for success. A lack of memory is
+** ADV_ENOMEM, everything else ADV_EUNAVAILABLE. Usable in prepare and in run. */
+AdvStatus adv_cuda_check(AdvCuda *c, cudaError_t e, const char *call) ADV_MUST_USE;
+
+/* ---- launching --------------------------------------------------------------------------------------------------- */
+
+/* A __global__ function: from a table of a .cu file (kernel.cuh), or out of generated code. */
+typedef struct AdvCudaFn {
+    const char *name;
+    const void *fn;
+} AdvCudaFn;
+
+/* Where and how wide. Worked out by adv_cuda_grid_* (geometry.h), which are host code with tests. */
+typedef struct AdvCudaGrid {
+    dim3 grid, block;
+    uint32_t shared_bytes;
+} AdvCudaGrid;
+
+/* The function of that name in a table ended by {NULL, NULL}; asserts that it is there. */
+const void *adv_cuda_fn(const AdvCudaFn *table, const char *name);
+
+/* Launches on the session's stream. args: pointers to the arguments in order, which are copied. A grid of no blocks is no
+** launch. */
+AdvStatus adv_cuda_launch(AdvCuda *c, const void *fn, const AdvCudaGrid *g, void **args) ADV_MUST_USE;
+
+/* ---- generated code ---------------------------------------------------------------------------------------------- */
+
+/* Adds the text of a kernel to the session's translation unit, which is compiled as a whole once all instructions are
+** prepared (one compilation, cached on disk by its text, the GPU and the compiler's version). `name` must be a function of the
+** text alone: equal names are equal texts, kept once. *out_slot is filled before the first `run`. The text may use what
+** device.cuh declares. Both are copied. */
+AdvStatus adv_cuda_generate(AdvCuda *c, const char *name, const char *text, const void **out_slot) ADV_MUST_USE;
+
+/* ---- libraries --------------------------------------------------------------------------------------------------- */
+
+/* Handles, opened on first use and bound to the session's stream. ADV_EUNAVAILABLE with the folders looked in. */
+AdvStatus adv_cuda_blas(AdvCuda *c, cublasHandle_t *out) ADV_MUST_USE;
+AdvStatus adv_cuda_dnn(AdvCuda *c, cudnnHandle_t *out) ADV_MUST_USE;
+
+/* ---- choosing by time -------------------------------------------------------------------------------------------- */
+
+/* One of several ways to do the same work. try_run runs candidate `ix` once on the session's stream, over memory of its own. */
+typedef struct AdvCudaTrial {
+    const char *key;         /* says the problem in full: op, shapes, types, flags; what a choice is stored under */
+    uint32_t n_candidates;
+    AdvStatus (*try_run)(void *user, uint32_t ix);
+    const char *(*label)(void *user, uint32_t ix); /* of a candidate: stable between runs and machines of one kind */
+    void *user;
+} AdvCudaTrial;
+
+/* Which candidate: what a checkpoint or the cache says for the key, the first that runs where the session is deterministic,
+** else the fastest (median of several runs after a warm-up). Candidates that fail are passed over; if none runs the status of
+** the last. The choice is recorded, and stored in checkpoints. Cold. */
+AdvStatus adv_cuda_choose(AdvCuda *c, const AdvCudaTrial *t, uint32_t *out_ix) ADV_MUST_USE;
+
+/* Device memory for trials, valid until the next prepare; of any content. NULL: out of memory. */
+void *adv_cuda_trial_memory(AdvCuda *c, uint64_t n_bytes);
+
+#endif
