@@ -8,8 +8,8 @@
 **   one value  equal pure nodes are made once (el_node looks them up), and equal model calls are one call (model.c)
 **
 ** Files: value.c values and arithmetic; expr.c expressions; builtin.c built-in functions, batch.c those that
-** couple samples; weights.c arithmetic of weights, copies of models; call.c functions,
-** blocks and loops; layer.c layers of nets; model.c models, modes, versions; item.c files, imports, names;
+** couple samples; weights.c arithmetic of weights, copies of models; call.c functions
+** and blocks; loop.c loops; layer.c layers of nets; model.c models, modes, versions; item.c files, imports, names;
 ** data.c data sets; step.c steps, updates, optimisers; budget.c; eval.c; program.c phases and run.
 */
 #ifndef ADV_COMPILER_ELAB_H
@@ -364,6 +364,8 @@ bool el_params_ok(El *el, ElModule *m, AstId params);
 ElArg *el_args(El *el, ElModule *m, ElScope *s, AstId call, uint32_t first_child, uint32_t *out_n);
 void el_push(El *el, ElFrame *f, const char *what, AdvSpan at);
 void el_pop(El *el);
+
+/* ---- loop.c ---- */
 /* A loop: `body` gets the turn and the carried values and returns the next ones in place. States that the body changes are
 ** carried too. Types of the carried values rise until they hold. Returns false after a diagnostic. */
 typedef bool ElLoopBody(El *el, void *user, ElVal turn, ElVal *carried);
