@@ -42,7 +42,7 @@ static json_t *ports(const AdvPortDef *p)
 
 static json_t *attrs(const AdvAttrDef *a)
 {
-    static const char *const kinds[] = {"", "integer", "float", "choice", "integers", "floats"};
+    static const char *const kinds[] = {"", "integer", "float", "choice", "integers", "floats", "ops"};
     json_t *list = json_array();
     for (; a && a->kind != ADV_ATTR_END; a++) {
         json_t *o = row(list, a->name, a->doc);
@@ -55,9 +55,11 @@ static json_t *attrs(const AdvAttrDef *a)
             json_object_set_new(o, "default", json_stringn(c, strcspn(c, "|")));
             continue;
         }
-        put_number(o, "min", a->min);
-        put_number(o, "max", a->max);
-        if (a->kind == ADV_ATTR_INTS || a->kind == ADV_ATTR_FLOATS) json_object_set_new(o, "default", json_array());
+        if (a->kind != ADV_ATTR_OPS) {
+            put_number(o, "min", a->min);
+            put_number(o, "max", a->max);
+        }
+        if (a->kind == ADV_ATTR_OPS || a->kind == ADV_ATTR_INTS || a->kind == ADV_ATTR_FLOATS) json_object_set_new(o, "default", json_array());
         else if (!isnan(a->dflt)) put_number(o, "default", a->dflt);
     }
     return list;

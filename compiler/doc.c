@@ -152,6 +152,7 @@ static void attribute(Doc *d, const json_t *a)
                   json_number_value(json_object_get(a, "max")) > 9e15;
     if (!strcmp(kind, "choice")) snprintf(range, sizeof range, "one of `%s`", get(a, "choices"));
     else if (is_any) snprintf(range, sizeof range, "%s", kind);
+    else if (!strcmp(kind, "ops")) snprintf(range, sizeof range, "names of ops");
     else snprintf(range, sizeof range, "%s in %s .. %s", kind, lo, hi);
     snprintf(s, sizeof s, "%s, %s%s: %s", range, dflt[0] ? dflt : "must be given", dflt[0] ? " if not given" : "", get(a, "doc"));
     item(d, get(a, "name"), s);

@@ -30,8 +30,11 @@ typedef enum AdvAttrKind {
     ADV_ATTR_FLOAT,    /* .f within [min,max] */
     ADV_ATTR_ENUM,     /* .i is an index into `choices`, names split by '|' */
     ADV_ATTR_INTS,     /* .ints, each within [min,max]; default is the empty list */
-    ADV_ATTR_FLOATS    /* .floats, likewise */
+    ADV_ATTR_FLOATS,   /* .floats, likewise */
+    ADV_ATTR_OPS       /* .ops, elementwise rows (AdvEwRow): graphs and plans hold them by name and version */
 } AdvAttrKind;
+
+struct AdvOpDef;
 
 /* A value; which member is meant is said by the AdvAttrDef at the same index. Lists are borrowed. */
 typedef struct AdvAttr {
@@ -39,7 +42,8 @@ typedef struct AdvAttr {
     double f;
     const int64_t *ints;
     const double *floats;
-    uint32_t n;  /* of ints or floats */
+    const struct AdvOpDef *const *ops;
+    uint32_t n;  /* of ints, floats or ops */
 } AdvAttr;
 
 typedef struct AdvAttrDef {
@@ -121,11 +125,11 @@ static inline AdvVal adv_ba(AdvBuild *b, const char *op, const AdvVal *in, uint3
     b->node(b, op, in, n_in, attrs, &r, 1);
     return r;
 }
-static inline AdvAttr adv_attr_i(int64_t i) { AdvAttr a = {0, 0, NULL, NULL, 0}; a.i = i; return a; }
-static inline AdvAttr adv_attr_f(double f) { AdvAttr a = {0, 0, NULL, NULL, 0}; a.f = f; return a; }
+static inline AdvAttr adv_attr_i(int64_t i) { AdvAttr a = {0, 0, NULL, NULL, NULL, 0}; a.i = i; return a; }
+static inline AdvAttr adv_attr_f(double f) { AdvAttr a = {0, 0, NULL, NULL, NULL, 0}; a.f = f; return a; }
 static inline AdvAttr adv_attr_ints(const int64_t *ints, uint32_t n)
 {
-    AdvAttr a = {0, 0, NULL, NULL, 0};
+    AdvAttr a = {0, 0, NULL, NULL, NULL, 0};
     a.ints = ints;
     a.n = n;
     return a;
@@ -145,10 +149,10 @@ typedef struct AdvGradCtx {
 
 typedef AdvStatus AdvGradFn(AdvBuild *b, const AdvGradCtx *g);
 
-/* Instead of a function: the gradient is zero / reaching it is the recipe's mistake ("write detach(...) around it"). */
-extern AdvGradFn adv_grad_zero, adv_grad_never;
-#define ADV_GRAD_ZERO adv_grad_zero
-#define ADV_GRAD_NEVER adv_grad_never
+/* Instead of a function, and never called: the gradient is zero / reaching it is the recipe's mistake ("write detach(...)
+** around it"). Numbers, not functions, so that a plugin needs no symbol of ours. */
+#define ADV_GRAD_ZERO ((AdvGradFn *)1)
+#define ADV_GRAD_NEVER ((AdvGradFn *)2)
 
 /* What an expansion sees of a fused node: it builds the equal sub-graph and sets out[]. */
 typedef struct AdvExpandCtx {
@@ -167,6 +171,29 @@ typedef struct AdvRefCall {
     const AdvView *in, *out;
     const AdvAttr *attr;
 } AdvRefCall;
+
+/* ---- elementwise ops --------------------------------------------------------------------------------------------- */
+
+/* What the operands of a row may be. */
+typedef enum AdvEwTakes {
+    ADV_EW_FLOATS,  /* floats of one type, result the same */
+    ADV_EW_NUMBERS, /* also i32 and i64 */
+    ADV_EW_TRUTH,   /* two floats or two integers, result float 0 or 1 */
+    ADV_EW_CHOICE   /* a float condition and two of one type */
+} AdvEwTakes;
+
+/* o[i] = row(a[i], b[i], c[i]) for i < n. o may be exactly one of the operands; operands beyond the row's are not read. */
+typedef void AdvTileFn(float *o, const float *a, const float *b, const float *c, int64_t n);
+
+/* An op whose element i depends on element i of its operands alone. It is enough for its definition, its shape rule, its
+** kernels, and its place in fused groups. Made by the macros of adv_row.h. */
+typedef struct AdvEwRow {
+    uint32_t n_in;                             /* 1..3 */
+    uint32_t takes;                            /* AdvEwTakes */
+    double (*f)(double a, double b, double c); /* the definition; operands beyond n_in are not looked at */
+    AdvTileFn *tile;                           /* the same in float; NULL: the cpu back end has its own */
+    const char *text;                          /* in float over a, b, c, valid in C and in CUDA */
+} AdvEwRow;
 
 /* ---- the op ------------------------------------------------------------------------------------------------------ */
 
@@ -208,10 +235,11 @@ typedef struct AdvOpDef {
     const AdvPortDef *in, *out;  /* ended by ADV_PORT_END */
     const AdvAttrDef *attrs;     /* ended by ADV_ATTR_END; NULL: none */
     uint8_t inplace[4];    /* of output k: ADV_INPLACE_NONE, ADV_INPLACE(input index), ADV_INPLACE_ANY */
-    AdvStatus (*infer)(AdvInferCtx *c);
-    AdvGradFn *grad;       /* never NULL for an op with `ref`: a function, ADV_GRAD_ZERO or ADV_GRAD_NEVER */
+    AdvStatus (*infer)(AdvInferCtx *c);                           /* NULL for a row, whose `takes` says it */
+    AdvGradFn *grad;       /* never NULL: a function, ADV_GRAD_ZERO or ADV_GRAD_NEVER */
     AdvStatus (*ref)(const AdvRefCall *c);                        /* exactly one of ref ... */
-    AdvStatus (*expand)(AdvBuild *b, const AdvExpandCtx *c);      /* ... and expand, but for ADV_OP_STRUCT and ADV_OP_VIEW */
+    AdvStatus (*expand)(AdvBuild *b, const AdvExpandCtx *c);      /* ... expand ... */
+    const struct AdvEwRow *row;  /* ... and row (elementwise, adv_row.h), but for ADV_OP_STRUCT and ADV_OP_VIEW */
     const char *doc;       /* first line a sentence; then ranges, what happens at kinks, source (paper, equation) */
     double (*flops)(const struct AdvSig *sig); /* of one call, a multiply-add being two. NULL: see adv_sig_flops (registry.h) */
 } AdvOpDef;
@@ -248,7 +276,7 @@ typedef struct AdvLaunch {
 typedef struct AdvKernel {
     uint32_t abi, struct_size;
     const char *backend;  /* "cpu", "cuda" */
-    const char *op;
+    const char *op;       /* or ADV_KERNEL_ROWS */
     const char *name;     /* of the variant, shown by --explain and --profile */
     uint16_t op_version;
     int16_t order;        /* lower is tried first */
@@ -260,6 +288,9 @@ typedef struct AdvKernel {
     AdvStatus (*run)(const AdvLaunch *l, void *state);
     void (*release)(void *state); /* NULL: nothing to release beyond p->alloc memory */
 } AdvKernel;
+
+/* As AdvKernel.op: the kernel serves every row that has none of its own; its op_version is not looked at. */
+#define ADV_KERNEL_ROWS "*rows"
 
 #define ADV_KERNEL_HEADER .abi = ADV_OP_ABI, .struct_size = sizeof(AdvKernel)
 
@@ -278,6 +309,8 @@ typedef struct AdvPlugin {
 
 /* The one symbol a plugin exports. */
 typedef const AdvPlugin *AdvPluginFn(const AdvHost *host);
+
+#include "ops/adv_row.h"
 
 #ifdef __cplusplus
 }

@@ -1,14 +1,15 @@
-/* ew.h: the elementwise ops (ew.def) as a table, indexed by their code: what fused_ew programs are made of.
+/* ew.h: the elementwise ops of ew.def as a table, and fused_ew programs, which are made of rows: ours and plugins' alike.
 **
-** A fused_ew program is the attribute `code`: for each step the row's code, then n_in operands. Operands are numbered: inputs
-** of the node, then its `consts`, then the results of the steps before. The last step's result is the node's.
+** A fused_ew program is three attributes: `steps`, the ops in order; `args`, for each step its operands; `consts`. Operands are
+** numbered: inputs of the node, then its `consts`, then the results of the steps before. The last step's result is the node's.
+** Steps are ops, which graphs and plans hold by name and version: no number of a row is ever written down.
 */
 #ifndef ADV_OPS_EW_H
 #define ADV_OPS_EW_H
 
 #include "ops/adv_op.h"
 
-/* Codes: ADV_EW_add, ... in the order of ew.def. */
+/* Where our rows stand in adv_ew_rows: ADV_EW_add, ... in the order of ew.def. */
 typedef enum AdvEwCode {
 #define EW1(name, ...) ADV_EW_##name,
 #define EW2(name, ...) ADV_EW_##name,
@@ -20,26 +21,27 @@ typedef enum AdvEwCode {
     ADV_EW_COUNT
 } AdvEwCode;
 
-typedef struct AdvEwRow {
-    const char *name;
-    uint32_t n_in;
-    double (*f)(double a, double b, double c); /* operands beyond n_in are not looked at */
-    const char *text;                          /* in float over a, b, c, valid in C and in CUDA */
-} AdvEwRow;
-
 extern const AdvEwRow adv_ew_rows[ADV_EW_COUNT];
 
-/* The row of an op's name, or -1. */
-int adv_ew_find(const char *name);
+/* The shape rule of rows, by what they take. */
+AdvStatus adv_ew_infer(AdvInferCtx *c, const AdvOpDef *op) ADV_MUST_USE;
+/* Their definition. */
+AdvStatus adv_ew_ref(const AdvRefCall *c, const AdvEwRow *row) ADV_MUST_USE;
 
 #define ADV_EW_MAX_STEPS 64   /* of one fused_ew */
 #define ADV_EW_MAX_VALUES 96  /* inputs, constants and steps together */
 
-/* One step of a program, decoded. */
-typedef struct AdvEwStep { uint32_t row, in[3]; } AdvEwStep;
+/* Attributes of fused_ew. */
+enum { ADV_EW_ATTR_ARGS = 0, ADV_EW_ATTR_CONSTS = 1, ADV_EW_ATTR_STEPS = 2, ADV_EW_N_ATTRS = 3 };
 
-/* Reads attribute `code` of a fused_ew with n_in inputs and n_consts constants. Returns the number of steps, or 0 with
-** *why a constant sentence. */
-uint32_t adv_ew_decode(const AdvAttr *code, uint32_t n_in, uint32_t n_consts, AdvEwStep steps[ADV_EW_MAX_STEPS], const char **why);
+/* One step of a program, decoded. */
+typedef struct AdvEwStep {
+    const AdvEwRow *row;
+    const char *name; /* of its op */
+    uint32_t in[3];
+} AdvEwStep;
+
+/* Reads the attributes of a fused_ew with n_in inputs. Returns the number of steps, or 0 with *why a constant sentence. */
+uint32_t adv_ew_decode(const AdvAttr *attr, uint32_t n_in, AdvEwStep steps[ADV_EW_MAX_STEPS], const char **why);
 
 #endif

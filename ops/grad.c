@@ -3,25 +3,6 @@
 
 #include "ops/view.h"
 
-AdvStatus adv_grad_zero(AdvBuild *b, const AdvGradCtx *g)
-{
-    (void)b, (void)g;
-    return ADV_OK;
-}
-
-/* Never called where all is well: autodiff compares the address and writes the diagnostic. */
-AdvStatus adv_grad_never(AdvBuild *b, const AdvGradCtx *g)
-{
-    (void)b, (void)g;
-    return ADV_ERECIPE;
-}
-
-AdvVal adv_g_number(AdvBuild *b, double value, AdvVal v)
-{
-    AdvVal none = {0};
-    return adv_val_ok(v) ? b->number(b, value, b->type(b, v)->dtype) : none;
-}
-
 AdvVal adv_g_reshape(AdvBuild *b, AdvVal x, uint32_t rank, const int64_t *dim)
 {
     AdvAttr dims = adv_attr_ints(dim, rank);

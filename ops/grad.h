@@ -6,9 +6,6 @@
 
 static inline bool adv_val_ok(AdvVal v) { return v.i != 0; }
 
-/* A number of v's dtype. */
-AdvVal adv_g_number(AdvBuild *b, double value, AdvVal v);
-
 /* reshape and broadcast to the dims given / to the shape of `like`. */
 AdvVal adv_g_reshape(AdvBuild *b, AdvVal x, uint32_t rank, const int64_t *dim);
 AdvVal adv_g_reshape_like(AdvBuild *b, AdvVal x, AdvVal like);

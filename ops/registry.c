@@ -5,6 +5,7 @@
 */
 #include "ops/registry.h"
 
+#include "ops/ew.h"
 #include "ops/shape.h"
 #include "ops/view.h"
 #include "runtime/base/checked.h"
@@ -109,8 +110,8 @@ static bool check_attrs(const AdvOpDef *op, char *msg, size_t msg_bytes)
     if (n > ADV_MAX_ATTRS) return refuse(msg, msg_bytes, "`%s` has more than %d attributes", op->name, ADV_MAX_ATTRS);
     for (uint32_t i = 0; i < n; i++) {
         const AdvAttrDef *d = &op->attrs[i];
-        bool is_list = d->kind == ADV_ATTR_INTS || d->kind == ADV_ATTR_FLOATS;
-        if (!is_name(d->name) || d->kind > ADV_ATTR_FLOATS)
+        bool is_list = d->kind >= ADV_ATTR_INTS;
+        if (!is_name(d->name) || d->kind > ADV_ATTR_OPS)
             return refuse(msg, msg_bytes, "`%s` has a wrong attribute at index %u", op->name, (unsigned)i);
         if (!d->doc || !*d->doc) return refuse(msg, msg_bytes, "`%s` says nothing about attribute `%s`", op->name, d->name);
         if (!(d->min <= d->max)) return refuse(msg, msg_bytes, "`%s`: bounds of `%s` are the wrong way round", op->name, d->name);
@@ -137,20 +138,29 @@ static bool check_inplace(const AdvOpDef *op, char *msg, size_t msg_bytes)
     return true;
 }
 
+/* A row takes its ports one to one, gives one result, and has no attributes. */
+static bool row_ok(const AdvOpDef *op)
+{
+    const AdvEwRow *r = op->row;
+    return r->n_in >= 1 && r->n_in <= 3 && r->takes <= ADV_EW_CHOICE && r->f && r->text && adv_op_n_in(op) == r->n_in &&
+           !adv_op_in_repeats(op) && adv_op_n_out(op) == 1 && adv_op_n_attrs(op) == 0 && (op->flags & ADV_OP_ELEMENTWISE);
+}
+
 bool adv_op_check(const AdvOpDef *op, char *msg, size_t msg_bytes)
 {
-    uint32_t free_form = ADV_OP_STRUCT | ADV_OP_VIEW;
+    uint32_t free_form = ADV_OP_STRUCT | ADV_OP_VIEW, n_meanings = (op->ref != NULL) + (op->expand != NULL) + (op->row != NULL);
     if (op->abi != ADV_OP_ABI || op->struct_size != sizeof(AdvOpDef))
         return refuse(msg, msg_bytes, "an op was built for another version of adv_op.h (abi %" PRIu32 ", size %" PRIu32 ")", op->abi,
                       op->struct_size);
     if (!is_name(op->name)) return refuse(msg, msg_bytes, "an op's name is not in lower case letters, digits and `_`");
     if (op->version == 0) return refuse(msg, msg_bytes, "`%s` has version 0", op->name);
     if (!op->doc || !*op->doc) return refuse(msg, msg_bytes, "`%s` has no doc", op->name);
-    if (!op->infer) return refuse(msg, msg_bytes, "`%s` has no shape rule", op->name);
+    if (!op->infer && !op->row) return refuse(msg, msg_bytes, "`%s` has no shape rule", op->name);
     if (!op->grad)
         return refuse(msg, msg_bytes, "`%s` says nothing about its gradient: a function, ADV_GRAD_ZERO or ADV_GRAD_NEVER", op->name);
-    if (op->ref && op->expand) return refuse(msg, msg_bytes, "`%s` has both ref and expand", op->name);
-    if (!op->ref && !op->expand && !(op->flags & free_form)) return refuse(msg, msg_bytes, "`%s` has neither ref nor expand", op->name);
+    if (n_meanings > 1) return refuse(msg, msg_bytes, "`%s` has more than one of ref, expand and row", op->name);
+    if (n_meanings == 0 && !(op->flags & free_form)) return refuse(msg, msg_bytes, "`%s` has neither ref, expand nor row", op->name);
+    if (op->row && !row_ok(op)) return refuse(msg, msg_bytes, "`%s` has a row that lacks something or does not fit its ports", op->name);
     if (op->precision > ADV_PREC_FOLLOW || op->layout > ADV_LAYOUT_OP_ANY)
         return refuse(msg, msg_bytes, "`%s` has an unknown precision or layout", op->name);
     if ((op->flags & ADV_OP_COMMUTES) && adv_op_n_in(op) < 2) return refuse(msg, msg_bytes, "`%s` has no two inputs to swap", op->name);
@@ -222,6 +232,8 @@ AdvStatus adv_registry_add_ops(AdvRegistry *r, const AdvOpDef *const *ops, AdvDi
     return ADV_OK;
 }
 
+static bool is_for_rows(const AdvKernel *k) { return strcmp(k->op, ADV_KERNEL_ROWS) == 0; }
+
 static AdvStatus check_kernel(const AdvRegistry *r, const AdvKernel *k, AdvDiags *ds)
 {
     const AdvOpDef *op;
@@ -230,6 +242,7 @@ static AdvStatus check_kernel(const AdvRegistry *r, const AdvKernel *k, AdvDiags
                         "a kernel was built for another version of adv_op.h (abi %" PRIu32 ", size %" PRIu32 ")", k->abi, k->struct_size);
     if (!k->backend || !k->op || !k->name || !k->can || !k->run)
         return adv_fail(ds, ADV_EDATA, ADV_D_OP_REFUSED, "a kernel lacks backend, op, name, can or run");
+    if (is_for_rows(k)) return ADV_OK;
     op = adv_registry_op(r, k->op);
     if (!op) return adv_fail(ds, ADV_EDATA, ADV_D_OP_REFUSED, "kernel `%s` is for an unknown op `%s`", k->name, k->op);
     if (op->version != k->op_version)
@@ -271,12 +284,12 @@ const AdvOpDef *adv_registry_op(const AdvRegistry *r, const char *name)
 bool adv_kernel_can(const AdvKernel *k, const AdvSig *sig, const char **why)
 {
     *why = "no reason given";
-    if (k->op_version == sig->op->version) return k->can(sig, why);
+    if (k->op_version == sig->op->version || is_for_rows(k)) return k->can(sig, why);
     *why = "made for another version of the op";
     return false;
 }
 
-const AdvKernel *const *adv_registry_kernels(const AdvRegistry *r, const char *backend, const char *op, uint32_t *out_n)
+static const AdvKernel *const *find_kernels(const AdvRegistry *r, const char *backend, const char *op, uint32_t *out_n)
 {
     uint32_t lo = 0, hi = r->n_kernels, n = 0;
     while (lo < hi) {
@@ -291,6 +304,13 @@ const AdvKernel *const *adv_registry_kernels(const AdvRegistry *r, const char *b
     while (lo + n < r->n_kernels && strcmp(r->kernels[lo + n]->backend, backend) == 0 && strcmp(r->kernels[lo + n]->op, op) == 0) n++;
     *out_n = n;
     return n ? &r->kernels[lo] : NULL;
+}
+
+const AdvKernel *const *adv_registry_kernels(const AdvRegistry *r, const char *backend, const char *op, uint32_t *out_n)
+{
+    const AdvKernel *const *own = find_kernels(r, backend, op, out_n);
+    const AdvOpDef *def = own ? NULL : adv_registry_op(r, op);
+    return def && def->row ? find_kernels(r, backend, ADV_KERNEL_ROWS, out_n) : own;
 }
 
 /* ---- shape rules ---- */
@@ -339,7 +359,7 @@ static AdvStatus check_attr(AdvInferCtx *c, const AdvOpDef *op, const AdvAttrDef
             return c->fail(c, "`%s` needs `%s` within %g and %g, got %g", op->name, d->name, d->min, d->max, v);
         return ADV_OK;
     }
-    for (uint32_t i = 0; i < a->n; i++) {
+    for (uint32_t i = 0; i < a->n && d->kind != ADV_ATTR_OPS; i++) {
         double v = d->kind == ADV_ATTR_INTS ? (double)a->ints[i] : a->floats[i];
         if (!(v >= d->min && v <= d->max))
             return c->fail(c, "`%s` needs each of `%s` within %g and %g, got %g", op->name, d->name, d->min, d->max, v);
@@ -380,7 +400,7 @@ AdvStatus adv_op_infer(const AdvOpDef *op, const AdvTensorType *in, uint32_t n_i
     memset(out, 0, c.n_out * sizeof *out);
     st = check_in(&c, op);
     for (uint32_t i = 0, n = adv_op_n_attrs(op); i < n && st == ADV_OK; i++) st = check_attr(&c, op, &op->attrs[i], &attr[i]);
-    if (st == ADV_OK) st = op->infer(&c);
+    if (st == ADV_OK) st = op->row ? adv_ew_infer(&c, op) : op->infer(&c);
     if (st == ADV_OK) st = check_out(&c, op);
     *out_n_out = st == ADV_OK ? c.n_out : 0;
     return st;

@@ -28,7 +28,7 @@ bool adv_op_check(const AdvOpDef *op, char *msg, size_t msg_bytes);
 /* The op of that name, or NULL. */
 const AdvOpDef *adv_registry_op(const AdvRegistry *r, const char *name);
 
-/* The kernels for a back end and op, in order; *out_n of them. */
+/* The kernels for a back end and op, in order; *out_n of them. A row without any of its own has those for ADV_KERNEL_ROWS. */
 const AdvKernel *const *adv_registry_kernels(const AdvRegistry *r, const char *backend, const char *op, uint32_t *out_n);
 
 /* May kernel k run this? If not, *why gets a constant sentence. */

@@ -1,4 +1,5 @@
 /* run_ref.c: executing definitions: the executing builder (exec.h), and adv_op_run_ref on top of it. */
+#include "ops/ew.h"
 #include "ops/exec.h"
 #include "ops/view.h"
 #include "runtime/base/container.h"
@@ -210,6 +211,7 @@ AdvStatus adv_op_run_ref(const AdvRegistry *r, const AdvOpDef *op, const AdvView
 {
     AdvRefCall c = {.n_in = n_in, .n_out = n_out, .in = in, .out = out, .attr = attr};
     if (op->ref) return op->ref(&c);
+    if (op->row) return adv_ew_ref(&c, op->row);
     if (op->expand) return run_expand(r, op, in, n_in, attr, out, n_out, a);
     return ADV_EUNAVAILABLE; /* structural ops are the compiler's and the runtime's own */
 }

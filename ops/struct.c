@@ -400,7 +400,7 @@ static AdvStatus ref_slice(const AdvRefCall *c)
 static AdvVal zeros(AdvBuild *b, AdvVal like, int64_t axis, int64_t len)
 {
     AdvTensorType t = *b->type(b, like);
-    AdvVal zero = adv_g_number(b, 0, like);
+    AdvVal zero = adv_val_number(b, 0, like);
     AdvAttr dims;
     t.dim[axis] = len;
     dims = adv_attr_ints(t.dim, t.rank);

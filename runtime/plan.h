@@ -11,7 +11,8 @@
 **   locs                  AdvPlanLoc[]: at[0] is "no place"
 **   program               JSON text: what runs when (see below)
 ** and for each target T:
-**   T.attrs               AdvPlanAttr[]; T.numbers  f64[]: pool of INTS and FLOATS lists (i64 bits as such)
+**   T.attrs               AdvPlanAttr[]; T.numbers  f64[]: pool of INTS and FLOATS lists (i64 bits as such), and of OPS
+**                         lists (indices into ops)
 **   T.consts              bytes of constants, each at a multiple of 64
 **   T.values              AdvPlanValue[]; T.operands u32[]: value indices
 **   T.insts               AdvPlanInst[]; T.entries AdvPlanEntry[]

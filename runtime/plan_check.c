@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAX_LIST_OPS 256 /* in one attribute */
+
 typedef struct Check {
     AdvPlan *p;
     const AdvRegistry *reg;
@@ -85,6 +87,24 @@ static AdvStatus check_types(Check *c, const AdvOpDef *op, const AdvPlanInst *in
     return ADV_OK;
 }
 
+/* Lists of ops: the plan's numbers become the registry's ops. */
+static AdvStatus resolve_lists(Check *c, const AdvOpDef *op, const AdvPlanInst *in)
+{
+    for (uint32_t k = 0; k < in->n_attr; k++) {
+        AdvAttr *a = &c->t->attrs[in->attr_at + k];
+        if (op->attrs[k].kind != ADV_ATTR_OPS || a->ops) continue;
+        if (a->n > MAX_LIST_OPS) return bad(c, "a list of ops is too long");
+        const AdvOpDef **ops = (const AdvOpDef **)adv_arena_array(&c->p->arena, a->n, sizeof *ops);
+        if (!ops) return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while checking a plan");
+        for (uint32_t i = 0; i < a->n; i++) {
+            if (a->ints[i] < 0 || a->ints[i] >= (int64_t)c->p->n_ops) return bad(c, "a list of ops names one that the plan has not");
+            ops[i] = c->p->op_defs[a->ints[i]];
+        }
+        a->ops = ops;
+    }
+    return ADV_OK;
+}
+
 static AdvStatus check_inst(Check *c)
 {
     const AdvPlanInst *in = &c->t->insts[c->ix];
@@ -92,6 +112,7 @@ static AdvStatus check_inst(Check *c)
     if (strcmp(op->name, "loop") == 0) return ADV_OK; /* plan_load.c did */
     if (op->flags & (ADV_OP_STRUCT | ADV_OP_VIEW)) return bad(c, "the op is no instruction");
     if (in->n_attr != adv_op_n_attrs(op)) return bad(c, "the number of attributes is not the op's");
+    ADV_TRY(resolve_lists(c, op, in));
     ADV_TRY(check_types(c, op, in));
     return check_overlap(c, op, in);
 }

@@ -140,6 +140,7 @@ static void put_attrs(Dump *d, const AdvPlanInst *in)
         if (def->kind == ADV_ATTR_ENUM) put_choice(d, def->choices, a->i);
         for (uint32_t k = 0; k < a->n; k++) {
             if (def->kind == ADV_ATTR_INTS) putf(d, "%s%lld", k ? "," : "", (long long)a->ints[k]);
+            if (def->kind == ADV_ATTR_OPS) putf(d, "%s%s", k ? "," : "", a->ops[k]->name);
             if (def->kind == ADV_ATTR_FLOATS) putf(d, "%s%.17g", k ? "," : "", a->floats[k]);
         }
     }

@@ -28,7 +28,7 @@ typedef struct AdvPlanTarget {
     const char *name;
     uint8_t float_dtype;          /* F32; F64 for target "ref64" */
     const AdvTensorType *state_types; /* n_states of the plan, floats as float_dtype: how STATE values lie in memory */
-    const AdvAttr *attrs;         /* n_attrs, ready for kernels: lists point into this plan */
+    AdvAttr *attrs;               /* n_attrs, ready for kernels: lists point into this plan; `ops` set by adv_plan_check */
     uint32_t n_attrs;
     const void *consts;           /* 64-byte aligned */
     uint64_t n_const_bytes;

@@ -89,6 +89,7 @@ static void put_attr(Text *t, const AdvAttrDef *def, const AdvAttr *a)
         put(t, "[");
         for (uint32_t i = 0; i < a->n; i++) {
             if (def->kind == ADV_ATTR_INTS) put(t, i ? ",%" PRId64 : "%" PRId64, a->ints[i]);
+            else if (def->kind == ADV_ATTR_OPS) put(t, i ? ",%s" : "%s", a->ops[i]->name);
             else put(t, i ? ",%.17g" : "%.17g", a->floats[i]);
         }
         put(t, "]");

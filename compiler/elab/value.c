@@ -78,6 +78,7 @@ static uint64_t node_hash(const AdvOpDef *op, const AdvValueId *in, uint32_t n_i
         h = adv_hash_u64(h, attr[k].n);
         for (uint32_t j = 0; j < attr[k].n; j++)
             if (attr[k].ints) h = adv_hash_u64(h, (uint64_t)attr[k].ints[j]);
+            else if (attr[k].ops) h = adv_hash_str(h, attr[k].ops[j]->name);
             else h = adv_hash_bytes(h, &attr[k].floats[j], sizeof(double));
     }
     return h ? h : 1;
@@ -88,7 +89,8 @@ static bool same_attrs(const AdvAttr *a, const AdvAttr *b, uint32_t n)
     for (uint32_t k = 0; k < n; k++) {
         if (a[k].i != b[k].i || memcmp(&a[k].f, &b[k].f, sizeof a[k].f) || a[k].n != b[k].n) return false;
         if (a[k].n && a[k].ints && memcmp(a[k].ints, b[k].ints, a[k].n * sizeof *a[k].ints)) return false;
-        if (a[k].n && !a[k].ints && memcmp(a[k].floats, b[k].floats, a[k].n * sizeof *a[k].floats)) return false;
+        if (a[k].n && a[k].floats && memcmp(a[k].floats, b[k].floats, a[k].n * sizeof *a[k].floats)) return false;
+        if (a[k].n && a[k].ops && memcmp(a[k].ops, b[k].ops, a[k].n * sizeof *a[k].ops)) return false;
     }
     return true;
 }

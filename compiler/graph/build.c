@@ -98,6 +98,11 @@ static void copy_attrs(AdvGraph *g, AdvNodeId id, const AdvAttr *attrs, uint32_t
             memcpy(floats, a.floats, a.n * sizeof *floats);
             a.floats = floats;
         }
+        if (a.n && a.ops) {
+            const AdvOpDef **ops = ADV_NEW_ARRAY(g->arena, const AdvOpDef *, a.n);
+            memcpy(ops, a.ops, a.n * sizeof *ops);
+            a.ops = ops;
+        }
         *ADV_PUSH(g->arena, &g->attrs) = a;
     }
 }

@@ -262,6 +262,7 @@ AdvGraph *adv_graph_copy(AdvArena *arena, const AdvGraph *g)
         AdvAttr *a = &c->attrs.at[i];
         if (a->ints) a->ints = copy_bytes(arena, a->ints, a->n * sizeof *a->ints);
         if (a->floats) a->floats = copy_bytes(arena, a->floats, a->n * sizeof *a->floats);
+        if (a->ops) a->ops = copy_bytes(arena, a->ops, a->n * sizeof *a->ops);
     }
     for (uint32_t i = 0; i < g->nodes.n; i++) {
         AdvConst *d = &c->nodes.at[i].data;

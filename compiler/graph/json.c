@@ -42,7 +42,9 @@ static json_t *attr_json(const AdvAttrDef *def, const AdvAttr *a)
     if (def->kind == ADV_ATTR_ENUM) return choice(def->choices, a->i);
     json_t *list = json_array();
     for (uint32_t k = 0; k < a->n; k++)
-        json_array_append_new(list, def->kind == ADV_ATTR_INTS ? json_integer(a->ints[k]) : json_real(a->floats[k]));
+        json_array_append_new(list, def->kind == ADV_ATTR_INTS  ? json_integer(a->ints[k])
+                                    : def->kind == ADV_ATTR_OPS ? json_string(a->ops[k]->name)
+                                                                : json_real(a->floats[k]));
     return list;
 }
 

@@ -32,6 +32,7 @@ typedef struct Reader {
     ADV_VEC(AdvValueId) ins;     /* of the node being read */
     ADV_VEC(int64_t) ints;
     ADV_VEC(double) floats;
+    ADV_VEC(const AdvOpDef *) ops;
     ADV_VEC(AdvLocId) locs;      /* by number in the text */
     uint32_t depth;
 } Reader;
@@ -273,23 +274,41 @@ static AdvValueId define(Reader *r)
 
 /* ---- attributes ------------------------------------------------------------------------------------------------ */
 
+static const AdvOpDef *op_name(Reader *r)
+{
+    AdvGraph *g = r->g;
+    skip(r);
+    uint32_t from = r->at, n;
+    const char *w = word(r, &n);
+    const AdvOpDef *op = r->failed ? NULL : adv_registry_op(g->reg, adv_str(g->names, adv_intern_n(g->names, w, n)));
+    if (!op) fail(r, from, "unknown operation");
+    return op;
+}
+
 static void list_attr(Reader *r, uint8_t kind, AdvAttr *a)
 {
     expect(r, "[");
-    r->ints.n = r->floats.n = 0;
+    r->ints.n = r->floats.n = r->ops.n = 0;
     if (accept(r, "]")) return;
     do {
         if (kind == ADV_ATTR_INTS) {
             int64_t v = integer(r);
             *ADV_PUSH(r->arena, &r->ints) = v;
+        } else if (kind == ADV_ATTR_OPS) {
+            const AdvOpDef *op = op_name(r);
+            *ADV_PUSH(r->arena, &r->ops) = op;
         } else {
             double v = number(r);
             *ADV_PUSH(r->arena, &r->floats) = v;
         }
-    } while (!r->failed && r->ints.n + r->floats.n < MAX_LIST && accept(r, ","));
+    } while (!r->failed && r->ints.n + r->floats.n + r->ops.n < MAX_LIST && accept(r, ","));
     expect(r, "]");
-    a->n = r->ints.n + r->floats.n;
-    if (kind == ADV_ATTR_INTS) {
+    a->n = r->failed ? 0 : r->ints.n + r->floats.n + r->ops.n;
+    if (kind == ADV_ATTR_OPS) {
+        const AdvOpDef **ops = ADV_NEW_ARRAY(r->g->arena, const AdvOpDef *, a->n);
+        if (a->n) memcpy(ops, r->ops.at, a->n * sizeof *ops);
+        a->ops = ops;
+    } else if (kind == ADV_ATTR_INTS) {
         int64_t *ints = ADV_NEW_ARRAY(r->g->arena, int64_t, a->n);
         memcpy(ints, r->ints.at, a->n * sizeof *ints);
         a->ints = ints;
@@ -353,7 +372,7 @@ static void attributes(Reader *r, const AdvOpDef *op, AdvNodeId id)
         expect(r, "}");
     }
     for (uint32_t k = 0; k < n_attrs && !r->failed; k++) {
-        bool is_list = op->attrs[k].kind == ADV_ATTR_INTS || op->attrs[k].kind == ADV_ATTR_FLOATS;
+        bool is_list = op->attrs[k].kind >= ADV_ATTR_INTS;
         if (!is_list && !given[k] && isnan(op->attrs[k].dflt)) fail(r, r->at, "`%s` needs attribute `%s`", op->name, op->attrs[k].name);
     }
     AdvGraph *g = r->g;
@@ -521,14 +540,8 @@ static void node(Reader *r, AdvRegionId region)
         } while (!r->failed && n_out < UINT16_MAX && accept(r, ","));
         expect(r, "=");
     }
-    skip(r);
-    uint32_t at = r->at, n;
-    const char *w = word(r, &n);
-    const AdvOpDef *op = r->failed ? NULL : adv_registry_op(g->reg, adv_str(g->names, adv_intern_n(g->names, w, n)));
-    if (!op) {
-        fail(r, at, "unknown operation");
-        return;
-    }
+    const AdvOpDef *op = op_name(r);
+    if (!op) return;
     /* its own outputs are not in reach of its operands */
     uint32_t n_bound = r->scope.n - scope;
     Bound *kept = ADV_NEW_ARRAY(r->arena, Bound, n_bound);

@@ -198,6 +198,7 @@ static void put_attr(Printer *p, const AdvAttrDef *d, const AdvAttr *a)
         for (uint32_t i = 0; i < a->n; i++) {
             if (i) put(p, ",");
             if (d->kind == ADV_ATTR_INTS) putf(p, "%lld", (long long)a->ints[i]);
+            else if (d->kind == ADV_ATTR_OPS) put(p, a->ops[i]->name);
             else put_number(p, a->floats[i]);
         }
         put(p, "]");

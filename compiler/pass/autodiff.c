@@ -67,7 +67,7 @@ static uint32_t n_through(const Diff *d, AdvNodeId n)
 {
     const AdvNode *node = adv_node(d->g, n);
     if (node->body.i) return adv_region(d->g, node->body)->results.n;
-    return node->op->grad == adv_grad_zero ? 0 : node->n_in;
+    return node->op->grad == ADV_GRAD_ZERO ? 0 : node->n_in;
 }
 
 /* Is input k of an op for integers? It chooses (a class, a row) and is not moved: no derivative passes there. */
@@ -170,7 +170,7 @@ static bool blocked(Diff *d, AdvNodeId n)
         refuse(d, n, ADV_D_GRAD_THROUGH_LOOP, "a gradient would have to pass through this loop");
         return true;
     }
-    if (node->op->grad != adv_grad_never && node->op->grad) return false;
+    if (node->op->grad != ADV_GRAD_NEVER && node->op->grad) return false;
     snprintf(what, sizeof what, "`%s` has no gradient", node->op->name);
     refuse(d, n, ADV_D_GRAD_NEVER, what);
     return true;
@@ -252,7 +252,7 @@ static void sweep(Diff *d)
 static AdvVal filled(Diff *d, double x, AdvVal like)
 {
     AdvBuild *b = &d->b.base;
-    return adv_g_broadcast_like(b, adv_g_number(b, x, like), like);
+    return adv_g_broadcast_like(b, adv_val_number(b, x, like), like);
 }
 
 static void expand(Diff *d, AdvNodeId id)

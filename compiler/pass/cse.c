@@ -42,7 +42,10 @@ static uint64_t hash_attr(uint64_t h, const AdvAttrDef *d, const AdvAttr *a)
     case ADV_ATTR_ENUM: return adv_hash_u64(h, (uint64_t)a->i);
     case ADV_ATTR_FLOAT: return adv_hash_bytes(h, &a->f, sizeof a->f);
     case ADV_ATTR_INTS: return adv_hash_bytes(h, a->ints, a->n * sizeof *a->ints);
-    default: return adv_hash_bytes(h, a->floats, a->n * sizeof *a->floats);
+    case ADV_ATTR_FLOATS: return adv_hash_bytes(h, a->floats, a->n * sizeof *a->floats);
+    default:
+        for (uint32_t i = 0; i < a->n; i++) h = adv_hash_str(h, a->ops[i]->name);
+        return h;
     }
 }
 
@@ -65,7 +68,8 @@ static bool same_attr(const AdvAttrDef *d, const AdvAttr *a, const AdvAttr *b)
     case ADV_ATTR_ENUM: return a->i == b->i;
     case ADV_ATTR_FLOAT: return same_bytes(&a->f, &b->f, sizeof a->f);
     case ADV_ATTR_INTS: return a->n == b->n && same_bytes(a->ints, b->ints, a->n * sizeof *a->ints);
-    default: return a->n == b->n && same_bytes(a->floats, b->floats, a->n * sizeof *a->floats);
+    case ADV_ATTR_FLOATS: return a->n == b->n && same_bytes(a->floats, b->floats, a->n * sizeof *a->floats);
+    default: return a->n == b->n && same_bytes(a->ops, b->ops, a->n * sizeof *a->ops);
     }
 }
 

@@ -1,7 +1,7 @@
-/* fuse_ew.c: chains of elementwise nodes become one fused_ew: a program over rows of ew.def (ops/ew.h says how it is written).
+/* fuse_ew.c: chains of elementwise nodes become one fused_ew: a program over rows (ops/ew.h says how it is written).
 **
-** From the last node of a region to the first: a node that is not merged yet begins a group; a producer joins if it is a row of
-** ew.def too, makes the group's shape in the group's dtype, stands in the same region and is used by the group alone. A cheap
+** From the last node of a region to the first: a node that is not merged yet begins a group; a producer joins if it is a row
+** too, makes the group's shape in the group's dtype, stands in the same region and is used by the group alone. A cheap
 ** producer of one tensor (a mask such as gt(x, 0)) joins as a duplicate also where others use it: x is read instead of it, and
 ** when all its users took it in it is never written at all.
 ** The group runs where its last node stands: its inputs are defined before that, since they were before its members.
@@ -27,18 +27,19 @@ typedef struct Group {
     uint32_t n_inputs;
     double number[MAX_CONSTS];
     uint32_t n_numbers;
-    int64_t code[MAX_STEPS * 4];
-    uint32_t n_code;
+    const AdvOpDef *step[MAX_STEPS];
+    int64_t arg[MAX_STEPS * 3];
+    uint32_t n_args;
 } Group;
 
 static bool is_float(uint8_t dtype) { return dtype == ADV_F32 || dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16; }
 
-/* Is it a row of ew.def with all operands of the result's float type? */
+/* Is it a row with all operands of the result's float type? */
 static bool is_row(const Fuse *f, AdvNodeId id)
 {
     const AdvNode *n = adv_node(f->g, id);
     uint8_t dtype;
-    if (!(n->op->flags & ADV_OP_ELEMENTWISE) || n->n_out != 1 || adv_ew_find(n->op->name) < 0) return false;
+    if (!n->op->row) return false;
     dtype = adv_value_type(f->g, adv_node_out(f->g, id, 0))->dtype;
     if (!is_float(dtype)) return false;
     for (uint32_t k = 0; k < n->n_in; k++)
@@ -192,22 +193,24 @@ static void build(Fuse *f, Group *gr, AdvRegionId r, AdvNodeId last)
 {
     AdvGraph *g = f->g;
     AdvValueId old = adv_node_out(g, last, 0), v;
-    AdvAttr attrs[2] = {{0}};
+    AdvAttr attrs[ADV_EW_N_ATTRS] = {{0}};
     AdvLocId loc = adv_node(g, last)->loc;
     AdvGraphBuild b;
     sort_members(f, gr, r);
-    gr->n_code = 0;
+    gr->n_args = 0;
     for (uint32_t i = 0; i < gr->n; i++) {
         const AdvNode *n = adv_node(g, gr->node[i]);
-        gr->code[gr->n_code++] = adv_ew_find(n->op->name);
-        for (uint32_t k = 0; k < n->n_in; k++) gr->code[gr->n_code++] = operand_ix(f, gr, adv_node_in(g, gr->node[i], k));
+        gr->step[i] = n->op;
+        for (uint32_t k = 0; k < n->n_in; k++) gr->arg[gr->n_args++] = operand_ix(f, gr, adv_node_in(g, gr->node[i], k));
     }
     for (uint32_t i = gr->n; i-- > 0;) loc = adv_loc_join(g, loc, adv_node(g, gr->node[i])->loc);
     adv_build_init(&b, g, r, loc);
     b.before = last;
-    attrs[0] = adv_attr_ints(gr->code, gr->n_code);
-    attrs[1].floats = gr->number;
-    attrs[1].n = gr->n_numbers;
+    attrs[ADV_EW_ATTR_ARGS] = adv_attr_ints(gr->arg, gr->n_args);
+    attrs[ADV_EW_ATTR_CONSTS].floats = gr->number;
+    attrs[ADV_EW_ATTR_CONSTS].n = gr->n_numbers;
+    attrs[ADV_EW_ATTR_STEPS].ops = gr->step;
+    attrs[ADV_EW_ATTR_STEPS].n = gr->n;
     v = adv_build_op(&b, "fused_ew", gr->input, gr->n_inputs, attrs);
     assert(v.i && adv_shape_eq(adv_value_type(g, v), adv_value_type(g, old)));
     g->values.at[v.i].type.layout = g->values.at[old.i].type.layout;

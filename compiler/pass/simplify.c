@@ -106,7 +106,7 @@ static void *run_const(Simplify *s, AdvNodeId id, bool wide, AdvTensorType *out)
     if (adv_op_infer(n->op, types, n->n_in, adv_node_attr(g, id), float_dtype, outs, &n_out, msg, sizeof msg) != ADV_OK) return NULL;
     *out = outs[0];
     void *data = adv_arena_new(s->p->scratch, (size_t)adv_type_bytes(out));
-    if (!n->op->ref && !n->op->expand) { /* a view: the same elements under another shape */
+    if (n->op->flags & ADV_OP_VIEW) { /* a view: the same elements under another shape */
         memcpy(data, views[0].data, (size_t)adv_type_bytes(out));
         return data;
     }

@@ -222,13 +222,15 @@ static uint32_t put_attrs(Emit *e, AdvNodeId id)
         AdvPlanAttr *o = ADV_PUSH(e->a, &e->t->attrs);
         if (def->kind == ADV_ATTR_FLOAT) o->f = a->f;
         if (def->kind == ADV_ATTR_INT || def->kind == ADV_ATTR_ENUM) o->i = a->i;
-        if (def->kind != ADV_ATTR_INTS && def->kind != ADV_ATTR_FLOATS) continue;
+        if (def->kind != ADV_ATTR_INTS && def->kind != ADV_ATTR_FLOATS && def->kind != ADV_ATTR_OPS) continue;
         o->list_at = e->t->numbers.n;
         o->n = a->n;
         for (uint32_t k = 0; k < a->n; k++) {
             int64_t *number = ADV_PUSH(e->a, &e->t->numbers);
             if (def->kind == ADV_ATTR_INTS)
                 *number = a->ints[k];
+            else if (def->kind == ADV_ATTR_OPS)
+                *number = put_op(e, a->ops[k]);
             else
                 memcpy(number, &a->floats[k], sizeof *number);
         }

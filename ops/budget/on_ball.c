@@ -39,15 +39,15 @@ static AdvVal linf(AdvBuild *b, const AdvGradCtx *g, AdvVal eps, uint32_t rank)
     AdvVal z = g->in[0], x = g->in[1];
     AdvVal held = adv_b2(b, "or_", adv_b2(b, "eq", z, adv_b2(b, "add", x, eps)), adv_b2(b, "eq", z, adv_b2(b, "sub", x, eps)));
     AdvVal part = adv_b2(b, "mul", g->gout[0], adv_b1(b, "sign", adv_b2(b, "sub", z, x)));
-    return per_sample(b, "sum", adv_b3(b, "select", held, part, adv_g_number(b, 0, z)), rank, 0);
+    return per_sample(b, "sum", adv_b3(b, "select", held, part, adv_val_number(b, 0, z)), rank, 0);
 }
 
 /* Where the distance reaches eps (to 1e-4, since a norm is rounded) and the coordinate is not at 0 or 1, where the box held it. */
 static AdvVal l2(AdvBuild *b, const AdvGradCtx *g, AdvVal eps, uint32_t rank)
 {
-    AdvVal z = g->in[0], d = adv_b2(b, "sub", z, g->in[1]), zero = adv_g_number(b, 0, z), one = adv_g_number(b, 1, z);
+    AdvVal z = g->in[0], d = adv_b2(b, "sub", z, g->in[1]), zero = adv_val_number(b, 0, z), one = adv_val_number(b, 1, z);
     AdvVal norm = per_sample(b, "norm2", d, rank, 1);
-    AdvVal binds = adv_b2(b, "ge", norm, adv_b2(b, "mul", eps, adv_g_number(b, 1 - 1e-4, z)));
+    AdvVal binds = adv_b2(b, "ge", norm, adv_b2(b, "mul", eps, adv_val_number(b, 1 - 1e-4, z)));
     AdvVal boxed = adv_b2(b, "or_", adv_b2(b, "eq", z, zero), adv_b2(b, "eq", z, one));
     AdvVal part = adv_b2(b, "mul", g->gout[0], adv_b3(b, "safe_div", d, norm, zero));
     part = adv_b3(b, "select", boxed, zero, part);

@@ -1,4 +1,4 @@
-/* ew.c: elementwise ops and their fused groups: an interpreter whose instruction is a row of ew.def over a tile.
+/* ew.c: elementwise ops and their fused groups: an interpreter whose instruction is a row over a tile.
 **
 ** The output is walked in memory order, TILE elements at a time; every operand and every intermediate result is a tile that
 ** stays in the first-level cache, so a group of k ops reads and writes memory once, not k times. What an operand needs to be
@@ -78,12 +78,12 @@ static void place_steps(EwState *s, const AdvEwStep *steps, uint32_t n_consts, u
     uint32_t last_use[ADV_EW_MAX_STEPS] = {0}, buf_of[ADV_EW_MAX_STEPS], free_bufs[ADV_EW_MAX_STEPS], n_free = 0, n_bufs = first_buf;
     uint32_t base = s->n_in + n_consts;
     for (uint32_t i = 0; i < s->n_steps; i++)
-        for (uint32_t k = 0; k < adv_ew_rows[steps[i].row].n_in; k++)
+        for (uint32_t k = 0; k < steps[i].row->n_in; k++)
             if (steps[i].in[k] >= base) last_use[steps[i].in[k] - base] = i;
     for (uint32_t i = 0; i < s->n_steps; i++) {
         EwExec *e = &s->steps[i];
-        e->f = adv_tile_fns[steps[i].row];
-        for (uint32_t k = 0; k < adv_ew_rows[steps[i].row].n_in; k++) {
+        e->f = adv_tile_of(steps[i].row);
+        for (uint32_t k = 0; k < steps[i].row->n_in; k++) {
             uint32_t v = steps[i].in[k];
             e->in[k] = v < s->n_in ? v : v < base ? s->n_in + s->const_buf + (v - s->n_in) : s->n_in + buf_of[v - base];
         }
@@ -121,10 +121,7 @@ static AdvStatus prepare_program(AdvPrep *p, void **out_state, const AdvEwStep *
 
 static AdvStatus prepare_one(AdvPrep *p, void **out_state)
 {
-    AdvEwStep step = {0};
-    int row = adv_ew_find(p->sig->op->name);
-    assert(row >= 0);
-    step.row = (uint32_t)row;
+    AdvEwStep step = {.row = p->sig->op->row};
     for (uint32_t k = 0; k < 3; k++) step.in[k] = k;
     return prepare_program(p, out_state, &step, 1, NULL, 0);
 }
@@ -134,19 +131,19 @@ static AdvStatus prepare_fused(AdvPrep *p, void **out_state)
     AdvEwStep steps[ADV_EW_MAX_STEPS];
     const AdvAttr *a = p->sig->attr;
     const char *why = "";
-    uint32_t n = adv_ew_decode(&a[0], p->sig->n_in, a[1].n, steps, &why);
-    if (n == 0 || a[1].n > ADV_EW_MAX_VALUES) return p->fail(p, ADV_EDATA, "a fused program cannot be read: %s", why);
-    return prepare_program(p, out_state, steps, n, a[1].floats, a[1].n);
+    uint32_t n = adv_ew_decode(a, p->sig->n_in, steps, &why);
+    if (n == 0) return p->fail(p, ADV_EDATA, "a fused program cannot be read: %s", why);
+    return prepare_program(p, out_state, steps, n, a[ADV_EW_ATTR_CONSTS].floats, a[ADV_EW_ATTR_CONSTS].n);
 }
 
 /* clip(ball_linf(z + size*sign(g), x, eps), lo, hi) over operands z, g, x, eps, size; lo and hi are constants 5 and 6. */
 static AdvStatus prepare_step_linf(AdvPrep *p, void **out_state)
 {
-    static const AdvEwStep steps[] = {{ADV_EW_sign, {1, 0, 0}},
-                                      {ADV_EW_mul, {4, 7, 0}},
-                                      {ADV_EW_add, {0, 8, 0}},
-                                      {ADV_EW_ball_linf, {9, 2, 3}},
-                                      {ADV_EW_clip, {10, 5, 6}}};
+    static const AdvEwStep steps[] = {{&adv_ew_rows[ADV_EW_sign], "sign", {1, 0, 0}},
+                                      {&adv_ew_rows[ADV_EW_mul], "mul", {4, 7, 0}},
+                                      {&adv_ew_rows[ADV_EW_add], "add", {0, 8, 0}},
+                                      {&adv_ew_rows[ADV_EW_ball_linf], "ball_linf", {9, 2, 3}},
+                                      {&adv_ew_rows[ADV_EW_clip], "clip", {10, 5, 6}}};
     double consts[2] = {p->sig->attr[0].f, p->sig->attr[1].f};
     return prepare_program(p, out_state, steps, 5, consts, 2);
 }
@@ -254,30 +251,23 @@ static AdvStatus run_int(const AdvLaunch *l, void *state)
     return ADV_OK;
 }
 
+/* The row, as the state that run_int takes: constant, whoever it belongs to. */
 static AdvStatus prepare_int(AdvPrep *p, void **out_state)
 {
-    int row = adv_ew_find(p->sig->op->name);
-    assert(row >= 0);
-    void *state = p->alloc(p, sizeof(AdvEwRow));
-    if (!state) return ADV_ENOMEM;
-    memcpy(state, &adv_ew_rows[row], sizeof(AdvEwRow));
-    *out_state = state;
+    AdvEwRow *row = p->alloc(p, sizeof *row);
+    if (!row) return ADV_ENOMEM;
+    *row = *p->sig->op->row;
+    *out_state = row;
     return ADV_OK;
 }
 
 /* ---- the kernels ---- */
 
-#define KERNELS(op_name) \
-    const AdvKernel adv_k_cpu_##op_name##_tile = {ADV_KERNEL_HEADER, .backend = "cpu", .op = #op_name, .name = "tile", .op_version = 1, \
-                                                  .can = can_tile, .prepare = prepare_one, .run = run_ew}; \
-    const AdvKernel adv_k_cpu_##op_name##_int = {ADV_KERNEL_HEADER, .backend = "cpu", .op = #op_name, .name = "plain", .op_version = 1, \
-                                                 .order = 10, .can = adv_sig_f32, .prepare = prepare_int, .run = run_int};
-#define EW1(name, ...) KERNELS(name)
-#define EW2(name, ...) KERNELS(name)
-#define EW3(name, ...) KERNELS(name)
-#include "ops/ew.def"
-
-const AdvKernel adv_k_cpu_fused_ew_tile = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "fused_ew", .name = "tile", .op_version = 1,
+const AdvKernel adv_k_cpu_rows_tile = {ADV_KERNEL_HEADER, .backend = "cpu", .op = ADV_KERNEL_ROWS, .name = "tile", .can = can_tile,
+                                       .prepare = prepare_one, .run = run_ew};
+const AdvKernel adv_k_cpu_rows_plain = {ADV_KERNEL_HEADER, .backend = "cpu", .op = ADV_KERNEL_ROWS, .name = "plain", .order = 10,
+                                        .can = adv_sig_f32, .prepare = prepare_int, .run = run_int};
+const AdvKernel adv_k_cpu_fused_ew_tile = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "fused_ew", .name = "tile", .op_version = 2,
                                            .can = can_tile, .prepare = prepare_fused, .run = run_ew};
 const AdvKernel adv_k_cpu_step_linf_tile = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "step_linf", .name = "tile", .op_version = 1,
                                            .can = can_tile, .prepare = prepare_step_linf, .run = run_ew};

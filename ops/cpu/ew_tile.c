@@ -14,43 +14,25 @@ static inline float max_of(float a, float b) { return pick(a != a, a, pick(a > b
 #define M(x) x##f
 #define K(n) n##.0f
 
-#define EW1(name, takes, prec, flags, doc, e, ga) \
-    ADV_CLONES static void t_##name(float *o, const float *pa, const float *pb, const float *pc, int64_t n) \
-    { \
-        (void)pb, (void)pc; \
-        ADV_OMP(simd) \
-        for (int64_t i = 0; i < n; i++) { \
-            float a = pa[i]; \
-            o[i] = e; \
-        } \
-    }
-#define EW2(name, takes, prec, flags, doc, e, ga, gb) \
-    ADV_CLONES static void t_##name(float *o, const float *pa, const float *pb, const float *pc, int64_t n) \
-    { \
-        (void)pc; \
-        ADV_OMP(simd) \
-        for (int64_t i = 0; i < n; i++) { \
-            float a = pa[i], b = pb[i]; \
-            o[i] = e; \
-        } \
-    }
-#define EW3(name, takes, prec, flags, doc, e, ga, gb, gc) \
-    ADV_CLONES static void t_##name(float *o, const float *pa, const float *pb, const float *pc, int64_t n) \
-    { \
-        ADV_OMP(simd) \
-        for (int64_t i = 0; i < n; i++) { \
-            float a = pa[i], b = pb[i], c = pc[i]; \
-            o[i] = e; \
-        } \
-    }
+#define ADV_ROW_LOOP ADV_CLONES
+#define ADV_ROW_SIMD ADV_OMP(simd)
+#define EW1 ADV_ROW_FLOAT1
+#define EW2 ADV_ROW_FLOAT2
+#define EW3 ADV_ROW_FLOAT3
 #include "ops/ew.def"
 #undef EW1
 #undef EW2
 #undef EW3
 
-AdvTileFn *const adv_tile_fns[ADV_EW_COUNT] = {
+AdvTileFn *adv_tile_of(const AdvEwRow *row)
+{
+    static AdvTileFn *const own[ADV_EW_COUNT] = {
 #define EW1(name, ...) t_##name,
 #define EW2(name, ...) t_##name,
 #define EW3(name, ...) t_##name,
 #include "ops/ew.def"
-};
+    };
+    for (uint32_t i = 0; i < ADV_EW_COUNT; i++)
+        if (row == &adv_ew_rows[i]) return own[i];
+    return row->tile;
+}

@@ -30,8 +30,8 @@ static AdvStatus grad(AdvBuild *b, const AdvGradCtx *g)
 {
     AdvVal p = g->in[0], slope, zero;
     if (!adv_val_ok(g->gout[0])) return ADV_OK;
-    zero = adv_g_number(b, 0, p);
-    slope = adv_b2(b, "sub", adv_g_number(b, -1, p), adv_b1(b, "log", p));
+    zero = adv_val_number(b, 0, p);
+    slope = adv_b2(b, "sub", adv_val_number(b, -1, p), adv_b1(b, "log", p));
     slope = adv_b3(b, "select", adv_b2(b, "ne", p, zero), slope, zero);
     g->gin[0] = adv_b2(b, "mul", slope, adv_g_column(b, g->gout[0]));
     return ADV_OK;

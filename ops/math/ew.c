@@ -1,6 +1,6 @@
-/* ew.c: everything the rows of ew.def give: definitions in double, ref functions, gradients, texts and op structs.
+/* ew.c: elementwise ops: the definition and the shape rule of every row, and the ops that the rows of ew.def are.
 **
-** ew.def is included several times with other meanings of EW1, EW2 and EW3. No op is named here.
+** ew.def is included several times with other meanings of EW1, EW2 and EW3 (adv_row.h). No op is named here.
 */
 #include "ops/ew.h"
 #include "ops/grad.h"
@@ -18,12 +18,9 @@
 
 #define M(f) f
 #define K(n) n##.0
-#define EW1(name, takes, prec, flags, doc, e, ga) \
-    static double f_##name(double a, double b, double c) { (void)b, (void)c; return e; }
-#define EW2(name, takes, prec, flags, doc, e, ga, gb) \
-    static double f_##name(double a, double b, double c) { (void)c; return e; }
-#define EW3(name, takes, prec, flags, doc, e, ga, gb, gc) \
-    static double f_##name(double a, double b, double c) { return e; }
+#define EW1 ADV_ROW_DOUBLE1
+#define EW2 ADV_ROW_DOUBLE2
+#define EW3 ADV_ROW_DOUBLE3
 #include "ops/ew.def"
 #undef EW1
 #undef EW2
@@ -31,14 +28,14 @@
 #undef M
 #undef K
 
-/* ---- the table, with texts in float ---- */
+/* ---- the table, with texts in float; the cpu back end has its own loops ---- */
 
 #define M(x) x##f
 #define K(n) n##.0f
-#define TEXT(...) #__VA_ARGS__
-#define EW1(name, takes, prec, flags, doc, e, ga) {#name, 1, f_##name, TEXT(e)},
-#define EW2(name, takes, prec, flags, doc, e, ga, gb) {#name, 2, f_##name, TEXT(e)},
-#define EW3(name, takes, prec, flags, doc, e, ga, gb, gc) {#name, 3, f_##name, TEXT(e)},
+#define ADV_ROW_TILE(name) NULL
+#define EW1(...) ADV_ROW_INIT1(__VA_ARGS__),
+#define EW2(...) ADV_ROW_INIT2(__VA_ARGS__),
+#define EW3(...) ADV_ROW_INIT3(__VA_ARGS__),
 const AdvEwRow adv_ew_rows[ADV_EW_COUNT] = {
 #include "ops/ew.def"
 };
@@ -47,13 +44,6 @@ const AdvEwRow adv_ew_rows[ADV_EW_COUNT] = {
 #undef EW3
 #undef M
 #undef K
-
-int adv_ew_find(const char *name)
-{
-    for (int i = 0; i < ADV_EW_COUNT; i++)
-        if (strcmp(adv_ew_rows[i].name, name) == 0) return i;
-    return -1;
-}
 
 /* ---- ref ---- */
 
@@ -87,8 +77,9 @@ static void run_flat(const AdvRefCall *c, const AdvView *in, double (*f)(double,
     }
 }
 
-static AdvStatus run_ew(const AdvRefCall *c, double (*f)(double, double, double))
+AdvStatus adv_ew_ref(const AdvRefCall *c, const AdvEwRow *row)
 {
+    double (*f)(double, double, double) = row->f;
     const AdvView *y = &c->out[0];
     AdvView in[3];
     AdvIter it;
@@ -108,113 +99,43 @@ static AdvStatus run_ew(const AdvRefCall *c, double (*f)(double, double, double)
     return ADV_OK;
 }
 
-#define EW1(name, ...) static AdvStatus ref_##name(const AdvRefCall *c) { return run_ew(c, f_##name); }
-#define EW2 EW1
-#define EW3 EW1
-#include "ops/ew.def"
-#undef EW1
-#undef EW2
-#undef EW3
+/* ---- the shape rule ---- */
 
-/* ---- shape rules, by what a row takes ---- */
-
-typedef enum Takes { FLOATS, NUMBERS, TRUTH, CHOICE } Takes;
-
-static AdvStatus infer_ew(AdvInferCtx *c, const char *name, Takes takes)
+AdvStatus adv_ew_infer(AdvInferCtx *c, const AdvOpDef *op)
 {
-    uint32_t first = takes == CHOICE;
+    uint32_t takes = op->row->takes, first = takes == ADV_EW_CHOICE;
     uint8_t dtype = c->in[first].dtype;
-    ADV_TRY(adv_infer_same_dtype(c, name, first, c->n_in - first));
-    if (dtype == ADV_U8) return c->fail(c, "`%s` does not compute with u8: cast it", name);
-    if (takes == CHOICE && adv_dtype_is_float(dtype)) ADV_TRY(adv_infer_same_dtype(c, name, 0, c->n_in));
-    if (takes == TRUTH && adv_dtype_is_int(dtype)) dtype = c->float_dtype;
-    return adv_infer_join(c, name, dtype);
+    ADV_TRY(adv_infer_same_dtype(c, op->name, first, c->n_in - first));
+    if (dtype == ADV_U8) return c->fail(c, "`%s` does not compute with u8: cast it", op->name);
+    if (takes == ADV_EW_CHOICE && adv_dtype_is_float(dtype)) ADV_TRY(adv_infer_same_dtype(c, op->name, 0, c->n_in));
+    if (takes == ADV_EW_TRUTH && adv_dtype_is_int(dtype)) dtype = c->float_dtype;
+    return adv_infer_join(c, op->name, dtype);
 }
-
-#define EW1(name, takes, ...) static AdvStatus infer_##name(AdvInferCtx *c) { return infer_ew(c, #name, takes); }
-#define EW2 EW1
-#define EW3 EW1
-#include "ops/ew.def"
-#undef EW1
-#undef EW2
-#undef EW3
 
 /* ---- gradients ---- */
 
 #define N1(op, x) adv_b1(b, #op, x)
 #define N2(op, x, y) adv_b2(b, #op, x, y)
 #define N3(op, x, y, z) adv_b3(b, #op, x, y, z)
-#define NUM(v) adv_g_number(b, v, G)
+#define NUM(v) adv_val_number(b, v, G)
 #define NONE ((AdvVal){0})
 #define G (g->gout[0])
 #define Y (g->out[0])
 #define X1 (g->in[0])
 #define X2 (g->in[1])
 #define X3 (g->in[2])
-#define EW1(name, takes, prec, flags, doc, e, ga) \
-    static AdvStatus grad_##name(AdvBuild *b, const AdvGradCtx *g) \
-    { \
-        (void)b; \
-        if (!adv_val_ok(G)) return ADV_OK; \
-        if (g->need[0]) g->gin[0] = ga; \
-        return ADV_OK; \
-    }
-#define EW2(name, takes, prec, flags, doc, e, ga, gb) \
-    static AdvStatus grad_##name(AdvBuild *b, const AdvGradCtx *g) \
-    { \
-        (void)b; \
-        if (!adv_val_ok(G)) return ADV_OK; \
-        if (g->need[0]) g->gin[0] = ga; \
-        if (g->need[1]) g->gin[1] = gb; \
-        return ADV_OK; \
-    }
-#define EW3(name, takes, prec, flags, doc, e, ga, gb, gc) \
-    static AdvStatus grad_##name(AdvBuild *b, const AdvGradCtx *g) \
-    { \
-        (void)b; \
-        if (!adv_val_ok(G)) return ADV_OK; \
-        if (g->need[0]) g->gin[0] = ga; \
-        if (g->need[1]) g->gin[1] = gb; \
-        if (g->need[2]) g->gin[2] = gc; \
-        return ADV_OK; \
-    }
+#define EW1 ADV_ROW_GRAD1
+#define EW2 ADV_ROW_GRAD2
+#define EW3 ADV_ROW_GRAD3
 #include "ops/ew.def"
 #undef EW1
 #undef EW2
 #undef EW3
-#undef G
-#undef Y
 
 /* ---- op structs ---- */
 
-#define COMMUTES ADV_OP_COMMUTES
-#define IN_FLOATS ADV_PORT_FLOAT
-#define IN_NUMBERS ADV_PORT_ANY
-#define IN_TRUTH ADV_PORT_ANY
-#define IN_CHOICE ADV_PORT_FLOAT
-#define IN2_FLOATS ADV_PORT_FLOAT
-#define IN2_NUMBERS ADV_PORT_ANY
-#define IN2_TRUTH ADV_PORT_ANY
-#define IN2_CHOICE ADV_PORT_ANY
-#define OUT_FLOATS ADV_PORT_FLOAT
-#define OUT_NUMBERS ADV_PORT_ANY
-#define OUT_TRUTH ADV_PORT_FLOAT
-#define OUT_CHOICE ADV_PORT_ANY
-#define OPERAND "rank 0, or dims of the result or 1"
-#define DEF(op, takes, prec, flag, text) \
-    static const AdvPortDef out_##op[] = {{"y", OUT_##takes, "joined shape of the operands"}, {NULL, 0, NULL}}; \
-    extern const AdvOpDef adv_op_##op; \
-    const AdvOpDef adv_op_##op = {ADV_OP_HEADER, .name = #op, .version = 1, .precision = ADV_PREC_##prec, .layout = ADV_LAYOUT_OP_ANY, \
-                                  .flags = ADV_OP_ELEMENTWISE | (flag), .in = in_##op, .out = out_##op, .inplace = {ADV_INPLACE_ANY}, \
-                                  .infer = infer_##op, .grad = grad_##op, .ref = ref_##op, .doc = text};
-#define EW1(op, takes, prec, flag, text, e, ga) \
-    static const AdvPortDef in_##op[] = {{"a", IN_##takes, OPERAND}, {NULL, 0, NULL}}; \
-    DEF(op, takes, prec, flag, text)
-#define EW2(op, takes, prec, flag, text, e, ga, gb) \
-    static const AdvPortDef in_##op[] = {{"a", IN_##takes, OPERAND}, {"b", IN2_##takes, OPERAND}, {NULL, 0, NULL}}; \
-    DEF(op, takes, prec, flag, text)
-#define EW3(op, takes, prec, flag, text, e, ga, gb, gc) \
-    static const AdvPortDef in_##op[] = { \
-        {"a", IN_##takes, OPERAND}, {"b", IN2_##takes, OPERAND}, {"c", IN2_##takes, OPERAND}, {NULL, 0, NULL}}; \
-    DEF(op, takes, prec, flag, text)
+#define ADV_ROW_OF(op) &adv_ew_rows[ADV_EW_##op]
+#define EW1 ADV_ROW_DEF1
+#define EW2 ADV_ROW_DEF2
+#define EW3 ADV_ROW_DEF3
 #include "ops/ew.def"

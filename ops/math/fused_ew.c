@@ -1,30 +1,30 @@
-/* fused_ew.c: several elementwise ops as one: a small program over the rows of ew.def (ew.h says how it is written). */
+/* fused_ew.c: several elementwise ops as one: a small program over rows (ew.h says how it is written). */
 #include "ops/ew.h"
-#include "ops/grad.h"
 #include "ops/shape.h"
 #include "ops/view.h"
 #include "runtime/base/diag.h"
 
 #include <math.h>
 
-uint32_t adv_ew_decode(const AdvAttr *code, uint32_t n_in, uint32_t n_consts, AdvEwStep steps[ADV_EW_MAX_STEPS], const char **why)
+uint32_t adv_ew_decode(const AdvAttr *attr, uint32_t n_in, AdvEwStep steps[ADV_EW_MAX_STEPS], const char **why)
 {
-    uint32_t n = 0, at = 0, n_values = n_in + n_consts;
-    for (; at < code->n; n++) {
-        int64_t row = code->ints[at++];
-        if (n == ADV_EW_MAX_STEPS || n_values >= ADV_EW_MAX_VALUES) return *why = "has too many steps", 0;
-        if (row < 0 || row >= ADV_EW_COUNT) return *why = "has a step that is no elementwise op", 0;
-        if (code->n - at < adv_ew_rows[row].n_in) return *why = "ends within a step", 0;
-        steps[n] = (AdvEwStep){.row = (uint32_t)row};
-        for (uint32_t k = 0; k < adv_ew_rows[row].n_in; k++) {
-            int64_t v = code->ints[at++];
-            if (v < 0 || v >= (int64_t)n_values) return *why = "uses a value that is not there yet", 0;
+    const AdvAttr *list = &attr[ADV_EW_ATTR_STEPS], *args = &attr[ADV_EW_ATTR_ARGS];
+    uint32_t at = 0, first = n_in + attr[ADV_EW_ATTR_CONSTS].n;
+    if (list->n == 0) return *why = "has no steps", 0;
+    if (list->n > ADV_EW_MAX_STEPS || first + list->n > ADV_EW_MAX_VALUES) return *why = "has too many steps", 0;
+    for (uint32_t n = 0; n < list->n; n++) {
+        const AdvEwRow *row = list->ops[n]->row;
+        if (!row) return *why = "has a step that is no elementwise op", 0;
+        steps[n] = (AdvEwStep){.row = row, .name = list->ops[n]->name};
+        if (args->n - at < row->n_in) return *why = "ends within a step", 0;
+        for (uint32_t k = 0; k < row->n_in; k++) {
+            int64_t v = args->ints[at++];
+            if (v < 0 || v >= (int64_t)first + n) return *why = "uses a value that is not there yet", 0;
             steps[n].in[k] = (uint32_t)v;
         }
-        n_values++;
     }
-    if (n == 0) *why = "has no steps";
-    return n;
+    if (at < args->n) return *why = "has operands that no step takes", 0;
+    return list->n;
 }
 
 static AdvStatus infer(AdvInferCtx *c)
@@ -32,15 +32,15 @@ static AdvStatus infer(AdvInferCtx *c)
     AdvEwStep steps[ADV_EW_MAX_STEPS];
     AdvTensorType types[ADV_EW_MAX_VALUES] = {{0}};
     const char *why = "";
-    uint32_t n_values = c->n_in + c->attr[1].n, n;
+    uint32_t n_values = c->n_in + c->attr[ADV_EW_ATTR_CONSTS].n, n;
     if (n_values > ADV_EW_MAX_VALUES) return c->fail(c, "`fused_ew` has too many operands");
-    n = adv_ew_decode(&c->attr[0], c->n_in, c->attr[1].n, steps, &why);
+    n = adv_ew_decode(c->attr, c->n_in, steps, &why);
     if (n == 0) return c->fail(c, "`fused_ew` %s", why);
     ADV_TRY(adv_infer_same_dtype(c, "fused_ew", 0, c->n_in));
     for (uint32_t k = 0; k < c->n_in; k++) types[k] = c->in[k];
     for (uint32_t i = 0; i < n; i++) {
         AdvTensorType *t = &types[n_values++];
-        for (uint32_t k = 0; k < adv_ew_rows[steps[i].row].n_in; k++)
+        for (uint32_t k = 0; k < steps[i].row->n_in; k++)
             if (!adv_shape_join(t, &types[steps[i].in[k]])) return c->fail(c, "`fused_ew` needs shapes that fit, see step %u", (unsigned)i);
     }
     c->out[0] = types[n_values - 1];
@@ -53,17 +53,17 @@ static AdvStatus expand(AdvBuild *b, const AdvExpandCtx *c)
     AdvEwStep steps[ADV_EW_MAX_STEPS];
     AdvVal vals[ADV_EW_MAX_VALUES + 1] = {{0}};
     const char *why;
-    uint32_t n_values = c->n_in + c->attr[1].n, n;
+    const AdvAttr *consts = &c->attr[ADV_EW_ATTR_CONSTS];
+    uint32_t n_values = c->n_in + consts->n, n;
     if (n_values > ADV_EW_MAX_VALUES) return ADV_EINVAL;
-    n = adv_ew_decode(&c->attr[0], c->n_in, c->attr[1].n, steps, &why);
+    n = adv_ew_decode(c->attr, c->n_in, steps, &why);
     if (n == 0) return ADV_EINVAL;
     for (uint32_t k = 0; k < c->n_in; k++) vals[k] = c->in[k];
-    for (uint32_t k = 0; k < c->attr[1].n; k++) vals[c->n_in + k] = adv_g_number(b, c->attr[1].floats[k], c->in[0]);
+    for (uint32_t k = 0; k < consts->n; k++) vals[c->n_in + k] = adv_val_number(b, consts->floats[k], c->in[0]);
     for (uint32_t i = 0; i < n; i++) {
         AdvVal in[3];
-        const AdvEwRow *row = &adv_ew_rows[steps[i].row];
-        for (uint32_t k = 0; k < row->n_in; k++) in[k] = vals[steps[i].in[k]];
-        vals[n_values++] = adv_ba(b, row->name, in, row->n_in, NULL);
+        for (uint32_t k = 0; k < steps[i].row->n_in; k++) in[k] = vals[steps[i].in[k]];
+        vals[n_values++] = adv_ba(b, steps[i].name, in, steps[i].row->n_in, NULL);
     }
     c->out[0] = vals[n_values - 1];
     return ADV_OK;
@@ -74,22 +74,23 @@ static const AdvPortDef in[] = {{"x", ADV_PORT_FLOAT, "operand 0"},
                                 {NULL, 0, NULL}};
 static const AdvPortDef out[] = {{"y", ADV_PORT_FLOAT, "joined shape of what the last step uses"}, {NULL, 0, NULL}};
 static const AdvAttrDef attrs[] = {
-    {"code", ADV_ATTR_INTS, 0, 0, ADV_EW_MAX_VALUES + ADV_EW_COUNT, NULL, "steps: row of ew.def, then its operands"},
+    {"args", ADV_ATTR_INTS, 0, 0, ADV_EW_MAX_VALUES, NULL, "operands of the steps, one step after the other"},
     {"consts", ADV_ATTR_FLOATS, 0, -INFINITY, INFINITY, NULL, "numbers that steps use"},
+    {"steps", ADV_ATTR_OPS, 0, 0, 0, NULL, "elementwise ops, in order"},
     {NULL, ADV_ATTR_END, 0, 0, 0, NULL, NULL}};
 
-/* One for each step and element: a code that infer took is right. */
+/* One for each step and element: a program that infer took is right. */
 static double flops(const AdvSig *sig)
 {
     AdvEwStep steps[ADV_EW_MAX_STEPS];
     const char *why;
-    return (double)adv_ew_decode(&sig->attr[0], sig->n_in, sig->attr[1].n, steps, &why) * (double)adv_view_elems(&sig->out[0]);
+    return (double)adv_ew_decode(sig->attr, sig->n_in, steps, &why) * (double)adv_view_elems(&sig->out[0]);
 }
 
 extern const AdvOpDef adv_op_fused_ew;
 const AdvOpDef adv_op_fused_ew = {ADV_OP_HEADER,
                                   .name = "fused_ew",
-                                  .version = 1,
+                                  .version = 2,
                                   .precision = ADV_PREC_FOLLOW,
                                   .layout = ADV_LAYOUT_OP_ANY,
                                   .flags = ADV_OP_ELEMENTWISE,

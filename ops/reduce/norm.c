@@ -35,7 +35,7 @@ static AdvStatus grad_norm2(AdvBuild *b, const AdvGradCtx *g)
 {
     AdvVal per;
     if (!adv_val_ok(g->gout[0])) return ADV_OK;
-    per = adv_b3(b, "safe_div", g->gout[0], g->out[0], adv_g_number(b, 0, g->gout[0]));
+    per = adv_b3(b, "safe_div", g->gout[0], g->out[0], adv_val_number(b, 0, g->gout[0]));
     g->gin[0] = adv_b2(b, "mul", g->in[0], adv_g_unreduce(b, per, &g->attr[0], g->in[0]));
     return ADV_OK;
 }

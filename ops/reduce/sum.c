@@ -24,7 +24,7 @@ static AdvStatus grad_mean(AdvBuild *b, const AdvGradCtx *g)
     AdvTensorType x = *b->type(b, g->in[0]), y = *b->type(b, g->out[0]);
     AdvVal part;
     if (!adv_val_ok(g->gout[0])) return ADV_OK;
-    part = adv_b2(b, "mul", g->gout[0], adv_g_number(b, (double)adv_type_elems(&y) / (double)adv_type_elems(&x), g->gout[0]));
+    part = adv_b2(b, "mul", g->gout[0], adv_val_number(b, (double)adv_type_elems(&y) / (double)adv_type_elems(&x), g->gout[0]));
     g->gin[0] = adv_g_broadcast_like(b, adv_g_unreduce(b, part, &g->attr[0], g->in[0]), g->in[0]);
     return ADV_OK;
 }

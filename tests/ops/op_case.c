@@ -14,6 +14,7 @@
 typedef struct Parse {
     OpCase *c;
     AdvArena *arena;
+    const AdvRegistry *reg;
     uint64_t random;
     double lo, hi; /* of floats without a kind */
     char *msg;
@@ -179,6 +180,21 @@ static bool read_tensor(Parse *p, const char *s, uint8_t port, CaseTensor *t)
     return true;
 }
 
+/* "[mul,add]" */
+static bool read_ops(Parse *p, const char *s, AdvAttr *a)
+{
+    const AdvOpDef **ops = ADV_NEW_ARRAY(p->arena, const AdvOpDef *, strlen(s));
+    a->ops = ops;
+    if (*s++ != '[') return bad(p, "a list of ops begins with `[`");
+    while (*s && *s != ']') {
+        size_t n = strcspn(s, ",]");
+        ops[a->n] = adv_registry_op(p->reg, adv_arena_strn(p->arena, s, n));
+        if (!ops[a->n++]) return bad(p, "there is no op `%.*s`", (int)n, s);
+        s += n + (s[n] == ',');
+    }
+    return true;
+}
+
 static bool read_attr(Parse *p, const AdvAttrDef *d, const char *s, AdvAttr *a)
 {
     CaseWant list;
@@ -196,6 +212,7 @@ static bool read_attr(Parse *p, const AdvAttrDef *d, const char *s, AdvAttr *a)
         return bad(p, "`%s` is none of %s", s, d->choices);
     default: break;
     }
+    if (d->kind == ADV_ATTR_OPS) return read_ops(p, s, a);
     if (*s != '[' || !read_list(p, &s, ']', &list) || *s) return bad(p, "attribute `%s` needs a list", d->name);
     a->n = list.n;
     if (d->kind == ADV_ATTR_FLOATS)
@@ -309,6 +326,7 @@ bool case_parse(OpCase *out, AdvArena *arena, const AdvRegistry *reg, const char
 {
     Parse p = {.c = out,
                .arena = arena,
+               .reg = reg,
                .random = adv_hash_bytes(ADV_HASH_START, text, strcspn(text, "#")),
                .lo = -2,
                .hi = 2,

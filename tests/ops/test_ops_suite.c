@@ -75,7 +75,7 @@ static AdvStatus ref_float(const AdvRefCall *c)
 
 static AdvVal scaled(AdvBuild *b, const AdvGradCtx *g, double factor)
 {
-    return adv_b2(b, "mul", g->gout[0], adv_b2(b, "mul", g->in[0], adv_g_number(b, factor, g->in[0])));
+    return adv_b2(b, "mul", g->gout[0], adv_b2(b, "mul", g->in[0], adv_val_number(b, factor, g->in[0])));
 }
 
 static AdvStatus grad(AdvBuild *b, const AdvGradCtx *g)
@@ -99,7 +99,7 @@ static AdvStatus grad_none(AdvBuild *b, const AdvGradCtx *g)
 /* Forgets the chain rule. */
 static AdvStatus grad_no_chain(AdvBuild *b, const AdvGradCtx *g)
 {
-    g->gin[0] = adv_b2(b, "mul", g->in[0], adv_g_number(b, 2, g->in[0]));
+    g->gin[0] = adv_b2(b, "mul", g->in[0], adv_val_number(b, 2, g->in[0]));
     return ADV_OK;
 }
 
