@@ -22,6 +22,11 @@ typedef struct AdvCuda {
     int n_sms, max_shared_bytes;  /* multiprocessors; shared memory a block may have after cudaFuncSetAttribute */
     bool is_deterministic;   /* choose by fixed order, no atomics in an order that may change */
     bool allow_tf32;         /* f32 convolutions and products may round their operands to TF32 */
+    /* Data a kernel cannot take, such as a class out of range: it raises *fault (adv_fault in device.cuh) to fault_code and goes on
+    ** with what is in range. The back end sets fault_code before each prepare, so that it names the instruction (never 0), and reads
+    ** the word when it waits for the device: not 0 is ADV_EDATA. */
+    unsigned *fault;         /* one word of device memory, 0 at open */
+    unsigned fault_code;
     struct AdvCudaBack *back; /* the back end's own */
 } AdvCuda;
 
