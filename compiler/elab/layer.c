@@ -306,17 +306,15 @@ static ElVal layer_normalize(ElCall *c)
     AdvValueId v[2];
     for (uint32_t k = 1; k < 3; k++) {
         if (A(k).kind != EL_LIST || (int64_t)A(k).n != n) return wrong(c, k, "one number per channel");
-        float *f = ADV_NEW_ARRAY(el->arena, float, n);
+        double *elems = ADV_NEW_ARRAY(el->arena, double, n);
         for (int64_t i = 0; i < n; i++) {
-            double d;
-            if (!el_float(el, A(k).list[i], "a channel's number", &d)) return el_poison(c->span);
-            if (k == 2 && !((float)d > 0))
-                return el_error(el, ADV_D_OUT_OF_RANGE, A(k).list[i].span, "a standard deviation is above 0, but this is %g", d);
-            f[i] = (float)d;
+            if (!el_float(el, A(k).list[i], "a channel's number", &elems[i])) return el_poison(c->span);
+            if (k == 2 && !((float)elems[i] > 0))
+                return el_error(el, ADV_D_OUT_OF_RANGE, A(k).list[i].span, "a standard deviation is above 0, but this is %g", elems[i]);
         }
         int64_t dim[4] = {1, n, 1, 1};
         AdvGraphBuild b = el_build(el, c->span);
-        v[k - 1] = adv_build_const(&b, el_type(ADV_F32, 4, dim), f, (uint64_t)n * sizeof *f);
+        v[k - 1] = adv_build_const_wide(&b, el_type(ADV_F32, 4, dim), elems);
     }
     AdvValueId d = el_n2(el, c->span, "sub", el_graph(el, A(0)), v[0]);
     return el_tensor(el, el_n2(el, c->span, "div", d, v[1]), ADV_RATE_SAMPLE, EL_NUM, c->span);

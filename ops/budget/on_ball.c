@@ -33,16 +33,17 @@ static AdvVal per_sample(AdvBuild *b, const char *op, AdvVal v, uint32_t rank, i
     return adv_ba(b, op, &v, 1, a);
 }
 
-/* Where x_adv is x + eps or x - eps as the projection computed them, to the last bit. */
+/* Each coordinate whose distance reaches eps; what the box moved does not. To 1e-6: coordinates in 0..1 are rounded by 6e-8 in f32, and one
+** that steps back from the bound and returns to it ends beside it by a rounding, or not. */
 static AdvVal linf(AdvBuild *b, const AdvGradCtx *g, AdvVal eps, uint32_t rank)
 {
-    AdvVal z = g->in[0], x = g->in[1];
-    AdvVal held = adv_b2(b, "or_", adv_b2(b, "eq", z, adv_b2(b, "add", x, eps)), adv_b2(b, "eq", z, adv_b2(b, "sub", x, eps)));
-    AdvVal part = adv_b2(b, "mul", g->gout[0], adv_b1(b, "sign", adv_b2(b, "sub", z, x)));
-    return per_sample(b, "sum", adv_b3(b, "select", held, part, adv_val_number(b, 0, z)), rank, 0);
+    AdvVal d = adv_b2(b, "sub", g->in[0], g->in[1]), zero = adv_val_number(b, 0, d);
+    AdvVal held = adv_b2(b, "ge", adv_b1(b, "abs", d), adv_b2(b, "sub", eps, adv_val_number(b, 1e-6, d)));
+    AdvVal part = adv_b2(b, "mul", g->gout[0], adv_b1(b, "sign", d));
+    return per_sample(b, "sum", adv_b3(b, "select", held, part, zero), rank, 0);
 }
 
-/* Where the distance reaches eps (to 1e-4, since a norm is rounded) and the coordinate is not at 0 or 1, where the box held it. */
+/* Where the norm reaches eps (to 1e-4, since a norm is rounded) and the coordinate is not at 0 or 1, where the box held it. */
 static AdvVal l2(AdvBuild *b, const AdvGradCtx *g, AdvVal eps, uint32_t rank)
 {
     AdvVal z = g->in[0], d = adv_b2(b, "sub", z, g->in[1]), zero = adv_val_number(b, 0, z), one = adv_val_number(b, 1, z);
@@ -78,6 +79,6 @@ const AdvOpDef adv_op_on_ball = {
     ADV_OP_HEADER, .name = "on_ball", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY, .inplace = {ADV_INPLACE(0)},
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
     .doc = "x_adv itself, but its gradient goes to the radius (envelope rule), and not to x_adv or x.\n"
-           "linf: sum of gy*sign(x_adv - x) where x_adv equals x + eps or x - eps to the last bit, so what a box moved is out.\n"
+           "linf: sum of gy*sign(x_adv - x) where abs(x_adv - x) >= eps - 1e-6, so what a box moved is out.\n"
            "l2: sum of gy*(x_adv - x)/norm2(x_adv - x) where x_adv is neither 0 nor 1, if norm2(x_adv - x) >= eps*(1 - 1e-4), else 0.",
 };

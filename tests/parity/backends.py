@@ -1,10 +1,10 @@
-"""Runs one step of each recipe of this folder on two back ends, in f32 on the same inputs, and compares every state.
+"""Runs the first step of each case of the comparison on two back ends, in f32 on the same inputs, and compares every state.
 
   backends.py ADVC RUN_STEPS [CASE...]
 
 `cpu` runs the target cpu with its own kernels, `ref` runs the very same instructions by definition, rounding to f32 where
-something is stored. So what differs is the order of sums. TOLERANCE is that of a sum of LONGEST terms, the longest here
-(batch x height x width), relative to the largest element of a tensor. Where a recipe steps along signs of gradients, a sign may
+something is stored. So what differs is the order of sums. The tolerance is that of the longest sum in a case (batch x height x
+width), relative to the largest element of a tensor. Where a recipe steps along signs of gradients, a sign may
 turn where the gradient is tiny: there a state is only asked to agree but for one element in a thousand, and what was
 computed from it by a tolerance of its own. Ends with "N passed, N failed", one a case.
 """
@@ -14,42 +14,39 @@ import tempfile
 import numpy as np
 import torch
 
-from cases import BATCH, CASES, SIZE
-from parity import batches, compile_recipe, run_engine
+from parity import CASES, batches, compile_recipe, run_engine
 
-LONGEST = BATCH * SIZE * SIZE
-TOLERANCE = 2.0 ** -23 * LONGEST
 AFTER_SIGNS = 1e-2
 MAX_TURNED = 1e-3
 
 
-def difference(a, b):
-    """Share of elements that differ by more than TOLERANCE, and the largest difference, both relative."""
+def difference(a, b, tolerance):
+    """Share of elements that differ by more than the tolerance, and the largest difference, both relative."""
     d = np.abs(a - b) / max(float(np.max(np.abs(a))), 1e-30)
-    return float(np.mean(~(d <= TOLERANCE))), float(np.max(d))
+    return float(np.mean(~(d <= tolerance))), float(np.max(d))
 
 
 def run_case(make, advc, run_steps, seed):
-    torch.manual_seed(seed)
-    case = make()
-    first = case.states()
-    x, y, ids = batches(1, seed)
-    case.step(*(torch.from_numpy(a[ids[0]]) for a in (x, y)), torch.from_numpy(ids[0]))
-    has_signs = case.signs.n_all > 0
     got = {}
-    for backend in ("ref", "cpu"):
-        with tempfile.TemporaryDirectory() as work:
-            plan = compile_recipe(advc, case, work, "cpu")
-            got[backend] = run_engine(run_steps, plan, backend, "cpu", work, first, x, y, ids)[0]
-    wrong, largest = [], 0.0
+    with tempfile.TemporaryDirectory() as work:
+        plan, draws = compile_recipe(advc, make, work, "cpu")
+        torch.manual_seed(seed)
+        case = make(draws)
+        run, first = case.runs()[0], case.states()
+        x, y, ids = batches(case, seed)
+        case.advance(run, *(torch.from_numpy(a[ids[0]]) for a in (x, y)), torch.from_numpy(ids[0]))
+        has_signs = case.signs.n_all > 0
+        for backend in ("ref", "cpu"):
+            got[backend] = run_engine(run_steps, plan, backend, "cpu", work, [run], first, x, y, ids)[0]
+    wrong, largest, tolerance = [], 0.0, 2.0 ** -23 * case.batch * case.shape[1] * case.shape[2]
     for name, a in got["ref"].items():
-        share, d = difference(a, got["cpu"][name])
+        share, d = difference(a, got["cpu"][name], tolerance)
         largest = max(largest, d)
         fits = share <= MAX_TURNED or d <= AFTER_SIGNS if has_signs else share == 0
         if not fits:
             wrong.append("`%s` differs by %.3g of its largest element, %.3g of it beyond the tolerance" % (name, d, share))
     print("%s %s: %d states, largest difference %.2g, tolerance %.2g%s" %
-          ("FAIL" if wrong else "ok  ", case.recipe, len(got["ref"]), largest, TOLERANCE, " (signs)" if has_signs else ""))
+          ("FAIL" if wrong else "ok  ", case.recipe, len(got["ref"]), largest, tolerance, " (signs)" if has_signs else ""))
     for w in wrong[:10]:
         print("     " + w)
     return not wrong

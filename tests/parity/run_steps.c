@@ -1,11 +1,11 @@
-/* run_steps: runs one entry of a plan K times on given states and batches, and writes every state after each time.
+/* run_steps: runs entries of a plan one after the other on given states and batches, and writes every state after each.
 **
-**   run_steps PLAN FIXTURE OUT_DIR BACKEND TARGET ENTRY
+**   run_steps PLAN FIXTURE OUT_DIR BACKEND TARGET ENTRY...
 **
-** FIXTURE is a container: a blob `state.NAME` is written into state NAME before the first step, a blob `step.K.NAME` before
-** step K (0..). There are as many steps as K goes. Everything passes as it is stored: doubles stay doubles on target ref64.
-** Before a step run.epoch is 1 and run.step is K, as the program would have it. After step K all states but data go to
-** OUT_DIR/step-K.safetensors, floats as f64 and integers as i64. What a fixture names and the plan lacks is an error.
+** FIXTURE is a container: a blob `state.NAME` is written into state NAME before the first run, a blob `step.K.NAME` before
+** run K (0..), which is of the K-th entry named. Everything passes as it is stored: doubles stay doubles on target ref64. Epoch
+** and step are states like others (run.epoch, run.step). After run K all states but data go to OUT_DIR/step-K.safetensors,
+** floats as f64 and integers as i64. What a fixture names and the plan lacks is an error.
 */
 #include "runtime/adv.h"
 #include "runtime/base/container.h"
@@ -16,6 +16,8 @@
 #include <string.h>
 
 #define MAX_STATES 4096
+
+enum { FIRST_ENTRY = 6 }; /* among the arguments */
 
 typedef struct Run {
     AdvCtx *ctx;
@@ -48,10 +50,9 @@ static AdvView dense(uint8_t dtype, uint8_t rank, const int64_t *dim, void *data
     return v;
 }
 
-/* Writes every blob `prefix`NAME of the fixture into state NAME; returns how many there were, or a status. */
-static int64_t write_states(Run *r, const char *prefix)
+/* Writes every blob `prefix`NAME of the fixture into state NAME. */
+static AdvStatus write_states(Run *r, const char *prefix)
 {
-    int64_t n = 0;
     for (uint32_t i = 0; i < r->fixture.n_blobs; i++) {
         const AdvBlob *b = &r->fixture.blobs[i];
         if (strncmp(b->name, prefix, strlen(prefix)) != 0) continue;
@@ -62,9 +63,8 @@ static int64_t write_states(Run *r, const char *prefix)
         memcpy(data, b->data, b->n_bytes);
         AdvView v = dense(b->dtype, b->rank, b->dim, data);
         ADV_TRY(adv_session_write(r->session, b->name + strlen(prefix), &v, r->ds));
-        n++;
     }
-    return n;
+    return ADV_OK;
 }
 
 static AdvStatus dump_states(Run *r, const char *dir, int64_t step)
@@ -101,7 +101,7 @@ static AdvStatus dump_states(Run *r, const char *dir, int64_t step)
     return adv_container_write(adv_io_posix(), &alloc, path, blobs, n, NULL, 0, r->ds);
 }
 
-static AdvStatus run(Run *r, char **argv)
+static AdvStatus run(Run *r, int argc, char **argv)
 {
     AdvAlloc alloc = adv_alloc_default();
     AdvSessionOpts opts = {.struct_size = sizeof opts, .backend = argv[4], .target = argv[5], .n_threads = 1};
@@ -113,23 +113,14 @@ static AdvStatus run(Run *r, char **argv)
     AdvStatus st = adv_container_parse(&r->arena, bytes, n_bytes, argv[2], r->ds, &r->fixture);
     if (st == ADV_OK) st = adv_plan_open(r->ctx, argv[1], r->ds, &r->plan);
     if (st == ADV_OK) st = adv_session_open(r->ctx, r->plan, &opts, r->ds, &r->session);
-    if (st == ADV_OK) {
-        int64_t n = write_states(r, "state.");
-        st = n < 0 ? (AdvStatus)n : ADV_OK;
-    }
-    for (int64_t step = 0; st == ADV_OK; step++) {
+    if (st == ADV_OK) st = write_states(r, "state.");
+    for (int k = 0; st == ADV_OK && k < argc - FIRST_ENTRY; k++) {
         char prefix[32];
         AdvArenaMark mark = adv_arena_mark(&r->arena);
-        snprintf(prefix, sizeof prefix, "step.%lld.", (long long)step);
-        int64_t n = write_states(r, prefix);
-        if (n <= 0) {
-            st = (AdvStatus)n;
-            break;
-        }
-        st = adv_session_set(r->session, "run.epoch", 1);
-        if (st == ADV_OK) st = adv_session_set(r->session, "run.step", (double)step);
-        if (st == ADV_OK) st = adv_session_run(r->session, argv[6], r->ds);
-        if (st == ADV_OK) st = dump_states(r, argv[3], step);
+        snprintf(prefix, sizeof prefix, "step.%d.", k);
+        st = write_states(r, prefix);
+        if (st == ADV_OK) st = adv_session_run(r->session, argv[FIRST_ENTRY + k], r->ds);
+        if (st == ADV_OK) st = dump_states(r, argv[3], k);
         adv_arena_release(&r->arena, mark);
     }
     adv_mem_free(&alloc, bytes, n_bytes + 1);
@@ -138,13 +129,13 @@ static AdvStatus run(Run *r, char **argv)
 
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
-        fputs("usage: run_steps PLAN FIXTURE OUT_DIR BACKEND TARGET ENTRY\n", stderr);
+    if (argc <= FIRST_ENTRY) {
+        fputs("usage: run_steps PLAN FIXTURE OUT_DIR BACKEND TARGET ENTRY...\n", stderr);
         return 64;
     }
     Run r = {0};
     adv_arena_init(&r.arena, adv_alloc_default());
-    AdvStatus st = run(&r, argv);
+    AdvStatus st = run(&r, argc, argv);
     adv_diags_render(r.ds, ADV_PRINT_HUMAN, to_stderr, NULL);
     adv_session_close(r.session);
     adv_plan_close(r.plan);

@@ -1,4 +1,5 @@
 """Losses, attacks, budgets and optimisers of the recipes compared, by hand in PyTorch."""
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -56,6 +57,7 @@ def per_sample(eps, x):
 def pgd(climb, x, eps, size, steps, start=None, signs=None):
     """L-inf: step, ball, box. All arguments are constants, and so is the result."""
     e = per_sample(eps.detach() if torch.is_tensor(eps) else eps, x)
+    size = per_sample(size, x)
     z = (x if start is None else start).detach()
     for _ in range(steps):
         z = z.requires_grad_(True)
@@ -99,13 +101,13 @@ def entropy(p):
 
 
 class OnBall(torch.autograd.Function):
-    """x_adv as a function of the radius alone, L-inf: 1, with the sign of x_adv - x, where the ball held it."""
+    """x_adv as a function of the radius alone, L-inf: 1, with the sign of x_adv - x, where the ball held it, roundings apart."""
 
     @staticmethod
     def forward(ctx, x_adv, x, eps):
         e = per_sample(eps, x)
-        held = (x_adv == x + e) | (x_adv == x - e)
-        ctx.save_for_backward(torch.sign(x_adv - x) * held)
+        d = x_adv - x
+        ctx.save_for_backward(torch.sign(d) * (d.abs() >= e - 1e-6))
         return x_adv.clone()
 
     @staticmethod
@@ -114,12 +116,26 @@ class OnBall(torch.autograd.Function):
         return None, None, (g * s).flatten(1).sum(1)
 
 
+# ---- schedules -----------------------------------------------------------------------------------------------------------
+
+def steps_at(table, at):
+    """The value of the last key that is not above `at`."""
+    return table[max(k for k in table if k <= at)]
+
+
+def linear_at(table, at):
+    """Straight lines between the keys."""
+    return float(np.interp(at, sorted(table), [table[k] for k in sorted(table)]))
+
+
 # ---- optimisers ----------------------------------------------------------------------------------------------------------
 
 class Sgd:
-    def __init__(self, models, lr, momentum=0.0, weight_decay=0.0, nesterov=False):
+    """decays: which weights the decay is for, by their tensors."""
+
+    def __init__(self, models, lr=None, momentum=0.0, weight_decay=0.0, nesterov=False, decays=lambda w: True):
         self.models, self.lr, self.momentum, self.wd, self.nesterov = models, lr, momentum, weight_decay, nesterov
-        self.m = {}
+        self.decays, self.m = decays, {}
 
     def step(self, grads):
         """grads: {model name: {weight name: gradient}}"""
@@ -127,7 +143,7 @@ class Sgd:
             for name, g in gs.items():
                 w = self.models[f].weights[name]
                 with torch.no_grad():
-                    g = g + self.wd * w
+                    g = g + self.wd * w if self.decays(w) else g
                     m = self.momentum * self.m.get((f, name), torch.zeros_like(w)) + g
                     self.m[f, name] = m
                     d = g + self.momentum * m if self.nesterov else m

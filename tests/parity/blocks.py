@@ -1,43 +1,10 @@
-"""The recipes of this folder once more, in PyTorch: for each a class with models, optimisers and one training step.
-
-step(x, y, ids) advances the models; `extra` holds what the recipe keeps beside them, under the names of its states.
-"""
+"""The building blocks of methods, one or two a case: the recipes of this folder once more, in PyTorch."""
 import torch
 import torch.nn.functional as F
 
 import nets
-from train import (Adam, OnBall, Sgd, Signs, bce_boosted, ce, entropy, grads_of, kl, kl_12, margin, max_other, minmax, norm2,
-                   pgd, pgd_l2, pick)
-
-CHANNELS, SIZE, CLASSES, BATCH, N_TRAIN = 3, 8, 4, 6, 24
-N_IN = CHANNELS * SIZE * SIZE
-
-
-class Case:
-    steps = 20
-
-    def __init__(self):
-        self.models, self.optims, self.extra, self.signs = {}, [], {}, Signs()
-        self.make()
-
-    def update(self, optim, e, models, sign=1.0):
-        optim.step(grads_of(e, {n: self.models[n] for n in models}, sign))
-
-    def optim(self, kind, models, **args):
-        o = kind({n: self.models[n] for n in models}, **args)
-        self.optims.append(o)
-        return o
-
-    def states(self):
-        """Every state to compare: {name: array}."""
-        out = {}
-        for f, m in self.models.items():
-            for part in (m.weights, m.stats):
-                out.update({"%s.%s" % (f, n): t for n, t in part.items()})
-        for o in self.optims:
-            out.update(o.moments())
-        out.update(self.extra)
-        return {n: t.detach().numpy().copy() for n, t in out.items()}
+from case import BATCH, CHANNELS, CLASSES, N_IN, N_TRAIN, SIZE, Case
+from train import Adam, OnBall, Sgd, bce_boosted, ce, entropy, grads_of, kl, kl_12, margin, minmax, norm2, pgd, pgd_l2, pick
 
 
 def small():
@@ -90,7 +57,6 @@ class Trajectory(Case):
 
 class DivergenceWrn(Case):
     recipe = "divergence_wrn"
-    steps = 5
 
     def make(self):
         self.models = {"f": nets.wrn(10, 1, CLASSES)}
@@ -134,13 +100,14 @@ class Budget(Case):
         v = x.clone().requires_grad_(True)
         z = f(v, "eval")
         (g,) = torch.autograd.grad(ce(z, y).sum(), v)
-        cues = torch.stack([minmax(norm2(g)), minmax(entropy(F.softmax(z, 1))), torch.full((len(x),), 0.5)], 1).detach()
-        eps = 4 / 255 + 8 / 255 * mlp(cues)
+        cues = {"gnorm": minmax(norm2(g)), "entropy": minmax(entropy(F.softmax(z, 1))), "flat": torch.full((len(x),), 0.5)}
+        eps = 4 / 255 + 8 / 255 * mlp(torch.stack(list(cues.values()), 1).detach())
         eps = eps * (8 / 255) / eps.mean()
         eps = torch.clamp(eps, 0, 10 / 255)
         x_adv = pgd(lambda u: ce(f(u, "eval"), y), x, eps, 3 / 255, 5, signs=self.signs)
-        self.extra = {"e": eps.detach()}
         robust = ce(f(OnBall.apply(x_adv, x, eps)), y)
+        self.extra.update({"metric." + n: v for n, v in cues.items()})
+        self.extra.update({"e": eps.detach(), "metric.eps": eps.detach(), "metric.robust": robust.detach().mean()})
         down = grads_of(robust, {"f": f})
         up = grads_of(robust, {"mlp": mlp}, -1.0)
         self.opt.step(down)
@@ -149,7 +116,6 @@ class Budget(Case):
 
 class ModesWrn(Case):
     recipe = "modes_wrn"
-    steps = 3
 
     def make(self):
         self.models = {"f": nets.wrn(10, 2, CLASSES)}
@@ -164,11 +130,10 @@ class ModesWrn(Case):
 
 class ModesResnet(Case):
     recipe = "modes_resnet"
-    steps = 3
 
     def make(self):
         self.models = {"f": nets.resnet18(CLASSES, width=8)}
-        self.opt = self.optim(Sgd, ["f"], lr=0.05, momentum=0.9, weight_decay=5e-4)
+        self.opt = self.optim(Sgd, ["f"], lr=0.01, momentum=0.9, weight_decay=5e-4)
 
     def step(self, x, y, ids):
         f = self.models["f"]
@@ -178,8 +143,10 @@ class ModesResnet(Case):
 
 
 class Resnet18(Case):
+    """As the standard library has it, on images of the size that it is for; one step, of two images."""
     recipe = "resnet18"
     steps = 1
+    shape, batch = (3, 32, 32), 2
 
     def make(self):
         self.models = {"f": nets.resnet18(CLASSES)}
@@ -190,18 +157,13 @@ class Resnet18(Case):
 
 
 def trunk():
-    def forward(c, x):
-        return F.relu(c.linear("fc1", x.flatten(1)))
-
-    m = nets.Model(forward)
+    m = nets.Model(lambda c, x: F.relu(c.linear("fc1", x.flatten(1))))
     m.linear("fc1", N_IN, 16)
     return m.ready()
 
 
 def head():
-    m = nets.Model(lambda c, h: c.linear("fc2", h))
-    m.linear("fc2", 16, CLASSES)
-    return m.ready()
+    return nets.head(16, CLASSES, "fc2")
 
 
 class TwoModels(Case):
@@ -221,7 +183,6 @@ class TwoModels(Case):
 
 class Replayed(Case):
     recipe = "replayed"
-    steps = 5
 
     def make(self):
         self.models = {"f": small()}

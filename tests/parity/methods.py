@@ -1,0 +1,327 @@
+"""Published methods with one radius for all: recipes of recipes/ against the methods as published, written here in PyTorch."""
+import torch
+import torch.nn.functional as F
+
+import nets
+from case import BATCH, CHANNELS, CLASSES, N_TRAIN, SIZE, Published
+from train import Sgd, bce_boosted, ce, grads_of, kl, kl_12, linear_at, max_other, per_sample, pgd, pick, steps_at
+
+CIFAR = ([0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616])
+
+
+def classifier():
+    return nets.tiny(CLASSES)
+
+
+def normalizing():
+    return nets.tiny(CLASSES, "body.", nets.normalized(*CIFAR))
+
+
+def standardizing():
+    return nets.tiny(CLASSES, "body.", nets.standardized)
+
+
+class PgdAt(Published):
+    recipe = "pgd_at"
+    edits = [("wrn(depth = 34, k = 10, classes = 10)", "tiny(classes = 4)")]
+    epochs = [1, 74, 75, 90]
+
+    def make(self):
+        self.models = {"f": classifier()}
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=5e-4)
+
+    def step(self, x, y, ids):
+        f = self.models["f"]
+        self.opt.lr = steps_at({1: 0.1, 75: 0.01, 90: 0.001}, self.epoch)
+        x_adv = pgd(lambda z: ce(f(z, "eval"), y), x, 8 / 255, 2 / 255, 20, signs=self.signs)
+        self.update(self.opt, ce(f(x_adv), y), ["f"])
+
+
+class Trades(Published):
+    recipe = "trades"
+    edits = [("resnet18(classes = 10)", "tiny(classes = 4)")]
+
+    def make(self):
+        self.models = {"f": classifier()}
+        self.opt = self.optim(Sgd, ["f"], lr=0.1, momentum=0.9, weight_decay=2e-4)
+
+    def step(self, x, y, ids):
+        f = self.models["f"]
+        clean = f(x, "eval").detach()
+        start = x + 0.001 * self.noise("normal")
+        x_adv = pgd(lambda z: kl(clean, f(z, "eval")), x, 0.031, 0.007, 10, start=start, signs=self.signs)
+        z, z_adv = f(x), f(x_adv)
+        f(x)  # the script's third forward
+        self.update(self.opt, ce(z, y) + 6 * kl(z, z_adv), ["f"])
+
+
+class Mart(Published):
+    recipe = "mart"
+    edits = [("resnet18(classes = 10)", "tiny(classes = 4)")]
+
+    def make(self):
+        self.models = {"f": classifier()}
+        self.opt = self.optim(Sgd, ["f"], lr=0.01, momentum=0.9, weight_decay=3.5e-3)
+
+    def step(self, x, y, ids):
+        f = self.models["f"]
+        start = x + 0.001 * self.noise("normal")
+        x_adv = pgd(lambda z: ce(f(z, "eval"), y), x, 0.031, 0.007, 10, start=start, signs=self.signs)
+        z, z_adv = f(x), f(x_adv)
+        e = bce_boosted(z_adv, y) + 5 * kl_12(z, z_adv) * (1.0000001 - pick(F.softmax(z, 1), y))
+        self.update(self.opt, e, ["f"])
+
+
+class FgsmAt(Published):
+    """Both forwards in training mode, as the script has it; the rate follows a triangle over the whole run."""
+    recipe = "fgsm_at"
+    edits = [("preact_resnet18(classes = classes)", "tiny(classes = classes)"), ("normalized(classes = 10)", "normalized(classes = 4)")]
+    epochs = [1, 2, 8, 15]
+
+    def make(self):
+        self.models = {"f": normalizing()}
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=5e-4)
+        self.extra = {"before": torch.tensor(0.0)}
+
+    def step(self, x, y, ids):
+        f, eps = self.models["f"], 8 / 255
+        self.opt.lr = linear_at({0: 0, 0.5: 0.2, 1: 0}, self.progress(15))
+        delta = torch.clamp(x + self.uniform(-eps, eps), 0, 1) - x
+        z = (x + delta).requires_grad_(True)
+        (g,) = torch.autograd.grad(ce(f(z), y).sum(), z)
+        self.signs.see(g)
+        delta = torch.clamp(delta + 10 / 255 * torch.sign(g), -eps, eps)
+        self.update(self.opt, ce(f(torch.clamp(x + delta, 0, 1)), y), ["f"])
+
+
+class FreeAt(Published):
+    """One backward for weights and perturbation, eight times a batch; the perturbation stays for the next batch."""
+    recipe = "free_at"
+    edits = [("wrn(depth = 34, k = 10, classes = classes)", "tiny(classes = classes)"),
+             ("standardized(classes = 10)", "standardized(classes = 4)")]
+    epochs = [1, 13, 14, 20]
+
+    def make(self):
+        self.models = {"f": standardizing()}
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=2e-4, decays=lambda w: w.dim() > 1)
+        self.extra = {"delta": torch.zeros(BATCH, CHANNELS, SIZE, SIZE)}
+
+    def step(self, x, y, ids):
+        f, eps = self.models["f"], 8 / 255
+        for turn in range(8):
+            self.opt.lr = steps_at({0: 0.1, 0.5: 0.01, 0.75: 0.001}, self.progress(26, turn / 8))
+            delta = self.extra["delta"].requires_grad_(True)
+            e = ce(f(torch.clamp(x + delta, 0, 1)), y)
+            (d,) = torch.autograd.grad(e.sum(), delta, retain_graph=True)
+            self.signs.see(d)
+            grads = grads_of(e, {"f": f})
+            self.extra["delta"] = torch.clamp(delta.detach() + eps * torch.sign(d), -eps, eps)
+            self.opt.step(grads)
+
+
+class Moved:
+    """Adversarial weight perturbation: a proxy with statistics of its own takes one ascending step, each weight tensor is moved along
+    its difference, scaled to gamma of its own norm, and goes back after the update, which sees the moved weights."""
+
+    @staticmethod
+    def direction(f, loss, gamma, lr):
+        """loss: of the proxy, which is `f` with its statistics left alone."""
+        grads, out = grads_of(loss, {"f": f})["f"], {}
+        for n, w in f.weights.items():
+            if w.dim() > 1:
+                d = (w + lr * grads[n]) - w
+                out[n] = (gamma * w.norm() / (d.norm() + 1e-20) * d).detach()
+        return out
+
+    @staticmethod
+    def shift(f, v, sign):
+        for n in v:
+            f.weights[n] = (f.weights[n] + sign * v[n]).detach().requires_grad_(True)
+
+
+class AtAwp(Published):
+    """Everything in training mode: ten turns of the attack, the loss behind them, the update, and a clean forward for the log."""
+    recipe = "at_awp"
+    edits = [("preact_resnet18(classes = classes)", "tiny(classes = classes)"), ("normalized(classes = 10)", "normalized(classes = 4)")]
+
+    def make(self):
+        self.models = {"f": normalizing()}
+        self.opt = self.optim(Sgd, ["f"], lr=0.1, momentum=0.9, weight_decay=5e-4)
+
+    def step(self, x, y, ids):
+        f, eps = self.models["f"], 8 / 255
+        start = torch.clamp(x + self.uniform(-eps, eps), 0, 1)
+        x_adv = pgd(lambda z: ce(f(z), y), x, eps, 2 / 255, 10, start=start, signs=self.signs)
+        f(x_adv)
+        v = Moved.direction(f, ce(f(x_adv, "batch"), y), 0.01, 0.01)
+        Moved.shift(f, v, 1)
+        self.update(self.opt, ce(f(x_adv), y), ["f"])
+        Moved.shift(f, v, -1)
+        f(x)
+
+
+class TradesAwp(Published):
+    """Ten epochs without a move; adversarial, clean and clean again in training mode."""
+    recipe = "trades_awp"
+    edits = [("wrn(depth = 34, k = 10, classes = 10)", "tiny(classes = 4)")]
+    epochs = [10, 11, 100, 150]
+
+    def make(self):
+        self.models = {"f": classifier()}
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=5e-4)
+
+    def objective(self, mode, x, x_adv, y):
+        f = self.models["f"]
+        z_adv, z = f(x_adv, mode), f(x, mode)
+        return ce(z, y) + 6 * kl(z, z_adv)
+
+    def step(self, x, y, ids):
+        f = self.models["f"]
+        self.opt.lr = steps_at({1: 0.1, 100: 0.01, 150: 0.001}, self.epoch)
+        clean = f(x, "eval").detach()
+        start = x + 0.001 * self.noise("normal")
+        x_adv = pgd(lambda z: kl(clean, f(z, "eval")), x, 8 / 255, 2 / 255, 10, start=start, signs=self.signs)
+        v = Moved.direction(f, self.objective("batch", x, x_adv, y), 0.005, 0.1) if self.epoch > 10 else {}
+        Moved.shift(f, v, 1)
+        e = self.objective("train", x, x_adv, y)
+        f(x)
+        self.update(self.opt, e, ["f"])
+        Moved.shift(f, v, -1)
+
+
+class Fat(Published):
+    """Each sample on its own: a counter of the turns that it may still go on once it is wrong; at 0 its point is taken."""
+    recipe = "fat"
+    edits = [("wrn(depth = 34, k = 10, classes = 10)", "tiny(classes = 4)")]
+    epochs = [1, 51, 60, 91]
+
+    def make(self):
+        self.models = {"f": classifier()}
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=2e-4)
+        self.n_stopped, self.n_survived, self.n_late = 0, 0, 0
+
+    def friendly(self, f, x, y, eps, size, steps, tau):
+        z, out = torch.clamp(x + self.uniform(-eps, eps), 0, 1), [None] * len(x)
+        left = [tau] * len(x)
+        for turn in range(steps):
+            wrong = (f(z, "eval").argmax(1) != y).tolist()
+            for i in range(len(x)):
+                if out[i] is None and wrong[i] and left[i] == 0:
+                    out[i] = z[i].clone()
+                    self.n_late += turn > 0
+                elif out[i] is None and wrong[i]:
+                    left[i] -= 1
+            z = z.requires_grad_(True)
+            (g,) = torch.autograd.grad(ce(f(z, "eval"), y).sum(), z)
+            self.signs.see(g)
+            with torch.no_grad():
+                z = z + size * torch.sign(g) + 0.001 * self.noise("normal", turn=turn)
+                z = torch.clamp(torch.maximum(torch.minimum(z, x + eps), x - eps), 0, 1)
+        self.n_stopped += sum(o is not None for o in out)
+        self.n_survived += sum(o is None for o in out)
+        return torch.stack([z[i] if o is None else o for i, o in enumerate(out)])
+
+    def step(self, x, y, ids):
+        f = self.models["f"]
+        self.opt.lr = steps_at({1: 0.1, 60: 0.01, 90: 0.001, 110: 0.0005}, self.epoch)
+        x_adv = self.friendly(f, x, y, 0.031, 0.007, 10, steps_at({1: 0, 51: 1, 91: 2}, self.epoch))
+        self.update(self.opt, ce(f(x_adv), y), ["f"])
+
+    def untried(self):
+        return [] if self.n_stopped and self.n_survived and self.n_late else ["samples never stop, always stop, or stop at once only"]
+
+
+class Gairat(Published):
+    """kappa: how many of the points 0..9 are still right; from epoch 60 on the weights differ."""
+    recipe = "gairat"
+    edits = [("wrn(depth = 34, k = 10, classes = 10)", "tiny(classes = 4)")]
+    epochs = [1, 59, 60, 110]
+
+    def make(self):
+        self.models = {"f": classifier()}
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=2e-4)
+        self.kappas = set()
+
+    def step(self, x, y, ids):
+        f, kappa = self.models["f"], torch.zeros(len(x), dtype=torch.long)
+        self.opt.lr = steps_at({1: 0.1, 60: 0.01, 90: 0.001, 110: 0.0005}, self.epoch)
+
+        def climb(z):
+            out = f(z, "eval")
+            kappa.add_(out.argmax(1) == y)
+            return ce(out, y)
+
+        start = torch.clamp(x + self.uniform(-0.031, 0.031), 0, 1)
+        x_adv = pgd(climb, x, 0.031, 0.007, 10, start=start, signs=self.signs)
+        self.kappas.update(kappa.tolist())
+        if self.epoch < 60:  # lambda is infinite
+            w = torch.ones(len(x))
+        else:
+            w = (1 + torch.tanh(-1 + 5 * (1 - 2 * kappa / 10))) / 2
+        w = w * len(x) / w.sum()
+        self.extra["metric.weight"] = w
+        self.update(self.opt, w * ce(f(x_adv), y), ["f"])
+
+    def untried(self):
+        return [] if self.kappas - {0, 10} else ["no sample turns wrong on the way"]
+
+
+class Mma(Published):
+    """The samples with a probability above 1/2 go to the boundary, found by bisection in training mode on these samples alone."""
+    recipe = "mma"
+    edits = [("wrn(depth = 28, k = 4, classes = classes)", "tiny(classes = classes)"),
+             ("standardized(classes = 10)", "standardized(classes = 4)")]
+    epochs = [1, 57, 86, 114]
+
+    def make(self):
+        self.models = {"f": standardizing()}
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=2e-4)
+        self.extra = {"m_i": torch.full((N_TRAIN,), 0.005)}
+        self.n_right, self.n_wrong, self.n_far, self.n_none = 0, 0, 0, 0
+
+    @staticmethod
+    def slm(z, y):
+        return torch.logsumexp(z.masked_fill(F.one_hot(y, z.shape[1]).bool(), float("-inf")), 1) - pick(z, y)
+
+    def bisect(self, f, x, u, y, c, d_max):
+        lo, hi = torch.zeros(len(x)), torch.full((len(x),), 1.05 * d_max)
+        for _ in range(10):
+            with torch.no_grad():
+                inside = self.slm(f(torch.clamp(x + per_sample(c, x) * u, 0, 1)), y) < 0
+            lo, hi = torch.where(inside, c, lo), torch.where(inside, hi, c)
+            c = (lo + hi) / 2
+        f(torch.clamp(x + per_sample(c, x) * u, 0, 1))  # the eleventh
+        return c
+
+    def step(self, x, y, ids):
+        f, d_max = self.models["f"], 12 / 255
+        self.opt.lr = steps_at({0: 0.3, 0.4: 0.09, 0.6: 0.03, 0.8: 0.009}, self.progress(142))
+        z = f(x)
+        clean = grads_of(ce(z, y), {"f": f})["f"]
+        ok = pick(F.softmax(z, 1), y) > 0.5
+        xs, ys = x[ok], y[ok]
+        mixed, c = x.clone(), torch.zeros(len(x))
+        if len(xs):
+            r = torch.clamp(self.extra["m_i"][ids], min=0.005)
+            start = torch.clamp(x + per_sample(r, x) * self.uniform(-1, 1), 0, 1)[ok]
+            r = r[ok]
+            x_adv = pgd(lambda v: self.slm(f(v, "eval"), ys), xs, r, 2.5 * r / 10, 10, start=start, signs=self.signs)
+            u = (x_adv - xs) / per_sample(r, xs)
+            c[ok] = self.bisect(f, xs, u, ys, r, d_max)
+            mixed[ok] = xs + per_sample(c[ok], xs) * u
+        e = ce(f(mixed), y)
+        kept = ~ok | (c < d_max)
+        adv = grads_of((e * kept).sum() / len(x), {"f": f})["f"]
+        self.opt.step({"f": {n: 2 / 3 * adv[n] + 1 / 3 * clean[n] for n in adv}})
+        self.extra["m_i"][ids] = c
+        self.extra["metric.margins"] = c.clone()
+        self.n_right += int(ok.sum())
+        self.n_wrong += int((~ok).sum())
+        self.n_far += int((~kept).sum())
+
+    def untried(self):
+        seen = {"right": self.n_right, "wrong": self.n_wrong, "beyond d_max": self.n_far, "within": self.n_right - self.n_far}
+        return ["no sample is " + n for n, k in seen.items() if not k]
+
+
+CASES = [PgdAt, Trades, Mart, FgsmAt, FreeAt, AtAwp, TradesAwp, Fat, Gairat, Mma]
