@@ -1,24 +1,9 @@
 /* hflip.c: mirrors half of the images, left to right. */
-#include "ops/nn/nn.h"
-#include "ops/rng.h"
+#include "ops/data/augment.h"
 
-static const AdvPortDef in[] = {{"x", ADV_PORT_FLOAT, "images [N,C,H,W]"},
-                                {"seed", ADV_PORT_INT, "the run's seed, rank 0"},
-                                {"epoch", ADV_PORT_INT, "epoch number, rank 0"},
-                                {"ids", ADV_PORT_INT, "sample ids [N]"},
-                                {0}};
-static const AdvPortDef out[] = {{"y", ADV_PORT_FLOAT, "as x"}, {0}};
 static const AdvAttrDef attrs[] = {{"purpose", ADV_ATTR_INT, 0, -0x1p63, 0x1p63, NULL, "hash of the place in the recipe"}, {0}};
 
-static AdvStatus infer(AdvInferCtx *c)
-{
-    const AdvTensorType *x = &c->in[0];
-    if (x->rank != 4 || c->in[1].rank || c->in[2].rank || c->in[3].rank != 1 || c->in[3].dim[0] != x->dim[0])
-        return c->fail(c, "`hflip` needs images [N, C, H, W] and a sample id for each, got %s and %s", adv_shape_text(x).s,
-                       adv_shape_text(&c->in[3]).s);
-    c->out[0] = adv_type_like(x);
-    return ADV_OK;
-}
+static AdvStatus infer(AdvInferCtx *c) { return infer_augment(c, "hflip"); }
 
 static AdvStatus ref(const AdvRefCall *c)
 {

@@ -1,17 +1,10 @@
 /* pad_crop.c: random translation, the usual augmentation of small images. */
-#include "ops/nn/nn.h"
-#include "ops/rng.h"
+#include "ops/data/augment.h"
 
 #include <math.h>
 
 enum { ZERO, REFLECT };
 
-static const AdvPortDef in[] = {{"x", ADV_PORT_FLOAT, "images [N,C,H,W]"},
-                                {"seed", ADV_PORT_INT, "the run's seed, rank 0"},
-                                {"epoch", ADV_PORT_INT, "epoch number, rank 0"},
-                                {"ids", ADV_PORT_INT, "sample ids [N]"},
-                                {0}};
-static const AdvPortDef out[] = {{"y", ADV_PORT_FLOAT, "as x"}, {0}};
 static const AdvAttrDef attrs[] = {
     {"pad", ADV_ATTR_INT, NAN, 0, 1 << 15, NULL, "largest shift, in pixels"},
     {"mode", ADV_ATTR_ENUM, 0, 0, 1, "zero|reflect", "what is outside: black, or the image mirrored without repeating the edge"},
@@ -21,12 +14,9 @@ static const AdvAttrDef attrs[] = {
 static AdvStatus infer(AdvInferCtx *c)
 {
     const AdvTensorType *x = &c->in[0];
-    if (x->rank != 4 || c->in[1].rank || c->in[2].rank || c->in[3].rank != 1 || c->in[3].dim[0] != x->dim[0])
-        return c->fail(c, "`pad_crop` needs images [N, C, H, W] and a sample id for each, got %s and %s", adv_shape_text(x).s,
-                       adv_shape_text(&c->in[3]).s);
+    ADV_TRY(infer_augment(c, "pad_crop"));
     if (c->attr[1].i == REFLECT && (c->attr[0].i >= x->dim[2] || c->attr[0].i >= x->dim[3]))
         return c->fail(c, "`pad_crop` cannot mirror %lld pixels of %s", (long long)c->attr[0].i, adv_shape_text(x).s);
-    c->out[0] = adv_type_like(x);
     return ADV_OK;
 }
 

@@ -3,36 +3,15 @@
 #   tests/tools/test_advrun.sh PATH-OF-ADVC PATH-OF-ADVRUN
 set -u
 
-advc=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-advrun=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-unset ADV_DATA XDG_CACHE_HOME
-export HOME="$dir/home" OMP_NUM_THREADS=1
-cd "$dir" || exit 1
-n_passed=0
-n_failed=0
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/programs.sh"
 
-# ok NAME COMMAND...: the command's exit code is 0.
-ok() {
-  name=$1
-  shift
-  if "$@"; then n_passed=$((n_passed + 1)); else n_failed=$((n_failed + 1)); echo "FAIL $name"; fi
-}
-
-# expect CODE TEXT ARGS...: exit code of advrun, and TEXT in what it says on either stream.
+# expect CODE TEXT ARGS...: of advrun.
 expect() {
-  code=$1
-  text=$2
+  expect_code=$1
+  expect_text=$2
   shift 2
-  out=$("$advrun" --threads=1 "$@" 2>&1)
-  got=$?
-  case $out in
-  *"$text"*) [ "$got" -eq "$code" ] && n_passed=$((n_passed + 1)) && return ;;
-  esac
-  n_failed=$((n_failed + 1))
-  echo "advrun $*: exit code $got, expected $code; output, expected to contain \`$text\`:"
-  printf '%s\n' "$out" | tail -20 | sed 's/^/  | /'
+  says "$expect_code" "$expect_text" "$advrun" --threads=1 "$@"
 }
 
 data='
@@ -153,5 +132,4 @@ ok 'resume: equal events' cmp -s a b
 ok 'resume: equal results' cmp -s straight/eval-final.json stopped/eval-final.json
 ok 'resume: equal table' test "$(grep '^final' straight.txt)" = "$(grep '^final' resumed.txt)"
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

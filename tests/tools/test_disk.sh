@@ -4,35 +4,8 @@
 #   tests/tools/test_disk.sh PATH-OF-ADVC PATH-OF-ADVRUN
 set -u
 
-advc=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-advrun=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-export HOME="$dir/home" OMP_NUM_THREADS=1
-cd "$dir" || exit 1
-n_passed=0
-n_failed=0
-
-ok() {
-  name=$1
-  shift
-  if "$@"; then n_passed=$((n_passed + 1)); else n_failed=$((n_failed + 1)); echo "FAIL $name"; fi
-}
-
-# expect CODE TEXT COMMAND...: exit code and TEXT in what it says on either stream.
-expect() {
-  code=$1
-  text=$2
-  shift 2
-  out=$("$@" 2>&1)
-  got=$?
-  case $out in
-  *"$text"*) [ "$got" -eq "$code" ] && n_passed=$((n_passed + 1)) && return ;;
-  esac
-  n_failed=$((n_failed + 1))
-  echo "$*: exit code $got, expected $code; output, expected to contain \`$text\`:"
-  printf '%s\n' "$out" | tail -10 | sed 's/^/  | /'
-}
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/programs.sh"
 
 # full BLOCKS COMMAND...: no file grows beyond BLOCKS of 512 bytes: a write then fails, as on a full disk.
 full() {
@@ -63,13 +36,13 @@ ok 'a plan' "$advc" -o small.plan small.adv
 cp small.plan before.plan
 
 # ---- writing a plan
-expect 74 'small.plan' full 4 "$advc" -o small.plan --set train.epochs=4 small.adv
+says 74 'small.plan' full 4 "$advc" -o small.plan --set train.epochs=4 small.adv
 ok 'the older plan is intact' cmp -s small.plan before.plan
-expect 74 'new.plan' full 0 "$advc" -o new.plan small.adv
+says 74 'new.plan' full 0 "$advc" -o new.plan small.adv
 ok 'no new plan' test ! -e new.plan
-expect 74 '/proc/small.plan' "$advc" -o /proc/small.plan small.adv
-expect 74 'small.adv/x.plan' "$advc" -o small.adv/x.plan small.adv
-expect 74 'nowhere/x.plan' "$advc" -o nowhere/x.plan small.adv
+says 74 '/proc/small.plan' "$advc" -o /proc/small.plan small.adv
+says 74 'small.adv/x.plan' "$advc" -o small.adv/x.plan small.adv
+says 74 'nowhere/x.plan' "$advc" -o nowhere/x.plan small.adv
 ok 'no temporary files' test -z "$(find . -name '*.tmp*')"
 
 # ---- a device is written to, not replaced
@@ -81,17 +54,16 @@ ok 'a pipe stays a pipe' test -p pipe
 ok 'a plan through a pipe' cmp -s piped.plan small.plan
 
 # ---- a run
-expect 74 '/proc/run' "$advrun" --threads=1 --progress=none --run-dir=/proc/run small.plan
-expect 74 'small.adv/run' "$advrun" --threads=1 --progress=none --run-dir=small.adv/run small.plan
-expect 74 'cannot' full 1 "$advrun" --threads=1 --progress=none --run-dir=full small.plan
+says 74 '/proc/run' "$advrun" --threads=1 --progress=none --run-dir=/proc/run small.plan
+says 74 'small.adv/run' "$advrun" --threads=1 --progress=none --run-dir=small.adv/run small.plan
+says 74 'cannot' full 1 "$advrun" --threads=1 --progress=none --run-dir=full small.plan
 "$advrun" --threads=1 --progress=none --run-dir=good small.plan >good.txt 2>&1
 ok 'a run' test $? -eq 0
 grep '^final' good.txt >want.txt
-expect 74 'cannot write' full 0 "$advrun" --threads=1 --progress=none --eval=final --weights="good/$(cat good/LATEST)" --run-dir=good2 small.plan
+says 74 'cannot write' full 0 "$advrun" --threads=1 --progress=none --eval=final --weights="good/$(cat good/LATEST)" --run-dir=good2 small.plan
 "$advrun" --threads=1 --progress=none --resume=good >again.txt 2>&1
 ok 'what was there still is' test $? -eq 0
 grep '^final' again.txt >got.txt
 ok 'and says the same' cmp -s want.txt got.txt
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish
