@@ -42,6 +42,7 @@ static const CliOption options[] = {
     {"verbose", "WHAT", "dispatch: say which kernel each instruction got, and why others refused, as they are chosen", false, "dispatch"},
     {"progress", "MODE", "auto, plain, none, json (auto)", false, "auto|plain|none|json"},
     {"save-every", "SECONDS", "time between checkpoints (300)", false, NULL},
+    {"save-steps", "N", "also a checkpoint after every N steps (0: none)", false, NULL},
     {"seed", "N", "refused: the seed is the recipe's", false, NULL},
     CLI_COMMON,
 };
@@ -63,7 +64,7 @@ typedef struct Run {
     Show show;
     char dir[RUN_PATH], data[RUN_PATH];
     const char *plan_path;
-    long long n_threads, save_s;
+    long long n_threads, save_s, save_steps;
     uint32_t n_reported;
 } Run;
 
@@ -113,7 +114,8 @@ static bool options_are_right(Run *r)
     if (cli_get(c, "resume") && (cli_get(c, "run-dir") || cli_get(c, "weights")))
         return cli_fail(c, false, "`--resume` goes on in its own folder with its own weights: leave out --run-dir and --weights");
     if (r->cli.n_args > 1 || (!r->cli.n_args && !(cli_get(c, "resume") && cli_get(c, "resume")[0]))) return cli_usage(c) == 0;
-    return cli_get_int(c, "threads", 1, 4096, 0, &r->n_threads) && cli_get_int(c, "save-every", 0, 1000000000, 300, &r->save_s);
+    return cli_get_int(c, "threads", 1, 4096, 0, &r->n_threads) && cli_get_int(c, "save-every", 0, 1000000000, 300, &r->save_s) &&
+           cli_get_int(c, "save-steps", 0, 1000000000, 0, &r->save_steps);
 }
 
 /* ---- steps of a run ------------------------------------------------------------------------------------------------------ */
@@ -190,7 +192,8 @@ static int choose_dir(Run *r)
 static int train(Run *r)
 {
     AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = r->dir[0] ? r->dir : NULL, .only_eval = cli_get(&r->cli, "eval"),
-                      .save_every_ns = (uint64_t)r->save_s * UINT64_C(1000000000), .progress = show_event, .user = &r->show};
+                      .save_every_ns = (uint64_t)r->save_s * UINT64_C(1000000000), .save_every_steps = (uint64_t)r->save_steps,
+                      .progress = show_event, .user = &r->show};
     struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     sigemptyset(&stop.sa_mask);
     running = r->s;

@@ -130,7 +130,7 @@ static void cut_at_each_length(void)
 {
     File f = make_file();
     for (uint64_t n = 0; n < f.n; n += n < 3000 || n + 500 > f.n ? 1 : 13) {
-        unsigned char *part = malloc(n ? n : 1); /* of its own, so that ASan sees its end */
+        unsigned char *part = test_mem(n); /* of its own, so that ASan sees its end */
         memcpy(part, f.bytes, n);
         CHECK(try_bytes(&f, part, n) == ADV_EDATA);
         free(part);
@@ -156,7 +156,7 @@ static AdvStatus try_changed(File *f, const AdvContainer *c, const AdvMeta *meta
                              unsigned char x)
 {
     AdvBlob blobs[64];
-    unsigned char *changed = malloc(c->blobs[blob].n_bytes);
+    unsigned char *changed = test_mem(c->blobs[blob].n_bytes);
     void *bytes = NULL;
     uint64_t n = 0;
     AdvStatus st;
@@ -213,7 +213,7 @@ static void refuses(const char *blob, uint64_t at, const void *with, size_t n)
         if (strcmp(blobs[b].name, blob) != 0) continue;
         found = true;
         CHECK(at + n <= blobs[b].n_bytes);
-        changed = malloc(blobs[b].n_bytes);
+        changed = test_mem(blobs[b].n_bytes);
         memcpy(changed, blobs[b].data, blobs[b].n_bytes);
         memcpy((char *)changed + at, with, n);
         blobs[b].data = changed;

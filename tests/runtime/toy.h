@@ -291,7 +291,7 @@ static inline uint64_t toy_hash(Toy *t)
     const char *name;
     for (uint32_t i = 0; (name = adv_session_state(t->s, i, &kind, &is_saved)); i++) {
         AdvTensorType ty;
-        static double mem[4096];
+        double mem[4096];
         AdvView v = {.data = mem};
         if (!is_saved || adv_session_type(t->s, name, &ty)) continue;
         v.dtype = ty.dtype;
