@@ -325,9 +325,10 @@ char *adv_expand_text(El *el, const AdvSet *sets, uint32_t n_sets, size_t *out_b
 {
     const ElModule *m = el->recipe;
     Expand x = {.el = el, .t = m->ast, .src = &el->ds->sources.files.at[m->file - 1], .sets = sets, .n_sets = n_sets};
-    for (uint32_t i = 0; i < m->items.n; i++)
-        *ADV_PUSH(el->arena, &x.bound) =
-            m->items.at[i]->kind == EL_ITEM_SECTION || m->items.at[i]->kind == EL_ITEM_OPTIM ? (AdvStr){0} : m->items.at[i]->name;
+    for (uint32_t i = 0; i < m->items.n; i++) {
+        bool binds = m->items.at[i]->kind != EL_ITEM_SECTION && m->items.at[i]->kind != EL_ITEM_OPTIM;
+        *ADV_PUSH(el->arena, &x.bound) = binds ? m->items.at[i]->name : (AdvStr){0};
+    }
     collect_bound(&x, m->ast->root);
     walk(&x, m->ast->root);
     if (!x.has_run) add_run(&x);

@@ -229,7 +229,9 @@ AstId adv_ast_use(AdvParse *p, AdvTok use, AdvTok word, AdvTok text, AstId path,
     AstId id = adv_ast_node(p, kind, use, path.i ? use : text, (AstList){ { 0 }, { 0 } });
     if (last.len) at(p, id)->span = adv_span_join(at(p, id)->span, adv_tok_span(p, last));
     if (kind == AST_ERROR) return id;
-    AdvStr name = path.i ? at(p, path)->name : text.silent & ADV_TOK_BAD ? (AdvStr){ 0 } : string_of(p, text), name2 = intern_tok(p, alias);
+    AdvStr name = { 0 }, name2 = intern_tok(p, alias);
+    if (path.i) name = at(p, path)->name;
+    else if (!(text.silent & ADV_TOK_BAD)) name = string_of(p, text);
     if (path.i) {
         at(p, id)->key = at(p, path)->span;
         at(p, id)->span = adv_span_join(at(p, id)->span, at(p, path)->span);

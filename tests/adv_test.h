@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int test_n_failed_checks, test_n_passed, test_n_failed;
@@ -43,6 +44,14 @@ static int test_n_failed_checks, test_n_passed, test_n_failed;
             test_n_failed_checks++; \
         } \
     } while (0)
+
+/* Memory of a test of exactly n bytes, so that sanitizers see its end; the test ends without it. */
+static inline void *test_mem(size_t n)
+{
+    void *p = malloc(n ? n : 1);
+    if (!p) abort();
+    return p;
+}
 
 /* Runs one test function and counts it. */
 #define RUN(fn) \

@@ -6,6 +6,7 @@
 */
 #include "compiler/elab/elab.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- copies ---- */
@@ -91,9 +92,12 @@ static const ElParam *param_of(const ElModel *m, uint32_t k)
     uint32_t n = el_n_weights(m);
     bool want_buffer = k >= n;
     uint32_t left = want_buffer ? k - n : k;
-    for (uint32_t i = 0; i < m->params.n; i++)
-        if (m->params.at[i].is_buffer == want_buffer && left-- == 0) return &m->params.at[i];
-    return NULL;
+    uint32_t i = 0;
+    while (m->params.at[i].is_buffer != want_buffer || left-- > 0) {
+        i++;
+        assert(i < m->params.n);
+    }
+    return &m->params.at[i];
 }
 
 ElVal el_model_weights(El *el, ElModel *m, AdvSpan at)

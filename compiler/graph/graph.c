@@ -184,7 +184,8 @@ static AdvValueId resolve(const AdvValueId *map, uint32_t n_map, AdvValueId v)
     uint32_t n_steps = 0;
     while (v.i < n_map && map[v.i].i && map[v.i].i != v.i) {
         v = map[v.i];
-        assert(n_steps++ < n_map); /* a cycle of replacements is a mistake of the pass */
+        n_steps++;
+        assert(n_steps <= n_map); /* a cycle of replacements is a mistake of the pass */
     }
     (void)n_steps;
     return v;

@@ -77,6 +77,7 @@ static AdvView const_view(const Simplify *s, AdvValueId v, bool wide)
 {
     AdvTensorType t = *adv_value_type(s->g, v);
     const AdvConst *c = const_of(s, v);
+    assert(c);
     AdvView view = adv_view_of(&t, (void *)(uintptr_t)c->data); /* inputs are only read */
     if (!wide || !is_float(t.dtype) || t.dtype == ADV_F64) return view;
     AdvTensorType t64 = t;

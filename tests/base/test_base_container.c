@@ -108,14 +108,14 @@ static void every_truncation_is_refused(void)
     unsigned char *bytes = render_small(&n);
     int accepted = 0;
     for (uint64_t cut = 0; cut < n; cut++) {
-        unsigned char *part = malloc(cut ? cut : 1);
+        unsigned char *part = test_mem(cut);
         memcpy(part, bytes, cut);
         bool same;
         accepted += parse(part, cut, NULL, &same) != ADV_EDATA;
         free(part);
     }
     CHECK_EQ(accepted, 0);
-    unsigned char *more = malloc(n + 1);
+    unsigned char *more = test_mem(n + 1);
     memcpy(more, bytes, n);
     more[n] = 0;
     bool same;
@@ -146,7 +146,8 @@ static void every_flipped_bit_is_refused_or_harmless(void)
 /* A file of somebody else: `json` as header, n_data bytes of data. The status, and the message in `out`. */
 static AdvStatus parse_foreign(const char *json, size_t n_json, uint64_t n_data, char out[256])
 {
-    unsigned char *bytes = calloc(1, 8 + n_json + n_data);
+    unsigned char *bytes = test_mem(8 + n_json + n_data);
+    memset(bytes, 0, 8 + n_json + n_data);
     for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)((uint64_t)n_json >> (8 * i));
     memcpy(bytes + 8, json, n_json);
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
@@ -234,7 +235,7 @@ static void headers_of_others(void)
 static void header_limits(void)
 {
     char says[256];
-    char *json = malloc(((size_t)17 << 20) + 2);
+    char *json = test_mem(((size_t)17 << 20) + 2);
     /* exactly 16 MiB of header is read, one more byte is not */
     for (size_t n = (size_t)16 << 20, i = 0; i < 2; i++) {
         memset(json, ' ', n + i);

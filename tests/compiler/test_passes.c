@@ -23,6 +23,7 @@ static char *read_whole(const char *path)
     char *text = NULL;
     size_t n = 0;
     FILE *to = open_memstream(&text, &n);
+    if (!to) abort();
     for (int c; (c = fgetc(f)) != EOF;) fputc(c, to);
     fclose(to);
     fclose(f);

@@ -23,6 +23,7 @@ static inline void world_write(void *user, const char *text, size_t n) { fwrite(
 static inline World *world_new(void)
 {
     World *w = calloc(1, sizeof *w);
+    if (!w) abort();
     AdvAlloc a = adv_alloc_default();
     adv_arena_init(&w->arena, a);
     adv_arena_init(&w->scratch, a);

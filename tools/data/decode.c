@@ -103,6 +103,7 @@ static AdvStatus choose_form(const DataCtx *ctx, const DataTable *t, const DataS
         if (n > most || !missing_of_most) missing_of_most = missing;
         if (n > most) most = n;
     }
+    assert(missing_of_most); /* every set of the table has a form */
     if (most == 0)
         return adv_fail(ctx->ds, ADV_ENOENT, ADV_D_NO_FILE, "none of the files of `%s` is there, e.g. `%s`", set->name,
                         missing_of_most->name);

@@ -27,7 +27,7 @@ static AdvStatus gunzip(const DataCtx *ctx, const DataBlob *file, unsigned char 
     if (inflateInit2(&z, GZIP_WINDOW) != Z_OK)
         return adv_fail(ctx->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while unpacking `%s`", file->def->name);
     uint64_t in_at = 0, out_at = 0;
-    unsigned char beyond;
+    unsigned char beyond = 0;
     int rc = Z_OK;
     while (rc == Z_OK) {
         uint64_t in = file->n_bytes - in_at < LARGEST_PIECE ? file->n_bytes - in_at : LARGEST_PIECE;
