@@ -8,6 +8,7 @@
 #define ADV_RUNTIME_BACKEND_H
 
 #include "ops/registry.h"
+#include "runtime/base/io.h"
 
 typedef struct AdvBackendOpts {
     AdvAlloc alloc;          /* for everything that lives as long as the session */
@@ -16,6 +17,13 @@ typedef struct AdvBackendOpts {
     /* Hears why a kernel refused an instruction; may be NULL. */
     void (*refused)(void *user, const AdvSig *sig, const AdvKernel *k, const char *why);
     void *user;
+    /* For back ends of other devices; zero elsewhere. */
+    void (*log)(void *user, const char *text);  /* a warning or a line of --verbose; may be NULL */
+    const AdvIo *io;          /* file calls for what lies in cache_dir */
+    const char *cache_dir;    /* an existing folder for compiled code and choices; NULL: none is kept */
+    const char *library_dirs; /* folders to look for foreign libraries in first, split by ':'; may be NULL */
+    bool is_deterministic;    /* choose by fixed order, never by time */
+    bool allow_tf32;
 } AdvBackendOpts;
 
 /* An instruction ready to launch. The views' `data` are set by the session after all are prepared, and again when a data
@@ -45,21 +53,36 @@ typedef struct AdvBackend {
     /* 64-byte aligned device memory, of any content: pages that nothing writes are never there. n_bytes > 0. NULL: out of memory. */
     void *(*alloc)(void *self, uint64_t n_bytes);
     void (*free)(void *self, void *p, uint64_t n_bytes);
+    /* To the host: the bytes are there on return. To the device: `src` may change after it. */
     AdvStatus (*copy)(void *self, void *dst, const void *src, uint64_t n_bytes, int32_t direction);
     AdvStatus (*fill)(void *self, void *dst, int byte, uint64_t n_bytes);
 
     /* Chooses what runs b->sig (views without data) and fills the rest of *b. Cold. */
     AdvStatus (*prepare)(void *self, AdvBound *b, AdvDiags *ds);
+    /* Optional: all instructions are prepared. What they asked for together (generated code) is made now. */
+    AdvStatus (*prepared)(void *self, AdvDiags *ds);
+    /* Optional: forgets everything prepared, so that the instructions can be prepared anew. */
+    void (*unprepare)(void *self);
     /* Runs it. scratch: at least b->scratch_bytes. Hot: no allocation, but what the first launch of a definition with
     ** intermediate values takes for good. */
     AdvStatus (*launch)(void *self, AdvBound *b, void *scratch);
 
-    /* Optional: between begin and end launches are recorded, not run; replay runs them. */
+    /* Optional: writes one i64, by value: in a recording the value stays what it was. NULL: `copy` does. */
+    AdvStatus (*set_i64)(void *self, void *dst, int64_t value);
+
+    /* Optional: between begin and end launches are recorded, not run; replay runs them. A recording lives until `forget`. */
     AdvStatus (*record_begin)(void *self);
     AdvStatus (*record_end)(void *self, void **out_recording);
     AdvStatus (*replay)(void *self, void *recording);
+    void (*forget)(void *self, void *recording);
 
     AdvStatus (*sync)(void *self);
+    /* Optional: what failed last, as a sentence with the foreign library's words; "" if nothing did. */
+    const char *(*last_error)(const void *self);
+    /* Optional: choices made by timing as text, in the order they were made; valid until the next prepare. And what a checkpoint
+    ** holds: choices to obey from the next prepare on. */
+    const char *(*choices)(const void *self);
+    AdvStatus (*obey)(void *self, const char *choices);
     /* One line about the device. */
     void (*device_info)(void *self, char *text, size_t n_bytes);
     /* Allocations made by launches that were not the instruction's first. */

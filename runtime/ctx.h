@@ -8,12 +8,16 @@
 
 #include <stdbool.h>
 
+enum { ADV_CTX_MODULES = 4 };
+
 struct AdvCtx {
     AdvAlloc alloc;
     AdvRegistry reg;
     const AdvIo *io;
     void (*log)(void *user, int32_t level, const char *text, size_t n_bytes);
     void *user;
+    const struct AdvModule *modules[ADV_CTX_MODULES]; /* back ends of their own that are open (module.h) */
+    uint32_t n_modules;
 };
 
 /* One line to the caller's log, if there is one. */

@@ -5,7 +5,7 @@
 #   FUZZ_SECONDS=600 tools/test.sh      longer fuzzing: seconds for each fuzzed program (default: 240 shared by all)
 #
 #   asan      gcc, -O1, address and undefined-behaviour sanitizers: unit and op suites
-#   release   gcc, -O3: the same suites, parity with PyTorch, every recipe, the checks of the source tree
+#   release   gcc, -O3, adv_cuda.so by nvcc: the same suites, parity with PyTorch, every recipe, the checks of the source tree
 #   clang     clang, warnings as errors: the same suites
 #   fuzz      clang, libFuzzer, sanitizers: every program of tests/fuzz
 #
@@ -113,7 +113,7 @@ fetch() {
 
 tools/deps.sh test || echo "test: going on with what is installed"
 
-if build asan gcc -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false; then
+if build asan gcc -Dcuda=disabled -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false; then
   suites asan --no-suite tree --no-suite parity --no-suite recipes
 fi
 if build release gcc -Dbuildtype=release; then
@@ -124,8 +124,8 @@ if ! command -v clang >/dev/null 2>&1; then
   skip clang 'clang is not installed'
   skip fuzz 'clang is not installed'
 else
-  if build clang clang -Dbuildtype=debugoptimized; then suites clang --no-suite tree --no-suite parity --no-suite recipes; fi
-  if build fuzz clang -Dbuildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then fuzz; fi
+  if build clang clang -Dcuda=disabled -Dbuildtype=debugoptimized; then suites clang --no-suite tree --no-suite parity --no-suite recipes; fi
+  if build fuzz clang -Dcuda=disabled -Dbuildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then fuzz; fi
 fi
 
 if [ "$n_skipped" -gt 0 ]; then echo "$n_skipped left out, named above"; fi

@@ -1,0 +1,495 @@
+/* backend_cuda.c: AdvBackend over the function table: a device, its memory, copies, launches, recordings.
+**
+** All work of a session is on one stream, in order. To the device bytes go through a ring of pinned pieces, so that a copy
+** costs the caller a memcpy and the device waits for nobody; from the device a copy waits, because the caller reads at once.
+** A recording is a captured graph: between begin and end launches cost nothing and nothing runs.
+**
+** Errors: a failed call is remembered as a sentence (last_error). A failure after which the device answers nothing any more
+** is sticky: it may belong to any launch since the last sync, and every later call returns it.
+*/
+#include "runtime/cuda/cuda_back.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+extern const AdvCudaFn adv_cuda_fns_loop[];
+
+typedef struct Recording { cudaGraph_t graph; cudaGraphExec_t exec; } Recording;
+
+static AdvCudaBack *back_of(AdvCuda *c) { return c->back; }
+
+/* ---- errors ---------------------------------------------------------------------------------------------------------- */
+
+AdvStatus adv_cuda_fail(AdvCudaBack *b, AdvStatus st, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(b->error, sizeof b->error, fmt, ap);
+    va_end(ap);
+    return adv_fail(b->ds, st, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_BACKEND, "%s", b->error);
+}
+
+void adv_cuda_warn(AdvCudaBack *b, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (b->host.opts.log) b->host.opts.log(b->host.opts.user, text);
+}
+
+/* Errors that leave the device as it was: the call did nothing. */
+static bool is_harmless(cudaError_t e)
+{
+    return e == cudaErrorMemoryAllocation || e == cudaErrorInvalidValue || e == cudaErrorInvalidConfiguration || e == cudaErrorNotSupported ||
+           e == cudaErrorInvalidDeviceFunction || e == cudaErrorLaunchOutOfResources || e == cudaErrorNoDevice ||
+           e == cudaErrorInsufficientDriver || e == cudaErrorNoKernelImageForDevice || e == cudaErrorSymbolNotFound;
+}
+
+AdvStatus adv_cuda_check(AdvCuda *c, cudaError_t e, const char *call)
+{
+    AdvCudaBack *b = back_of(c);
+    if (e == cudaSuccess) return ADV_OK;
+    (void)c->api->cudaGetLastError();
+    if (!is_harmless(e) && !b->sticky) b->sticky = e;
+    AdvStatus st = e == cudaErrorMemoryAllocation ? ADV_ENOMEM : ADV_EUNAVAILABLE;
+    return adv_cuda_fail(b, st, "%s: %s (%s)", call, c->api->cudaGetErrorString(e), c->api->cudaGetErrorName(e));
+}
+
+#define CHECK(b, call, args) adv_cuda_check(&(b)->cuda, (b)->api.call args, #call)
+
+const char *adv_cuda_last_error(const void *self) { return ((const AdvCudaBack *)self)->error; }
+
+/* ---- opening --------------------------------------------------------------------------------------------------------- */
+
+AdvStatus adv_cuda_need(AdvCudaBack *b, AdvCudaLib lib)
+{
+    if (b->is_open[lib]) return ADV_OK;
+    AdvStatus st = b->source(&b->api, lib, b->host.opts.library_dirs, b->ds);
+    if (st != ADV_OK) return st;
+    b->is_open[lib] = true;
+    return ADV_OK;
+}
+
+static AdvStatus find_device(AdvCudaBack *b)
+{
+    int n = 0;
+    cudaError_t e = b->api.cudaGetDeviceCount(&n);
+    if (e != cudaSuccess || n < 1) {
+        (void)b->api.cudaGetLastError();
+        return adv_cuda_fail(b, ADV_EUNAVAILABLE, "no CUDA device answers: %s", e != cudaSuccess ? b->api.cudaGetErrorString(e) : "there is none");
+    }
+    ADV_TRY(CHECK(b, cudaSetDevice, (0)));
+    ADV_TRY(CHECK(b, cudaGetDeviceProperties, (&b->prop, 0)));
+    b->cuda.device = 0;
+    b->cuda.sm = b->prop.major * 10 + b->prop.minor;
+    b->cuda.n_sms = b->prop.multiProcessorCount;
+    b->cuda.max_shared_bytes = (int)b->prop.sharedMemPerBlockOptin;
+    if (b->cuda.sm < 80)
+        return adv_cuda_fail(b, ADV_EUNAVAILABLE, "%s has compute capability %d.%d: 8.0 or newer is needed", b->prop.name, b->prop.major,
+                             b->prop.minor);
+    return ADV_OK;
+}
+
+static AdvStatus open_device(AdvCudaBack *b)
+{
+    ADV_TRY(adv_cuda_need(b, ADV_CUDA_RT));
+    ADV_TRY(find_device(b));
+    ADV_TRY(CHECK(b, cudaStreamCreateWithFlags, (&b->cuda.stream, cudaStreamNonBlocking)));
+    ADV_TRY(CHECK(b, cudaEventCreate, (&b->t0)));
+    ADV_TRY(CHECK(b, cudaEventCreate, (&b->t1)));
+    for (uint32_t i = 0; i < CUDA_STAGES; i++) {
+        void *p = NULL;
+        ADV_TRY(CHECK(b, cudaMallocHost, (&p, CUDA_STAGE_BYTES)));
+        b->stage[i] = p;
+        ADV_TRY(CHECK(b, cudaEventCreate, (&b->stage_free[i])));
+    }
+    return ADV_OK;
+}
+
+AdvStatus adv_cuda_open(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags *ds, void **out_self)
+{
+    AdvCudaBack *b = adv_mem_new0(&o->alloc, sizeof *b);
+    *out_self = NULL;
+    if (!b) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening the back end");
+    b->host.opts = *o;
+    b->source = source;
+    b->cuda.api = &b->api;
+    b->cuda.back = b;
+    b->cuda.is_deterministic = o->is_deterministic;
+    b->cuda.allow_tf32 = o->allow_tf32;
+    b->ds = ds;
+    AdvStatus st = open_device(b);
+    b->ds = NULL;
+    if (st != ADV_OK) {
+        adv_cuda_close(b);
+        return st;
+    }
+    *out_self = b;
+    return ADV_OK;
+}
+
+static void close_device(AdvCudaBack *b)
+{
+    if (b->dnn) b->api.cudnnDestroy(b->dnn);
+    if (b->blas) b->api.cublasDestroy_v2(b->blas);
+    if (b->blas_workspace) b->api.cudaFree(b->blas_workspace);
+    for (uint32_t i = 0; i < CUDA_STAGES; i++) {
+        if (b->stage[i]) b->api.cudaFreeHost(b->stage[i]);
+        if (b->stage_free[i]) b->api.cudaEventDestroy(b->stage_free[i]);
+    }
+    if (b->t0) b->api.cudaEventDestroy(b->t0);
+    if (b->t1) b->api.cudaEventDestroy(b->t1);
+    if (b->cuda.stream) b->api.cudaStreamDestroy(b->cuda.stream);
+}
+
+void adv_cuda_close(void *self)
+{
+    AdvCudaBack *b = self;
+    if (!b) return;
+    b->ds = NULL;
+    if (b->cuda.stream) b->api.cudaStreamSynchronize(b->cuda.stream);
+    adv_cuda_unprepare(b);
+    adv_cuda_forget_choices(b);
+    if (b->is_open[ADV_CUDA_RT]) close_device(b);
+    AdvAlloc a = b->host.opts.alloc;
+    adv_host_fini(&b->host);
+    adv_mem_free(&a, b, sizeof *b);
+}
+
+void adv_cuda_device_info(void *self, char *text, size_t n_bytes)
+{
+    const AdvCudaBack *b = self;
+    int driver = 0, runtime = 0;
+    (void)b->api.cudaDriverGetVersion(&driver);
+    (void)b->api.cudaRuntimeGetVersion(&runtime);
+    snprintf(text, n_bytes, "%s, %.1f GB, CUDA %d.%d (driver %d.%d)", b->prop.name, (double)b->prop.totalGlobalMem / 1e9, runtime / 1000,
+             runtime % 1000 / 10, driver / 1000, driver % 1000 / 10);
+}
+
+uint64_t adv_cuda_n_run_allocs(const void *self)
+{
+    (void)self;
+    return 0;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+
+void *adv_cuda_alloc(void *self, uint64_t n_bytes)
+{
+    AdvCudaBack *b = self;
+    void *p = NULL;
+    if (n_bytes > SIZE_MAX || adv_cuda_check(&b->cuda, b->api.cudaMalloc(&p, (size_t)n_bytes), "cudaMalloc") != ADV_OK) return NULL;
+    return p;
+}
+
+void adv_cuda_free(void *self, void *p, uint64_t n_bytes)
+{
+    AdvCudaBack *b = self;
+    (void)n_bytes;
+    (void)b->api.cudaFree(p);
+}
+
+/* The next piece of the ring, once the device has done with it. */
+static AdvStatus next_stage(AdvCudaBack *b, uint32_t *out)
+{
+    uint32_t i = b->stage_at;
+    b->stage_at = (i + 1) % CUDA_STAGES;
+    if (b->stage_used[i]) ADV_TRY(CHECK(b, cudaEventSynchronize, (b->stage_free[i])));
+    b->stage_used[i] = false;
+    *out = i;
+    return ADV_OK;
+}
+
+static AdvStatus to_device(AdvCudaBack *b, char *dst, const char *src, size_t n)
+{
+    for (size_t at = 0, len; at < n; at += len) {
+        uint32_t i = 0;
+        len = n - at < CUDA_STAGE_BYTES ? n - at : CUDA_STAGE_BYTES;
+        ADV_TRY(next_stage(b, &i));
+        memcpy(b->stage[i], src + at, len);
+        ADV_TRY(CHECK(b, cudaMemcpyAsync, (dst + at, b->stage[i], len, cudaMemcpyHostToDevice, b->cuda.stream)));
+        ADV_TRY(CHECK(b, cudaEventRecord, (b->stage_free[i], b->cuda.stream)));
+        b->stage_used[i] = true;
+    }
+    return ADV_OK;
+}
+
+static AdvStatus to_host(AdvCudaBack *b, char *dst, const char *src, size_t n)
+{
+    for (size_t at = 0, len; at < n; at += len) {
+        uint32_t i = 0;
+        len = n - at < CUDA_STAGE_BYTES ? n - at : CUDA_STAGE_BYTES;
+        ADV_TRY(next_stage(b, &i));
+        ADV_TRY(CHECK(b, cudaMemcpyAsync, (b->stage[i], src + at, len, cudaMemcpyDeviceToHost, b->cuda.stream)));
+        ADV_TRY(CHECK(b, cudaStreamSynchronize, (b->cuda.stream)));
+        memcpy(dst + at, b->stage[i], len);
+    }
+    return ADV_OK;
+}
+
+AdvStatus adv_cuda_copy(void *self, void *dst, const void *src, uint64_t n_bytes, int32_t direction)
+{
+    AdvCudaBack *b = self;
+    assert(!b->is_recording);
+    if (!n_bytes) return ADV_OK;
+    if (direction == ADV_TO_DEVICE) return to_device(b, dst, src, (size_t)n_bytes);
+    if (direction == ADV_TO_HOST) return to_host(b, dst, src, (size_t)n_bytes);
+    return CHECK(b, cudaMemcpyAsync, (dst, src, (size_t)n_bytes, cudaMemcpyDeviceToDevice, b->cuda.stream));
+}
+
+AdvStatus adv_cuda_fill(void *self, void *dst, int byte, uint64_t n_bytes)
+{
+    AdvCudaBack *b = self;
+    if (!n_bytes) return ADV_OK;
+    return CHECK(b, cudaMemsetAsync, (dst, byte, (size_t)n_bytes, b->cuda.stream));
+}
+
+AdvStatus adv_cuda_sync(void *self)
+{
+    AdvCudaBack *b = self;
+    return CHECK(b, cudaStreamSynchronize, (b->cuda.stream));
+}
+
+/* ---- preparing ------------------------------------------------------------------------------------------------------- */
+
+typedef struct PrepHost {
+    AdvCuda *cuda;   /* first: adv_cuda_of reads it */
+    const AdvKernel *k;
+} PrepHost;
+
+AdvCuda *adv_cuda_of(const AdvPrep *p) { return ((const PrepHost *)p->host)->cuda; }
+
+static void *prep_alloc(AdvPrep *p, size_t bytes)
+{
+    return adv_host_keep(&back_of(adv_cuda_of(p))->host, bytes);
+}
+
+static AdvStatus prep_fail(AdvPrep *p, AdvStatus st, const char *fmt, ...)
+{
+    const PrepHost *ph = p->host;
+    char msg[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(msg, sizeof msg, fmt, ap);
+    va_end(ap);
+    return adv_fail(back_of(ph->cuda)->ds, st, ADV_D_KERNEL, "kernel `%s` of `%s`: %s", ph->k->name, ph->k->op, msg);
+}
+
+char *adv_cuda_keep_text(AdvCudaBack *b, const char *text)
+{
+    size_t n = strlen(text) + 1;
+    char *p = adv_host_keep(&b->host, n);
+    if (p) memcpy(p, text, n);
+    return p;
+}
+
+static AdvStatus prepare_kernel(AdvCudaBack *b, AdvBound *bound, const AdvKernel *k)
+{
+    PrepHost ph = {&b->cuda, k};
+    AdvPrep p = {.sig = &bound->sig, .n_threads = b->host.opts.n_threads, .alloc = prep_alloc, .fail = prep_fail, .host = &ph};
+    CudaRelease *r = NULL;
+    if (k->release) {
+        r = adv_host_keep(&b->host, sizeof *r);
+        if (!r) return adv_cuda_fail(b, ADV_ENOMEM, "out of memory while preparing `%s`", k->op);
+    }
+    bound->state = NULL;
+    if (k->prepare) ADV_TRY(k->prepare(&p, &bound->state));
+    if (r) {
+        *r = (CudaRelease){b->release, k, bound->state};
+        b->release = r;
+    }
+    bound->kernel = k;
+    bound->scratch_bytes = p.scratch_bytes;
+    return ADV_OK;
+}
+
+/* The first kernel that can. None is for the session to say: there is no definition to fall back on. */
+AdvStatus adv_cuda_prepare(void *self, AdvBound *bound, AdvDiags *ds)
+{
+    AdvCudaBack *b = self;
+    const AdvBackendOpts *o = &b->host.opts;
+    AdvStatus st = ADV_OK;
+    uint32_t n;
+    const AdvKernel *const *ks = adv_registry_kernels(o->reg, "cuda", bound->sig.op->name, &n);
+    bound->kernel = NULL;
+    b->ds = ds;
+    for (uint32_t i = 0; i < n; i++) {
+        const char *why;
+        if (adv_kernel_can(ks[i], &bound->sig, &why)) {
+            st = prepare_kernel(b, bound, ks[i]);
+            break;
+        }
+        if (o->refused) o->refused(o->user, &bound->sig, ks[i], why);
+    }
+    b->ds = NULL;
+    return st;
+}
+
+AdvStatus adv_cuda_prepared(void *self, AdvDiags *ds)
+{
+    AdvCudaBack *b = self;
+    b->ds = ds;
+    AdvStatus st = adv_cuda_compile(b);
+    if (st == ADV_OK) st = adv_cuda_choices_end(b);
+    if (st == ADV_OK) st = adv_cuda_sync(b);
+    if (b->trial_mem) (void)b->api.cudaFree(b->trial_mem);
+    b->trial_mem = NULL;
+    b->trial_bytes = 0;
+    b->ds = NULL;
+    return st;
+}
+
+void adv_cuda_unprepare(void *self)
+{
+    AdvCudaBack *b = self;
+    for (CudaRelease *r = b->release; r; r = r->next) r->k->release(r->state);
+    b->release = NULL;
+    if (b->trial_mem) (void)b->api.cudaFree(b->trial_mem);
+    b->trial_mem = NULL;
+    b->trial_bytes = 0;
+    adv_cuda_forget_code(b);
+    AdvBackendOpts o = b->host.opts;
+    adv_host_fini(&b->host);
+    b->host = (AdvHostSelf){.opts = o};
+}
+
+/* ---- running --------------------------------------------------------------------------------------------------------- */
+
+const void *adv_cuda_fn(const AdvCudaFn *table, const char *name)
+{
+    while (table->name && strcmp(table->name, name)) table++;
+    assert(table->name);
+    return table->fn;
+}
+
+AdvStatus adv_cuda_launch(AdvCuda *c, const void *fn, const AdvCudaGrid *g, void **args)
+{
+    if (!g->grid.x || !g->grid.y || !g->grid.z) return ADV_OK;
+    back_of(c)->n_launches++;
+    return adv_cuda_check(c, c->api->cudaLaunchKernel(fn, g->grid, g->block, args, g->shared_bytes, c->stream), "cudaLaunchKernel");
+}
+
+AdvStatus adv_cuda_run(void *self, AdvBound *bound, void *scratch)
+{
+    AdvCudaBack *b = self;
+    AdvLaunch l = {.in = bound->sig.in, .out = bound->sig.out, .attr = bound->sig.attr, .scratch = scratch, .stream = b->cuda.stream,
+                   .n_threads = b->host.opts.n_threads};
+    assert(bound->kernel);
+    bound->has_run = true;
+    return bound->kernel->run(&l, bound->state);
+}
+
+AdvStatus adv_cuda_set_i64(void *self, void *dst, int64_t value)
+{
+    AdvCudaBack *b = self;
+    long long v = value;
+    void *args[] = {&dst, &v};
+    AdvCudaGrid g = {{1, 1, 1}, {1, 1, 1}, 0};
+    return adv_cuda_launch(&b->cuda, adv_cuda_fn(adv_cuda_fns_loop, "adv_set_i64"), &g, args);
+}
+
+AdvStatus adv_cuda_record_begin(void *self)
+{
+    AdvCudaBack *b = self;
+    ADV_TRY(CHECK(b, cudaStreamBeginCapture, (b->cuda.stream, cudaStreamCaptureModeThreadLocal)));
+    b->is_recording = true;
+    return ADV_OK;
+}
+
+AdvStatus adv_cuda_record_end(void *self, void **out_recording)
+{
+    AdvCudaBack *b = self;
+    Recording r = {NULL, NULL}, *kept = NULL;
+    *out_recording = NULL;
+    b->is_recording = false;
+    AdvStatus st = CHECK(b, cudaStreamEndCapture, (b->cuda.stream, &r.graph));
+    if (st == ADV_OK) st = CHECK(b, cudaGraphInstantiate, (&r.exec, r.graph, 0));
+    if (st == ADV_OK && !(kept = adv_mem_new0(&b->host.opts.alloc, sizeof *kept)))
+        st = adv_cuda_fail(b, ADV_ENOMEM, "out of memory while recording an entry");
+    if (st != ADV_OK) {
+        if (r.exec) (void)b->api.cudaGraphExecDestroy(r.exec);
+        if (r.graph) (void)b->api.cudaGraphDestroy(r.graph);
+        return st;
+    }
+    *kept = r;
+    *out_recording = kept;
+    return ADV_OK;
+}
+
+AdvStatus adv_cuda_replay(void *self, void *recording)
+{
+    AdvCudaBack *b = self;
+    return CHECK(b, cudaGraphLaunch, (((Recording *)recording)->exec, b->cuda.stream));
+}
+
+void adv_cuda_forget(void *self, void *recording)
+{
+    AdvCudaBack *b = self;
+    Recording *r = recording;
+    (void)b->api.cudaGraphExecDestroy(r->exec);
+    (void)b->api.cudaGraphDestroy(r->graph);
+    adv_mem_free(&b->host.opts.alloc, r, sizeof *r);
+}
+
+/* ---- libraries ------------------------------------------------------------------------------------------------------- */
+
+/* What cuBLAS asks for on Hopper; more is never used, less makes it choose slower kernels. Set before any capture. */
+enum { BLAS_WORKSPACE_BYTES = 32 << 20 };
+
+static AdvStatus blas_status(AdvCudaBack *b, cublasStatus_t e, const char *call)
+{
+    if (e == CUBLAS_STATUS_SUCCESS) return ADV_OK;
+    return adv_cuda_fail(b, e == CUBLAS_STATUS_ALLOC_FAILED ? ADV_ENOMEM : ADV_EUNAVAILABLE, "%s: %s", call, b->api.cublasGetStatusString(e));
+}
+
+static AdvStatus open_blas(AdvCudaBack *b)
+{
+    ADV_TRY(adv_cuda_need(b, ADV_CUDA_BLAS));
+    if (!b->blas_workspace) ADV_TRY(CHECK(b, cudaMalloc, (&b->blas_workspace, BLAS_WORKSPACE_BYTES)));
+    ADV_TRY(blas_status(b, b->api.cublasCreate_v2(&b->blas), "cublasCreate"));
+    ADV_TRY(blas_status(b, b->api.cublasSetStream_v2(b->blas, b->cuda.stream), "cublasSetStream"));
+    return blas_status(b, b->api.cublasSetWorkspace_v2(b->blas, b->blas_workspace, BLAS_WORKSPACE_BYTES), "cublasSetWorkspace");
+}
+
+AdvStatus adv_cuda_blas(AdvCuda *c, cublasHandle_t *out)
+{
+    AdvCudaBack *b = back_of(c);
+    *out = NULL;
+    if (!b->blas) {
+        AdvStatus st = open_blas(b);
+        if (st != ADV_OK) {
+            if (b->blas) b->api.cublasDestroy_v2(b->blas);
+            b->blas = NULL;
+            return st;
+        }
+    }
+    *out = b->blas;
+    return ADV_OK;
+}
+
+static AdvStatus dnn_status(AdvCudaBack *b, cudnnStatus_t e, const char *call)
+{
+    if (e == CUDNN_STATUS_SUCCESS) return ADV_OK;
+    return adv_cuda_fail(b, e == CUDNN_STATUS_ALLOC_FAILED ? ADV_ENOMEM : ADV_EUNAVAILABLE, "%s: %s", call, b->api.cudnnGetErrorString(e));
+}
+
+AdvStatus adv_cuda_dnn(AdvCuda *c, cudnnHandle_t *out)
+{
+    AdvCudaBack *b = back_of(c);
+    *out = NULL;
+    if (!b->dnn) {
+        ADV_TRY(adv_cuda_need(b, ADV_CUDA_DNN));
+        ADV_TRY(dnn_status(b, b->api.cudnnCreate(&b->dnn), "cudnnCreate"));
+        AdvStatus st = dnn_status(b, b->api.cudnnSetStream(b->dnn, b->cuda.stream), "cudnnSetStream");
+        if (st != ADV_OK) {
+            b->api.cudnnDestroy(b->dnn);
+            b->dnn = NULL;
+            return st;
+        }
+    }
+    *out = b->dnn;
+    return ADV_OK;
+}

@@ -1,0 +1,274 @@
+/* choose.c: several ways to do the same work, one of them by time, and never twice.
+**
+** A choice is a pair of texts: the problem in full, and the label of what was chosen. Where it comes from, in order:
+**   1. what a checkpoint says (obey): so a resumed run computes the same bits, whatever the cache holds by then
+**   2. the choice made for the same problem in this session
+**   3. `deterministic`: the first candidate that runs
+**   4. the cache folder's file for this GPU and these libraries
+**   5. timing: the median of five runs after a warm-up
+** As text a line a choice: the label, a tab, the key. The cache file adv-cuda-choices-<hash>.txt holds such lines; lines that
+** are none are ignored with a warning.
+*/
+#include "runtime/base/hash.h"
+#include "runtime/cuda/cuda_back.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_RUNS = 5, MAX_LABEL = 128 };
+
+/* Lists of choices outlive `unprepare`, so they have memory of their own. */
+static char *dup_text(const AdvCudaBack *b, const char *text, size_t n)
+{
+    char *p = adv_mem_new(&b->host.opts.alloc, n + 1);
+    if (!p) return NULL;
+    memcpy(p, text, n);
+    p[n] = 0;
+    return p;
+}
+
+static void drop_text(const AdvCudaBack *b, const char *text)
+{
+    if (text) adv_mem_free(&b->host.opts.alloc, (void *)(uintptr_t)text, strlen(text) + 1);
+}
+
+static const char *find(const CudaChoices *l, const char *key)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if (!strcmp(l->at[i].key, key)) return l->at[i].label;
+    return NULL;
+}
+
+static AdvStatus add(AdvCudaBack *b, CudaChoices *l, const char *key, size_t n_key, const char *label, size_t n_label)
+{
+    if (l->n == l->cap) {
+        uint32_t cap = l->cap ? l->cap * 2 : 32;
+        CudaChoice *at = adv_mem_new(&b->host.opts.alloc, cap * sizeof *at);
+        if (!at) return adv_cuda_fail(b, ADV_ENOMEM, "out of memory for choices");
+        if (l->n) memcpy(at, l->at, l->n * sizeof *at);
+        adv_mem_free(&b->host.opts.alloc, l->at, l->cap * sizeof *at);
+        l->at = at;
+        l->cap = cap;
+    }
+    CudaChoice c = {dup_text(b, key, n_key), dup_text(b, label, n_label)};
+    if (!c.key || !c.label) {
+        drop_text(b, c.key);
+        drop_text(b, c.label);
+        return adv_cuda_fail(b, ADV_ENOMEM, "out of memory for choices");
+    }
+    l->at[l->n++] = c;
+    return ADV_OK;
+}
+
+static void clear(AdvCudaBack *b, CudaChoices *l)
+{
+    for (uint32_t i = 0; i < l->n; i++) {
+        drop_text(b, l->at[i].key);
+        drop_text(b, l->at[i].label);
+    }
+    adv_mem_free(&b->host.opts.alloc, l->at, l->cap * sizeof *l->at);
+    *l = (CudaChoices){NULL, 0, 0};
+}
+
+/* Adds the lines of a text; the number that are none. */
+static AdvStatus add_lines(AdvCudaBack *b, CudaChoices *l, const char *text, uint32_t *out_bad)
+{
+    *out_bad = 0;
+    while (*text) {
+        size_t n = strcspn(text, "\n"), tab = strcspn(text, "\t\n");
+        if (!n || tab == 0 || tab >= n - 1) *out_bad += n != 0;
+        else ADV_TRY(add(b, l, text + tab + 1, n - tab - 1, text, tab));
+        text += n + (text[n] == '\n');
+    }
+    return ADV_OK;
+}
+
+/* ---- text ------------------------------------------------------------------------------------------------------------ */
+
+static AdvStatus to_text(AdvCudaBack *b, const CudaChoices *l)
+{
+    size_t n = 1, at = 0;
+    for (uint32_t i = 0; i < l->n; i++) n += strlen(l->at[i].key) + strlen(l->at[i].label) + 2;
+    adv_mem_free(&b->host.opts.alloc, b->choice_text, b->choice_text_bytes);
+    b->choice_text = adv_mem_new0(&b->host.opts.alloc, n);
+    b->choice_text_bytes = b->choice_text ? n : 0;
+    if (!b->choice_text) return adv_cuda_fail(b, ADV_ENOMEM, "out of memory for choices");
+    for (uint32_t i = 0; i < l->n; i++) at += (size_t)snprintf(b->choice_text + at, n - at, "%s\t%s\n", l->at[i].label, l->at[i].key);
+    return ADV_OK;
+}
+
+const char *adv_cuda_choices(const void *self)
+{
+    const AdvCudaBack *b = self;
+    return b->choice_text ? b->choice_text : "";
+}
+
+AdvStatus adv_cuda_obey(void *self, const char *choices)
+{
+    AdvCudaBack *b = self;
+    uint32_t n_bad;
+    clear(b, &b->orders);
+    clear(b, &b->made);
+    return add_lines(b, &b->orders, choices, &n_bad);
+}
+
+/* ---- the cache ------------------------------------------------------------------------------------------------------- */
+
+static bool cache_path(AdvCudaBack *b, char *path, size_t n)
+{
+    int runtime = 0;
+    if (!b->host.opts.cache_dir) return false;
+    (void)b->api.cudaRuntimeGetVersion(&runtime);
+    uint64_t h = adv_hash_u64(adv_hash_str(ADV_HASH_START, b->prop.name), (uint64_t)runtime);
+    if (b->is_open[ADV_CUDA_DNN]) h = adv_hash_u64(h, (uint64_t)b->api.cudnnGetVersion());
+    int len = snprintf(path, n, "%s/adv-cuda-choices-%016" PRIx64 ".txt", b->host.opts.cache_dir, h);
+    return len > 0 && (size_t)len < n;
+}
+
+static AdvStatus read_cache(AdvCudaBack *b)
+{
+    char path[4200];
+    void *data = NULL;
+    uint64_t n = 0;
+    uint32_t n_bad = 0;
+    if (b->has_cached) return ADV_OK;
+    b->has_cached = true;
+    if (!cache_path(b, path, sizeof path)) return ADV_OK;
+    if (adv_read_file(b->host.opts.io, &b->host.opts.alloc, path, 64 << 20, NULL, &data, &n) != ADV_OK) return ADV_OK;
+    AdvStatus st = add_lines(b, &b->cached, data, &n_bad);
+    if (n_bad) adv_cuda_warn(b, "warning: %u lines of `%s` are damaged and are ignored", n_bad, path);
+    adv_mem_free(&b->host.opts.alloc, data, (size_t)n + 1);
+    return st;
+}
+
+AdvStatus adv_cuda_choices_end(AdvCudaBack *b)
+{
+    char path[4200];
+    if (b->n_new && !b->cuda.is_deterministic && cache_path(b, path, sizeof path)) {
+        ADV_TRY(to_text(b, &b->cached));
+        if (adv_write_file(b->host.opts.io, &b->host.opts.alloc, path, b->choice_text, b->choice_text_bytes - 1, NULL) != ADV_OK)
+            adv_cuda_warn(b, "warning: choices cannot be kept in `%s`", path);
+    }
+    b->n_new = 0;
+    return to_text(b, &b->made);
+}
+
+/* ---- choosing -------------------------------------------------------------------------------------------------------- */
+
+/* Runs a candidate to its end; a failure that leaves the device unusable is the session's. */
+static AdvStatus run_once(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix)
+{
+    ADV_TRY(t->try_run(t->user, ix));
+    return adv_cuda_sync(b);
+}
+
+static AdvStatus time_once(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix, float *out_ms)
+{
+    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventRecord(b->t0, b->cuda.stream), "cudaEventRecord"));
+    ADV_TRY(t->try_run(t->user, ix));
+    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventRecord(b->t1, b->cuda.stream), "cudaEventRecord"));
+    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventSynchronize(b->t1), "cudaEventSynchronize"));
+    return adv_cuda_check(&b->cuda, b->api.cudaEventElapsedTime(out_ms, b->t0, b->t1), "cudaEventElapsedTime");
+}
+
+static int by_time(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static AdvStatus median_ms(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix, float *out_ms)
+{
+    float ms[N_RUNS];
+    ADV_TRY(run_once(b, t, ix));
+    for (uint32_t k = 0; k < N_RUNS; k++) ADV_TRY(time_once(b, t, ix, &ms[k]));
+    qsort(ms, N_RUNS, sizeof *ms, by_time);
+    *out_ms = ms[N_RUNS / 2];
+    return ADV_OK;
+}
+
+/* The index of a label, or n_candidates. */
+static uint32_t labelled(const AdvCudaTrial *t, const char *label)
+{
+    uint32_t ix = 0;
+    while (ix < t->n_candidates && strcmp(t->label(t->user, ix), label)) ix++;
+    return ix;
+}
+
+/* Candidates that fail are passed over silently: their sentences are for nobody, but for the last's where none runs. */
+static AdvStatus try_all(AdvCudaBack *b, const AdvCudaTrial *t, bool by_order, uint32_t *out_ix)
+{
+    AdvDiags *ds = b->ds;
+    AdvStatus st = ADV_EUNAVAILABLE;
+    float best = 0;
+    *out_ix = t->n_candidates;
+    b->ds = NULL;
+    for (uint32_t i = 0; i < t->n_candidates && !b->sticky; i++) {
+        float ms = 0;
+        AdvStatus one = by_order ? run_once(b, t, i) : median_ms(b, t, i, &ms);
+        if (one != ADV_OK) st = one;
+        else if (*out_ix == t->n_candidates || ms < best) {
+            *out_ix = i;
+            best = ms;
+        }
+        if (by_order && one == ADV_OK) break;
+    }
+    b->ds = ds;
+    if (b->sticky) return adv_cuda_fail(b, ADV_EUNAVAILABLE, "the device failed while a kernel was tried: %s", b->api.cudaGetErrorString(b->sticky));
+    return *out_ix < t->n_candidates ? ADV_OK : st;
+}
+
+static AdvStatus keep(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix)
+{
+    const char *label = t->label(t->user, ix);
+    return add(b, &b->made, t->key, strlen(t->key), label, strlen(label));
+}
+
+AdvStatus adv_cuda_choose(AdvCuda *c, const AdvCudaTrial *t, uint32_t *out_ix)
+{
+    AdvCudaBack *b = c->back;
+    uint32_t ix = t->n_candidates;
+    assert(t->n_candidates && !strpbrk(t->key, "\t\n"));
+    const char *label = find(&b->orders, t->key);
+    if (label && (ix = labelled(t, label)) == t->n_candidates)
+        return adv_cuda_fail(b, ADV_EUNAVAILABLE, "the run chose `%s` for `%s`, which this machine's libraries do not have", label, t->key);
+    const char *made = find(&b->made, t->key);
+    if (!label && made) ix = labelled(t, made);
+    if (!label && !made && !c->is_deterministic) {
+        ADV_TRY(read_cache(b));
+        const char *cached = find(&b->cached, t->key);
+        if (cached) ix = labelled(t, cached);
+    }
+    if (ix == t->n_candidates) {
+        ADV_TRY(try_all(b, t, c->is_deterministic || t->n_candidates == 1, &ix));
+        label = t->label(t->user, ix);
+        if (!c->is_deterministic) ADV_TRY(add(b, &b->cached, t->key, strlen(t->key), label, strlen(label)));
+        b->n_new++;
+    }
+    *out_ix = ix;
+    return made ? ADV_OK : keep(b, t, ix);
+}
+
+void *adv_cuda_trial_memory(AdvCuda *c, uint64_t n_bytes)
+{
+    AdvCudaBack *b = c->back;
+    if (n_bytes <= b->trial_bytes) return b->trial_mem;
+    if (b->trial_mem) (void)b->api.cudaFree(b->trial_mem);
+    b->trial_bytes = 0;
+    b->trial_mem = adv_cuda_alloc(b, n_bytes);
+    if (b->trial_mem) b->trial_bytes = n_bytes;
+    return b->trial_mem;
+}
+
+void adv_cuda_forget_choices(AdvCudaBack *b)
+{
+    clear(b, &b->made);
+    clear(b, &b->orders);
+    clear(b, &b->cached);
+    adv_mem_free(&b->host.opts.alloc, b->choice_text, b->choice_text_bytes);
+    b->choice_text = NULL;
+    b->choice_text_bytes = 0;
+}

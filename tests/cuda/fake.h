@@ -1,0 +1,51 @@
+/* fake.h: a device that is none: the function table of api.def over host memory, so that everything of the cuda back end but
+** the hardware runs under sanitizers.
+**
+** Memory of the device is closed to the host (PROT_NONE) but while something "runs". A stream is a list of work that runs when
+** somebody waits for it, never before, so what reads too early reads old bytes. Kernels are shim thunks; generated code goes
+** through g++; a captured graph is the list itself. Any call can be made to fail. One device a process, one thread.
+*/
+#ifndef ADV_TESTS_FAKE_H
+#define ADV_TESTS_FAKE_H
+
+#include "runtime/cuda/cuda_back.h"
+
+typedef struct AdvFake {
+    uint64_t fail_at;         /* the call, counted from 1, that fails; 0: none */
+    cudaError_t fail_with;    /* cudaErrorMemoryAllocation fails calls that allocate only; others fail any, and stay (sticky) */
+    bool has_failed;
+    bool has_no_device;
+    uint64_t n_calls;         /* that could fail: of all, or those that allocate */
+    uint64_t total_bytes;     /* of the device */
+    uint64_t used_bytes, peak_bytes;
+    uint64_t n_launches, n_graphs, n_syncs, n_allocs, n_compiled;
+    uint64_t launch_hash;     /* of every launch that ran: kernel, geometry, arguments */
+    uint64_t ticks;           /* the device's clock: one a launch */
+    int sm;                   /* 90 */
+} AdvFake;
+extern AdvFake adv_fake;
+
+/* Everything as at first, counters at zero. Device memory that is still held is forgotten: n of blocks. */
+uint32_t adv_fake_reset(void);
+
+/* AdvCudaSource of the fake, and a table that opens it. */
+AdvStatus adv_fake_source(AdvCudaApi *api, AdvCudaLib which, const char *dirs, AdvDiags *ds);
+extern const AdvBackend adv_backend_fake;
+
+/* ---- between the fake's files ---- */
+
+/* May this call go on? cudaSuccess, or the error it returns. */
+cudaError_t adv_fake_call(bool allocates);
+/* Puts work on the stream (or into the graph being captured): `run` gets a copy of n_bytes of `what`. */
+cudaError_t adv_fake_enqueue(cudaStream_t s, void (*run)(const void *what), const void *what, size_t n_bytes);
+/* A launch, for the counters. */
+void adv_fake_count(uint64_t hash);
+
+void adv_fake_fill_blas(AdvCudaApi *api);
+void adv_fake_fill_dnn(AdvCudaApi *api);
+void adv_fake_fill_rtc(AdvCudaApi *api);
+cudaError_t adv_fake_library_load(cudaLibrary_t *lib, const void *code);
+cudaError_t adv_fake_library_unload(cudaLibrary_t lib);
+cudaError_t adv_fake_library_kernel(cudaKernel_t *kernel, cudaLibrary_t lib, const char *name);
+
+#endif
