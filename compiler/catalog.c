@@ -77,7 +77,8 @@ static json_t *facts(const AdvOpDef *op)
                  {ADV_OP_WGRAD, "a gradient by weights"},
                  {ADV_OP_BATCH, "couples the samples of a batch"},
                  {ADV_OP_MOVES, "moves elements and computes nothing"}};
-    static const char *const precisions[] = {"computes in 16 bits where the target does", "never computes below 32 bits", ""};
+    static const char *const precisions[] = {"computes in 16 bits where the target does", "never computes below 32 bits", "",
+                                             "never computes vectors below 32 bits"};
     json_t *list = json_array();
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (op->flags & flags[i].flag) json_array_append_new(list, json_string(flags[i].text));

@@ -217,7 +217,8 @@ enum {
 enum {
     ADV_PREC_LOW = 0 /* computes in the target's low type */,
     ADV_PREC_F32 = 1 /* never below f32 */,
-    ADV_PREC_FOLLOW = 2 /* as its inputs */
+    ADV_PREC_FOLLOW = 2 /* as its inputs */,
+    ADV_PREC_STATS = 3  /* tensors as in FOLLOW; vectors, which are sums or scales of channels, never below f32 */
 };
 
 /* How an op lives with layouts: whether rank-4 operands may be channels-last. */

@@ -161,7 +161,7 @@ bool adv_op_check(const AdvOpDef *op, char *msg, size_t msg_bytes)
     if (n_meanings > 1) return refuse(msg, msg_bytes, "`%s` has more than one of ref, expand and row", op->name);
     if (n_meanings == 0 && !(op->flags & free_form)) return refuse(msg, msg_bytes, "`%s` has neither ref, expand nor row", op->name);
     if (op->row && !row_ok(op)) return refuse(msg, msg_bytes, "`%s` has a row that lacks something or does not fit its ports", op->name);
-    if (op->precision > ADV_PREC_FOLLOW || op->layout > ADV_LAYOUT_OP_ANY)
+    if (op->precision > ADV_PREC_STATS || op->layout > ADV_LAYOUT_OP_ANY)
         return refuse(msg, msg_bytes, "`%s` has an unknown precision or layout", op->name);
     if ((op->flags & ADV_OP_COMMUTES) && adv_op_n_in(op) < 2) return refuse(msg, msg_bytes, "`%s` has no two inputs to swap", op->name);
     return check_ports(op, op->in, "input", msg, msg_bytes) && check_ports(op, op->out, "output", msg, msg_bytes) &&

@@ -1,9 +1,9 @@
 /* fuse.c: several nodes become one that a back end runs in one go.
 **
 ** needs:  no grad nodes     keeps: types, numbers on ref (bit for bit)     breaks: uses
-** First the rules of fuse_rules.def, one function a rule with its pattern on the line above, then chains of elementwise nodes
-** (fuse_ew.c). What is merged away must have no other use; a value that a region yields or writes, or that another region uses,
-** stays. Nodes that lose their uses are left to dce. See tests/ir/fuse_*.advg.
+** First the rules of fuse_rules.def, one function a rule with its pattern on the line above (those about convolutions are in
+** fuse_conv.c), then chains of elementwise nodes (fuse_ew.c). What is merged away must have no other use; a value that a region
+** yields or writes, or that another region uses, stays. Nodes that lose their uses are left to dce. See tests/ir/fuse_*.advg.
 */
 #include "compiler/pass/fuse.h"
 #include "compiler/pass/pass_list.h"
@@ -14,14 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef bool Rule(Fuse *f, AdvNodeId n);
-
 /* ---- asking ----------------------------------------------------------------------------------------------------------- */
 
-static AdvValueId in(const Fuse *f, AdvNodeId n, uint32_t k) { return adv_node_in(f->g, n, k); }
+AdvValueId fuse_in(const Fuse *f, AdvNodeId n, uint32_t k) { return adv_node_in(f->g, n, k); }
 
 /* The node that makes v if it is an `op`, or none. */
-static AdvNodeId made_by(const Fuse *f, AdvValueId v, const char *op)
+AdvNodeId fuse_made_by(const Fuse *f, AdvValueId v, const char *op)
 {
     AdvNodeId n = adv_value(f->g, v)->def, none = {0};
     return n.i && adv_node_is(f->g, n, op) ? n : none;
@@ -30,19 +28,19 @@ static AdvNodeId made_by(const Fuse *f, AdvValueId v, const char *op)
 static bool used_once(const Fuse *f, AdvValueId v) { return v.i < f->n_values && f->n_uses[v.i] == 1; }
 
 /* As made_by, for a value that only the node at hand uses and that is made in the same region. */
-static AdvNodeId only_by(const Fuse *f, AdvNodeId user, AdvValueId v, const char *op)
+AdvNodeId fuse_only_by(const Fuse *f, AdvNodeId user, AdvValueId v, const char *op)
 {
-    AdvNodeId n = made_by(f, v, op), none = {0};
+    AdvNodeId n = fuse_made_by(f, v, op), none = {0};
     if (!n.i || n.i >= f->n_nodes || !used_once(f, v) || f->region_of[n.i].i != f->region_of[user.i].i) return none;
     return n;
 }
 
-static bool same_shape(const Fuse *f, AdvValueId a, AdvValueId b)
+bool fuse_same_shape(const Fuse *f, AdvValueId a, AdvValueId b)
 {
     return adv_shape_eq(adv_value_type(f->g, a), adv_value_type(f->g, b)) != 0;
 }
 
-static bool same_dtype(const Fuse *f, AdvValueId a, AdvValueId b)
+bool fuse_same_dtype(const Fuse *f, AdvValueId a, AdvValueId b)
 {
     return adv_value_type(f->g, a)->dtype == adv_value_type(f->g, b)->dtype;
 }
@@ -64,7 +62,7 @@ void fuse_why(Fuse *f, AdvNodeId node, AdvNodeId with, const char *reason)
 /* ---- replacing ---------------------------------------------------------------------------------------------------------- */
 
 /* A builder before node n, at the joined location of n and two more (each may be none). */
-static void builder_at(Fuse *f, AdvNodeId n, AdvNodeId a, AdvNodeId b, AdvGraphBuild *out)
+void fuse_builder(Fuse *f, AdvNodeId n, AdvNodeId a, AdvNodeId b, AdvGraphBuild *out)
 {
     AdvLocId loc = adv_node(f->g, n)->loc;
     if (a.i) loc = adv_loc_join(f->g, loc, adv_node(f->g, a)->loc);
@@ -74,7 +72,7 @@ static void builder_at(Fuse *f, AdvNodeId n, AdvNodeId a, AdvNodeId b, AdvGraphB
 }
 
 /* v takes the place of the node's output: same type, name and rate. */
-static bool replace(Fuse *f, AdvNodeId n, AdvValueId v)
+bool fuse_replace(Fuse *f, AdvNodeId n, AdvValueId v)
 {
     AdvValueId old = adv_node_out(f->g, n, 0);
     AdvValue *to = &f->g->values.at[v.i];
@@ -91,19 +89,19 @@ static bool replace(Fuse *f, AdvNodeId n, AdvValueId v)
 /* ---- rules --------------------------------------------------------------------------------------------------------------- */
 
 /* relu(x), whose one other use is gt(x, 0)  ->  gt(relu(x), 0): the same bits, NaN included */
-static bool rule_relu_mask(Fuse *f, AdvNodeId n)
+bool rule_relu_mask(Fuse *f, AdvNodeId n)
 {
     AdvGraph *g = f->g;
     AdvValueId x, y = {0};
     AdvNodeId relu = {0};
     double zero;
     AdvRegion *reg;
-    if (!adv_node_is(g, n, "gt") || !adv_value_number(g, in(f, n, 1), &zero) || zero != 0) return false;
-    x = in(f, n, 0);
-    if (made_by(f, x, "relu").i || x.i >= f->n_values || f->n_uses[x.i] != 2) return false;
+    if (!adv_node_is(g, n, "gt") || !adv_value_number(g, fuse_in(f, n, 1), &zero) || zero != 0) return false;
+    x = fuse_in(f, n, 0);
+    if (fuse_made_by(f, x, "relu").i || x.i >= f->n_values || f->n_uses[x.i] != 2) return false;
     reg = adv_region(g, f->region_of[n.i]);
     for (uint32_t i = 0; i < reg->nodes.n && reg->nodes.at[i].i != n.i; i++)
-        if (adv_node_is(g, reg->nodes.at[i], "relu") && in(f, reg->nodes.at[i], 0).i == x.i) relu = reg->nodes.at[i];
+        if (adv_node_is(g, reg->nodes.at[i], "relu") && fuse_in(f, reg->nodes.at[i], 0).i == x.i) relu = reg->nodes.at[i];
     if (!relu.i) return false;
     y = adv_node_out(g, relu, 0);
     g->edges.at[adv_node(g, n)->in_at] = y;
@@ -116,12 +114,12 @@ static bool rule_relu_mask(Fuse *f, AdvNodeId n)
 /* The two sides of size*sign(g), in either order. */
 static bool signed_step(const Fuse *f, AdvNodeId user, AdvValueId v, AdvValueId *out_size, AdvNodeId *out_sign)
 {
-    AdvNodeId mul = only_by(f, user, v, "mul");
+    AdvNodeId mul = fuse_only_by(f, user, v, "mul");
     for (uint32_t k = 0; mul.i && k < 2; k++) {
-        AdvValueId side = in(f, mul, k);
-        AdvNodeId cast = made_by(f, side, "cast");
-        *out_sign = made_by(f, cast.i ? in(f, cast, 0) : side, "sign"); /* in 16 bits a sign is a sign */
-        *out_size = in(f, mul, 1 - k);
+        AdvValueId side = fuse_in(f, mul, k);
+        AdvNodeId cast = fuse_made_by(f, side, "cast");
+        *out_sign = fuse_made_by(f, cast.i ? fuse_in(f, cast, 0) : side, "sign"); /* in 16 bits a sign is a sign */
+        *out_size = fuse_in(f, mul, 1 - k);
         if (out_sign->i) return true;
     }
     return false;
@@ -140,7 +138,7 @@ static AdvValueId as_f32(Fuse *f, AdvGraphBuild *b, AdvValueId v)
 
 /* clip(ball_linf(z + size*sign(g), x, eps), lo, hi)  ->  step_linf(z, g, x, eps, size) {lo, hi}
 ** clip(ball_linf(z - size*sign(g), x, eps), lo, hi)  ->  step_linf(z, g, x, eps, neg(size)) {lo, hi} */
-static bool rule_step_linf(Fuse *f, AdvNodeId n)
+bool rule_step_linf(Fuse *f, AdvNodeId n)
 {
     AdvGraph *g = f->g;
     AdvNodeId ball, sum, sign = {0};
@@ -150,101 +148,44 @@ static bool rule_step_linf(Fuse *f, AdvNodeId n)
     double lo, hi;
     bool minus;
     if (!adv_node_is(g, n, "clip")) return false;
-    ball = only_by(f, n, in(f, n, 0), "ball_linf");
-    if (!ball.i || !adv_value_number(g, in(f, n, 1), &lo) || !adv_value_number(g, in(f, n, 2), &hi)) return false;
+    ball = fuse_only_by(f, n, fuse_in(f, n, 0), "ball_linf");
+    if (!ball.i || !adv_value_number(g, fuse_in(f, n, 1), &lo) || !adv_value_number(g, fuse_in(f, n, 2), &hi)) return false;
     if (!(fabs(lo) <= 1e30) || !(fabs(hi) <= 1e30)) return false;
-    sum = only_by(f, ball, in(f, ball, 0), "add");
+    sum = fuse_only_by(f, ball, fuse_in(f, ball, 0), "add");
     minus = !sum.i;
-    if (minus) sum = only_by(f, ball, in(f, ball, 0), "sub");
+    if (minus) sum = fuse_only_by(f, ball, fuse_in(f, ball, 0), "sub");
     if (!sum.i) return false;
     for (uint32_t k = 0; k < 2 && !sign.i; k++) {
         uint32_t step = 1 - k;
         if (minus && step == 0) break; /* size*sign(g) - z is no step */
-        if (signed_step(f, sum, in(f, sum, step), &size, &sign))
-            z = in(f, sum, k);
+        if (signed_step(f, sum, fuse_in(f, sum, step), &size, &sign))
+            z = fuse_in(f, sum, k);
         else
             sign.i = 0;
     }
-    if (!sign.i || !same_shape(f, z, adv_node_out(g, n, 0)) || !same_shape(f, in(f, sign, 0), z) || !same_shape(f, in(f, ball, 1), z))
+    if (!sign.i || !fuse_same_shape(f, z, adv_node_out(g, n, 0)) || !fuse_same_shape(f, fuse_in(f, sign, 0), z) || !fuse_same_shape(f, fuse_in(f, ball, 1), z))
         return false;
-    if (!same_dtype(f, z, size) || !same_dtype(f, z, in(f, ball, 1)) || !same_dtype(f, z, in(f, ball, 2))) return false;
-    if (!same_dtype(f, z, in(f, sign, 0)) && adv_value_type(g, z)->dtype != ADV_F32) return false;
-    builder_at(f, n, ball, sum, &b);
+    if (!fuse_same_dtype(f, z, size) || !fuse_same_dtype(f, z, fuse_in(f, ball, 1)) || !fuse_same_dtype(f, z, fuse_in(f, ball, 2))) return false;
+    if (!fuse_same_dtype(f, z, fuse_in(f, sign, 0)) && adv_value_type(g, z)->dtype != ADV_F32) return false;
+    fuse_builder(f, n, ball, sum, &b);
     b.loc = adv_loc_join(g, b.loc, adv_node(g, sign)->loc);
     if (minus) size = adv_build_op(&b, "neg", &size, 1, NULL);
     arg[0] = z;
-    arg[1] = same_dtype(f, in(f, sign, 0), z) ? in(f, sign, 0) : as_f32(f, &b, in(f, sign, 0));
-    arg[2] = in(f, ball, 1);
-    arg[3] = in(f, ball, 2);
+    arg[1] = fuse_same_dtype(f, fuse_in(f, sign, 0), z) ? fuse_in(f, sign, 0) : as_f32(f, &b, fuse_in(f, sign, 0));
+    arg[2] = fuse_in(f, ball, 1);
+    arg[3] = fuse_in(f, ball, 2);
     arg[4] = size;
     attrs[0] = adv_attr_f(lo);
     attrs[1] = adv_attr_f(hi);
-    return replace(f, n, adv_build_op(&b, "step_linf", arg, 5, attrs));
-}
-
-/* The bias [O] behind a value [1,O,1,1]. */
-static AdvValueId bias_of(Fuse *f, AdvGraphBuild *b, AdvValueId v)
-{
-    AdvNodeId view = made_by(f, v, "reshape");
-    int64_t n = adv_value_type(f->g, v)->dim[1];
-    AdvAttr dims = adv_attr_ints(&n, 1);
-    if (view.i && adv_value_type(f->g, in(f, view, 0))->rank == 1) return in(f, view, 0);
-    return adv_build_op(b, "reshape", &v, 1, &dims);
-}
-
-/* add(conv2d(x, w), b) or add(b, conv2d(x, w)), b [1,O,1,1]  ->  conv2d_bias(x, w, b as [O]) */
-static bool rule_conv2d_bias(Fuse *f, AdvNodeId n)
-{
-    AdvGraph *g = f->g;
-    AdvNodeId none = {0};
-    if (!adv_node_is(g, n, "add")) return false;
-    for (uint32_t k = 0; k < 2; k++) {
-        AdvNodeId conv = only_by(f, n, in(f, n, k), "conv2d");
-        const AdvTensorType *y = adv_value_type(g, in(f, n, k)), *bias = adv_value_type(g, in(f, n, 1 - k));
-        AdvGraphBuild b;
-        AdvValueId arg[3];
-        AdvAttr attrs[3];
-        if (!conv.i) continue;
-        if (bias->rank != 4 || bias->dtype != y->dtype || bias->dim[0] != 1 || bias->dim[1] != y->dim[1] || bias->dim[2] != 1 ||
-            bias->dim[3] != 1)
-            continue;
-        builder_at(f, n, conv, none, &b);
-        arg[0] = in(f, conv, 0);
-        arg[1] = in(f, conv, 1);
-        arg[2] = bias_of(f, &b, in(f, n, 1 - k));
-        attrs[0] = adv_node_attr(g, conv)[0];
-        attrs[1] = adv_node_attr(g, conv)[1];
-        attrs[2] = adv_attr_i(0);
-        return replace(f, n, adv_build_op(&b, "conv2d_bias", arg, 3, attrs));
-    }
-    return false;
-}
-
-/* relu(conv2d_bias(x, w, b) {relu=0})  ->  conv2d_bias(x, w, b) {relu=1} */
-static bool rule_conv2d_relu(Fuse *f, AdvNodeId n)
-{
-    AdvGraph *g = f->g;
-    AdvNodeId conv, none = {0};
-    AdvGraphBuild b;
-    AdvValueId arg[3];
-    AdvAttr attrs[3];
-    if (!adv_node_is(g, n, "relu")) return false;
-    conv = only_by(f, n, in(f, n, 0), "conv2d_bias");
-    if (!conv.i || adv_node_attr(g, conv)[2].i != 0) return false;
-    builder_at(f, n, conv, none, &b);
-    for (uint32_t k = 0; k < 3; k++) {
-        arg[k] = in(f, conv, k);
-        attrs[k] = adv_node_attr(g, conv)[k];
-    }
-    attrs[2].i = 1;
-    return replace(f, n, adv_build_op(&b, "conv2d_bias", arg, 3, attrs));
+    return fuse_replace(f, n, adv_build_op(&b, "step_linf", arg, 5, attrs));
 }
 
 static const struct {
     const char *name;
-    Rule *fn;
+    bool (*fn)(Fuse *f, AdvNodeId n);
+    uint8_t where;
 } rules[] = {
-#define RULE(name, pattern) {#name, rule_##name},
+#define RULE(name, where, pattern) {#name, rule_##name, ADV_FUSE_##where},
 #include "compiler/pass/fuse_rules.def"
 #undef RULE
 };
@@ -298,7 +239,7 @@ static void try_rules(Fuse *f, AdvRegionId r)
     if (n) memcpy(nodes, adv_region(f->g, r)->nodes.at, n * sizeof *nodes);
     for (uint32_t i = 0; i < n; i++)
         for (size_t k = 0; k < sizeof rules / sizeof *rules; k++)
-            if (rules[k].fn(f, nodes[i])) break;
+            if ((f->p->target->fuses & rules[k].where) && rules[k].fn(f, nodes[i])) break;
     adv_arena_release(f->p->scratch, mark);
 }
 

@@ -1,4 +1,4 @@
-/* fuse.h: what the rules (fuse.c) and the chains (fuse_ew.c) of pass fuse share. */
+/* fuse.h: what the rules (fuse.c, fuse_conv.c) and the chains (fuse_ew.c) of pass fuse share. */
 #ifndef ADV_COMPILER_FUSE_H
 #define ADV_COMPILER_FUSE_H
 
@@ -23,6 +23,30 @@ void fuse_apply(Fuse *f);
 
 /* A line for --why=fuse: what was not merged with what, and why. */
 void fuse_why(Fuse *f, AdvNodeId node, AdvNodeId with, const char *reason);
+
+/* ---- for rules ------------------------------------------------------------------------------------------------------- */
+
+AdvValueId fuse_in(const Fuse *f, AdvNodeId n, uint32_t k);
+
+/* The node that makes v if it is an `op`, or none. */
+AdvNodeId fuse_made_by(const Fuse *f, AdvValueId v, const char *op);
+
+/* As fuse_made_by, for a value that only `user` uses and that is made in the same region. */
+AdvNodeId fuse_only_by(const Fuse *f, AdvNodeId user, AdvValueId v, const char *op);
+
+bool fuse_same_shape(const Fuse *f, AdvValueId a, AdvValueId b);
+bool fuse_same_dtype(const Fuse *f, AdvValueId a, AdvValueId b);
+
+/* A builder before node n, at the joined location of n and two more (each may be none). */
+void fuse_builder(Fuse *f, AdvNodeId n, AdvNodeId a, AdvNodeId b, AdvGraphBuild *out);
+
+/* v takes the place of the node's output: same type, name and rate. False, with nothing changed, if it cannot. */
+bool fuse_replace(Fuse *f, AdvNodeId n, AdvValueId v);
+
+/* The rules: true if node n was merged with others. */
+#define RULE(name, where, pattern) bool rule_##name(Fuse *f, AdvNodeId n);
+#include "compiler/pass/fuse_rules.def"
+#undef RULE
 
 /* fuse_ew.c: chains of elementwise nodes become fused_ew. Call fuse_count before. */
 void fuse_chains(Fuse *f, AdvRegionId r);

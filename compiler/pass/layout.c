@@ -3,8 +3,9 @@
 ** needs:  no grad nodes     keeps: shapes, numbers     breaks: layouts
 ** Tensors that convolutions read and make go channels-last, and with them everything that ops with ADV_LAYOUT_OP_ANY tie to
 ** them: ports of one such node, a carried value's parameter, next and last. All else is in row order: states, what row-only
-** ops make, and weights (the second operand of an ADV_OP_CONV op; with ADV_OP_WGRAD its result). `relayout` nodes stand at
-** the borders only, once a value. A tensor with C = 1 or H = W = 1 is the same bytes either way: it stays `row` and no border.
+** ops make. Weights (the second operand of an ADV_OP_CONV op; with ADV_OP_WGRAD its result) are in the target's order of weights
+** where a convolution reads or makes them, and row order elsewhere, whatever ties: an update stays in the order of its states.
+** `relayout` nodes stand at the borders only, once a value, so that of a weight leaves every loop. A tensor with C = 1 or H = W = 1 is the same bytes either way: it stays `row` and no border.
 ** Running again settles what other passes made meanwhile. See tests/ir/layout_*.advg.
 */
 #include "compiler/pass/convert.h"
@@ -19,7 +20,7 @@ typedef struct Layout {
     uint8_t *is_cl;    /* by representative */
     uint8_t *is_fixed; /* by value: its order is given by what makes it */
     uint32_t n_values; /* of the tables: values made meanwhile are borders */
-    uint8_t want;
+    uint8_t want, want_weight;
     bool changed;
 } Layout;
 
@@ -112,11 +113,10 @@ static uint8_t order_of(Layout *l, AdvValueId v)
     return l->is_cl[find(l, v.i)] ? l->want : ADV_LAYOUT_ROW;
 }
 
-static void set_order(Layout *l, AdvValueId v)
+static void set_order(Layout *l, AdvValueId v, uint8_t order)
 {
     AdvTensorType *t = &l->g->values.at[v.i].type;
-    uint8_t order = order_of(l, v);
-    if (t->layout == order) return;
+    if (!has_order(t) || t->layout == order) return;
     t->layout = order;
     l->changed = true;
 }
@@ -179,20 +179,25 @@ static void border_region(Layout *l, AdvRegionId r)
             continue;
         }
         uint8_t at = order_at(l, id);
-        for (uint32_t k = 0; k < n_in; k++) set_in(l, id, k, is_weight_in(op, k) ? (uint8_t)ADV_LAYOUT_ROW : at);
+        for (uint32_t k = 0; k < n_in; k++) set_in(l, id, k, is_any(op) && is_weight_in(op, k) ? l->want_weight : at);
     }
 }
 
 static void set_region(Layout *l, AdvRegionId r)
 {
     const AdvRegion *reg = adv_region(l->g, r);
-    for (uint32_t k = 0; k < reg->params.n; k++) set_order(l, reg->params.at[k]);
+    for (uint32_t k = 0; k < reg->params.n; k++) set_order(l, reg->params.at[k], order_of(l, reg->params.at[k]));
     for (uint32_t i = 0; i < reg->nodes.n; i++) {
         AdvNodeId id = reg->nodes.at[i];
         const AdvNode *n = adv_node(l->g, id);
         if (n->body.i) set_region(l, n->body);
-        for (uint32_t k = 0; k < n->n_out; k++)
-            if (!l->is_fixed[n->out_at + k]) set_order(l, adv_node_out(l->g, id, k));
+        for (uint32_t k = 0; k < n->n_out; k++) {
+            AdvValueId v = adv_node_out(l->g, id, k);
+            if (is_any(n->op) && is_weight_out(n->op))
+                set_order(l, v, l->want_weight);
+            else if (!l->is_fixed[v.i])
+                set_order(l, v, order_of(l, v));
+        }
     }
 }
 
@@ -201,6 +206,7 @@ bool adv_pass_layout(AdvPassCtx *p, AdvGraph *g)
     Layout l = {.g = g, .n_values = g->values.n};
     if (!p->target || p->target->layout == ADV_LAYOUT_ROW) return false;
     l.want = p->target->layout;
+    l.want_weight = p->target->weights;
     adv_convert_begin(&l.c, g, p->scratch);
     l.parent = ADV_NEW_ARRAY(p->scratch, uint32_t, g->values.n);
     l.is_cl = ADV_NEW_ARRAY(p->scratch, uint8_t, g->values.n);

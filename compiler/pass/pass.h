@@ -4,13 +4,19 @@
 
 #include "compiler/graph/graph.h"
 
+enum {
+    ADV_FUSE_BASE = 1, /* what is faster on every back end */
+    ADV_FUSE_TAILS = 2 /* a convolution and the pass over its result that follows: where a library takes it as an epilogue */
+};
+
 /* A row of targets.def: what a plan is compiled for. */
 typedef struct AdvTarget {
     const char *name;       /* "cpu", "cuda", "ref", "ref64" */
     uint8_t float_dtype;    /* of every float in the graph: F32, or F64 for ref64 */
     uint8_t low_dtype;      /* of ops with ADV_PREC_LOW unless run { precision } says otherwise: F32, BF16 */
     uint8_t layout;         /* of rank-4 activations: AdvLayout */
-    uint8_t fuses;          /* run the fuse rules */
+    uint8_t weights;        /* of the weights of convolutions, as convolutions read and make them: states stay in row order */
+    uint8_t fuses;          /* which fuse rules run: ADV_FUSE_*; 0: none, nor chains of elementwise nodes */
     uint8_t has_locs;
     double gflops, low_gflops; /* 1e9 operations a second at best, in float_dtype and in a 16-bit type: for predictions only */
     double gbytes;             /* 1e9 bytes a second of memory at best: likewise */

@@ -2,7 +2,8 @@
 **
 ** needs:  no grad nodes     keeps: shapes, states, carried values     breaks: dtypes of what lies between
 ** Ops say how they live with 16 bits (adv_op.h): LOW ops take the low type, F32 ops never less than f32, FOLLOW ops stay low if all
-** tensors they read are. States, carried values and what is written are f32 always. A version of a weight is cast once,
+** tensors they read are (a number for each channel, [1,C,1,1], does not count: it is cast), STATS ops likewise but for their vectors.
+** So the image stays low from one convolution to the next, biases, masks and normalisations between them included. States, carried values and what is written are f32 always. A version of a weight is cast once,
 ** where it is defined, so cse and hoist have nothing left to do but share it with other entries' loops.
 ** See tests/ir/precision_*.advg.
 */
@@ -32,6 +33,13 @@ static AdvValueId in_type(Prec *p, AdvValueId v, uint8_t dtype)
     return adv_convert(&p->c, v, TO_FULL, "cast", p->full_choice);
 }
 
+/* The float type in which an op that computes in `dtype` reads input k. */
+static uint8_t dtype_at(const Prec *p, AdvNodeId id, uint32_t k, uint8_t dtype)
+{
+    bool is_vector = adv_value_type(p->g, adv_node_in(p->g, id, k))->rank <= 1;
+    return adv_node(p->g, id)->op->precision == ADV_PREC_STATS && is_vector ? (uint8_t)ADV_F32 : dtype;
+}
+
 /* Sets all float inputs to `dtype` and the outputs to what the op makes of that. False, with nothing changed, if it refuses. */
 static bool retype(Prec *p, AdvNodeId id, uint8_t dtype)
 {
@@ -42,27 +50,36 @@ static bool retype(Prec *p, AdvNodeId id, uint8_t dtype)
     char msg[512];
     for (uint32_t k = 0; k < n_in; k++) {
         in[k] = *adv_value_type(g, adv_node_in(g, id, k));
-        if (in[k].dtype == ADV_F32 || in[k].dtype == p->low) in[k].dtype = dtype;
+        if (in[k].dtype == ADV_F32 || in[k].dtype == p->low) in[k].dtype = dtype_at(p, id, k, dtype);
     }
     if (adv_op_infer(adv_node(g, id)->op, in, n_in, adv_node_attr(g, id), g->float_dtype, out, &n_out, msg, sizeof msg) != ADV_OK)
         return false;
     for (uint32_t k = 0; k < n_in; k++) {
-        AdvValueId v = in_type(p, adv_node_in(g, id, k), dtype);
+        AdvValueId v = in_type(p, adv_node_in(g, id, k), dtype_at(p, id, k, dtype));
         g->edges.at[adv_node(g, id)->in_at + k] = v;
     }
     for (uint32_t k = 0; k < n_out; k++) g->values.at[adv_node(g, id)->out_at + k].type.dtype = out[k].dtype;
     return true;
 }
 
-/* Are all tensors it reads low already? Numbers do not count: they are cast. */
+/* Is it one number for each channel of the images that an elementwise op makes? */
+static bool is_by_channel(const Prec *p, AdvNodeId id, const AdvTensorType *t)
+{
+    const AdvNode *n = adv_node(p->g, id);
+    return (n->op->flags & ADV_OP_ELEMENTWISE) && t->rank == 4 && t->dim[0] == 1 && t->dim[2] == 1 && t->dim[3] == 1 &&
+           adv_type_elems(adv_value_type(p->g, adv_node_out(p->g, id, 0))) > adv_type_elems(t);
+}
+
+/* Are all tensors it reads low already? */
 static bool follows_low(const Prec *p, AdvNodeId id)
 {
     const AdvNode *n = adv_node(p->g, id);
     bool any = false;
     for (uint32_t k = 0; k < n->n_in; k++) {
         const AdvTensorType *t = adv_value_type(p->g, adv_node_in(p->g, id, k));
+        bool is_vector = n->op->precision == ADV_PREC_STATS && t->rank == 1;
         if (t->dtype == p->low) any = true;
-        if (t->dtype == ADV_F32 && t->rank > 0) return false;
+        if (t->dtype == ADV_F32 && t->rank > 0 && !is_vector && !is_by_channel(p, id, t)) return false;
     }
     return any;
 }
@@ -99,7 +116,7 @@ static void do_node(Prec *p, AdvNodeId id)
         return;
     }
     if (adv_node_is(g, id, "cast") || !reads_float(p, id)) return;
-    if (op->precision == ADV_PREC_LOW || (op->precision == ADV_PREC_FOLLOW && follows_low(p, id))) want = p->low;
+    if (op->precision == ADV_PREC_LOW || (op->precision >= ADV_PREC_FOLLOW && follows_low(p, id))) want = p->low;
     if (want == p->low && retype(p, id, want)) return;
     bool done = retype(p, id, ADV_F32); /* as it was before this pass, so it cannot be refused */
     assert(done);

@@ -7,7 +7,7 @@ const AdvTarget adv_targets[] = {
 #define TARGET(name, ...) {#name, __VA_ARGS__},
 #include "compiler/pass/targets.def"
 #undef TARGET
-    {NULL, 0, 0, 0, 0, 0, 0, 0, 0},
+    {NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 };
 
 const AdvTarget *adv_target_find(const char *name)

@@ -49,7 +49,7 @@ static AdvStatus ref(const AdvRefCall *c)
 }
 
 const AdvOpDef adv_op_bn_grad = {
-    ADV_OP_HEADER, .name = "bn_grad", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_BATCH,
+    ADV_OP_HEADER, .name = "bn_grad", .version = 1, .precision = ADV_PREC_STATS, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_BATCH,
     .inplace = {ADV_INPLACE(1)}, .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .ref = ref,
     .doc = "Gradient of `bn_train` by all three inputs.\n"
            "With h = (x - mean)/sqrt(var + eps): gb = sum gy, gw = sum gy*h, gx = w/sqrt(var + eps)*(gy - (gb + h*gw)/M).\n"

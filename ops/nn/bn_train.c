@@ -86,7 +86,7 @@ static AdvStatus ref(const AdvRefCall *c)
 }
 
 const AdvOpDef adv_op_bn_train = {
-    ADV_OP_HEADER, .name = "bn_train", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_BATCH,
+    ADV_OP_HEADER, .name = "bn_train", .version = 1, .precision = ADV_PREC_STATS, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_BATCH,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
     .doc = "Batch normalisation by the batch's own statistics: y = (x - mean)/sqrt(var + eps)*w + b, for each channel.\n"
            "`var` is divided by the count (biased), also as an output; PyTorch's running variance multiplies it by count/(count - 1).\n"

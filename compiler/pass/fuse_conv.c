@@ -1,0 +1,156 @@
+/* fuse_conv.c: the rules of pass fuse that give a convolution what is done to its result: bias, residual, relu, mask.
+**
+** See fuse.c for when a node may be merged away, fuse_rules.def for the list, tests/ir/fuse_conv*.advg for what comes out.
+*/
+#include "compiler/pass/fuse.h"
+
+#include "ops/view.h"
+
+/* The bias [O] behind a value [1,O,1,1]. */
+static AdvValueId bias_of(Fuse *f, AdvGraphBuild *b, AdvValueId v)
+{
+    AdvNodeId view = fuse_made_by(f, v, "reshape");
+    int64_t n = adv_value_type(f->g, v)->dim[1];
+    AdvAttr dims = adv_attr_ints(&n, 1);
+    if (view.i && adv_value_type(f->g, fuse_in(f, view, 0))->rank == 1) return fuse_in(f, view, 0);
+    return adv_build_op(b, "reshape", &v, 1, &dims);
+}
+
+/* add(conv2d(x, w), b) or add(b, conv2d(x, w)), b [1,O,1,1]  ->  conv2d_bias(x, w, b as [O]) */
+bool rule_conv2d_bias(Fuse *f, AdvNodeId n)
+{
+    AdvGraph *g = f->g;
+    AdvNodeId none = {0};
+    if (!adv_node_is(g, n, "add")) return false;
+    for (uint32_t k = 0; k < 2; k++) {
+        AdvNodeId conv = fuse_only_by(f, n, fuse_in(f, n, k), "conv2d");
+        const AdvTensorType *y = adv_value_type(g, fuse_in(f, n, k)), *bias = adv_value_type(g, fuse_in(f, n, 1 - k));
+        AdvGraphBuild b;
+        AdvValueId arg[3];
+        AdvAttr attrs[3];
+        if (!conv.i) continue;
+        if (bias->rank != 4 || bias->dtype != y->dtype || bias->dim[0] != 1 || bias->dim[1] != y->dim[1] || bias->dim[2] != 1 ||
+            bias->dim[3] != 1)
+            continue;
+        fuse_builder(f, n, conv, none, &b);
+        arg[0] = fuse_in(f, conv, 0);
+        arg[1] = fuse_in(f, conv, 1);
+        arg[2] = bias_of(f, &b, fuse_in(f, n, 1 - k));
+        attrs[0] = adv_node_attr(g, conv)[0];
+        attrs[1] = adv_node_attr(g, conv)[1];
+        attrs[2] = adv_attr_i(0);
+        return fuse_replace(f, n, adv_build_op(&b, "conv2d_bias", arg, 3, attrs));
+    }
+    return false;
+}
+
+/* relu(conv2d_bias(x, w, b) {relu=0})  ->  conv2d_bias(x, w, b) {relu=1} */
+bool rule_conv2d_relu(Fuse *f, AdvNodeId n)
+{
+    AdvGraph *g = f->g;
+    AdvNodeId conv, none = {0};
+    AdvGraphBuild b;
+    AdvValueId arg[3];
+    AdvAttr attrs[3];
+    if (!adv_node_is(g, n, "relu")) return false;
+    conv = fuse_only_by(f, n, fuse_in(f, n, 0), "conv2d_bias");
+    if (!conv.i || adv_node_attr(g, conv)[2].i != 0) return false;
+    fuse_builder(f, n, conv, none, &b);
+    for (uint32_t k = 0; k < 3; k++) {
+        arg[k] = fuse_in(f, conv, k);
+        attrs[k] = adv_node_attr(g, conv)[k];
+    }
+    attrs[2].i = 1;
+    return fuse_replace(f, n, adv_build_op(&b, "conv2d_bias", arg, 3, attrs));
+}
+
+/* The convolution that makes v for node n alone, to be given a tail: conv2d_bias without relu, or conv2d. */
+static AdvNodeId bare_conv(const Fuse *f, AdvNodeId n, AdvValueId v)
+{
+    AdvNodeId conv = fuse_only_by(f, n, v, "conv2d_bias"), none = {0};
+    if (conv.i) return adv_node_attr(f->g, conv)[2].i == 0 ? conv : none;
+    return fuse_only_by(f, n, v, "conv2d");
+}
+
+/* add(conv2d_bias(x, w, b) {relu=0}, r) or add(r, ..)  ->  conv2d_sum(x, w, r, b);  add(conv2d(x, w), r)  ->  conv2d_sum(x, w, r) */
+bool rule_conv2d_sum(Fuse *f, AdvNodeId n)
+{
+    AdvGraph *g = f->g;
+    AdvNodeId none = {0};
+    if (!adv_node_is(g, n, "add")) return false;
+    for (uint32_t k = 0; k < 2; k++) {
+        AdvNodeId conv = bare_conv(f, n, fuse_in(f, n, k));
+        AdvValueId r = fuse_in(f, n, 1 - k), arg[4];
+        AdvGraphBuild b;
+        AdvAttr attrs[3];
+        uint32_t n_arg = 3;
+        if (!conv.i || !fuse_same_shape(f, r, adv_node_out(g, n, 0)) || !fuse_same_dtype(f, r, adv_node_out(g, n, 0))) continue;
+        fuse_builder(f, n, conv, none, &b);
+        arg[0] = fuse_in(f, conv, 0);
+        arg[1] = fuse_in(f, conv, 1);
+        arg[2] = r;
+        if (adv_node(g, conv)->n_in == 3) arg[n_arg++] = fuse_in(f, conv, 2);
+        attrs[0] = adv_node_attr(g, conv)[0];
+        attrs[1] = adv_node_attr(g, conv)[1];
+        attrs[2] = adv_attr_i(0);
+        return fuse_replace(f, n, adv_build_op(&b, "conv2d_sum", arg, n_arg, attrs));
+    }
+    return false;
+}
+
+/* relu(conv2d_sum(x, w, r, b) {relu=0})  ->  conv2d_sum(x, w, r, b) {relu=1} */
+bool rule_sum_relu(Fuse *f, AdvNodeId n)
+{
+    AdvGraph *g = f->g;
+    AdvNodeId conv, none = {0};
+    AdvGraphBuild b;
+    AdvValueId arg[4];
+    AdvAttr attrs[3];
+    if (!adv_node_is(g, n, "relu")) return false;
+    conv = fuse_only_by(f, n, fuse_in(f, n, 0), "conv2d_sum");
+    if (!conv.i || adv_node_attr(g, conv)[2].i != 0) return false;
+    fuse_builder(f, n, conv, none, &b);
+    for (uint32_t k = 0; k < adv_node(g, conv)->n_in; k++) arg[k] = fuse_in(f, conv, k);
+    for (uint32_t k = 0; k < 3; k++) attrs[k] = adv_node_attr(g, conv)[k];
+    attrs[2].i = 1;
+    return fuse_replace(f, n, adv_build_op(&b, "conv2d_sum", arg, adv_node(g, conv)->n_in, attrs));
+}
+
+/* The gradient by an image that v is for node n alone, and in *out_skip what is added to it (none: nothing). *out_add: the sum. */
+static AdvNodeId gx_of(const Fuse *f, AdvNodeId n, AdvValueId v, AdvNodeId *out_add, AdvValueId *out_skip)
+{
+    AdvNodeId gx = fuse_only_by(f, n, v, "conv2d_gx");
+    out_add->i = out_skip->i = 0;
+    if (gx.i) return gx;
+    *out_add = fuse_only_by(f, n, v, "add");
+    for (uint32_t k = 0; out_add->i && !gx.i && k < 2; k++) {
+        gx = fuse_only_by(f, *out_add, fuse_in(f, *out_add, k), "conv2d_gx");
+        *out_skip = fuse_in(f, *out_add, 1 - k);
+    }
+    return gx;
+}
+
+/* select(gt(y, 0), conv2d_gx(gy, w), 0)  ->  conv2d_gx_mask(gy, w, y)
+** select(gt(y, 0), add(conv2d_gx(gy, w), s), 0), or add(s, ..)  ->  conv2d_gx_mask(gy, w, y, s) */
+bool rule_gx_mask(Fuse *f, AdvNodeId n)
+{
+    AdvGraph *g = f->g;
+    AdvNodeId mask, gx, add;
+    AdvValueId arg[4], skip, out = adv_node_out(g, n, 0);
+    AdvGraphBuild b;
+    double zero;
+    if (!adv_node_is(g, n, "select") || !adv_value_number(g, fuse_in(f, n, 2), &zero) || zero != 0) return false;
+    mask = fuse_made_by(f, fuse_in(f, n, 0), "gt");
+    if (!mask.i || !adv_value_number(g, fuse_in(f, mask, 1), &zero) || zero != 0) return false;
+    gx = gx_of(f, n, fuse_in(f, n, 1), &add, &skip);
+    arg[0] = gx.i ? fuse_in(f, gx, 0) : skip;
+    arg[2] = fuse_in(f, mask, 0);
+    arg[3] = skip;
+    for (uint32_t k = 2; gx.i && k < (skip.i ? 4u : 3u); k++)
+        if (!fuse_same_shape(f, arg[k], out) || !fuse_same_dtype(f, arg[k], out)) return false;
+    if (!gx.i) return false;
+    arg[1] = fuse_in(f, gx, 1);
+    fuse_builder(f, n, gx, add, &b);
+    b.loc = adv_loc_join(g, b.loc, adv_node(g, mask)->loc);
+    return fuse_replace(f, n, adv_build_op(&b, "conv2d_gx_mask", arg, skip.i ? 4 : 3, adv_node_attr(g, gx)));
+}

@@ -1,0 +1,93 @@
+/* test_attack_loop.c: how often target cuda goes over memory in a turn of ResNet-18's attack.
+**
+** In a turn every tensor as large as an image must be made by a convolution that did the rest (bias, residual, relu, mask, skip) on
+** the way, in bf16; what may stand beside them is listed. Weights are converted before the loop, not in it.
+*/
+#include "tests/adv_test.h"
+
+#include "ops/view.h"
+#include "tests/compiler/recipe.h"
+
+enum { BATCH = 2, IMAGE = 3 * 32 * 32 };
+
+typedef struct Turn {
+    uint32_t n_forward, n_backward, n_images, n_activations, n_weights, n_f32_activations;
+} Turn;
+
+static bool is_op(const AdvGraph *g, AdvNodeId n, const char *a, const char *b, const char *c)
+{
+    return adv_node_is(g, n, a) || (b && adv_node_is(g, n, b)) || (c && adv_node_is(g, n, c));
+}
+
+/* Counts a node that is no convolution by the largest tensor it touches: larger than an image, an image, a weight. */
+static void count_other(const AdvGraph *g, AdvNodeId id, Turn *t)
+{
+    const AdvNode *n = adv_node(g, id);
+    int64_t most = 0;
+    bool by_sample = false;
+    for (uint32_t k = 0; k < n->n_in + n->n_out; k++) {
+        AdvValueId v = k < n->n_in ? adv_node_in(g, id, k) : adv_node_out(g, id, k - n->n_in);
+        const AdvTensorType *x = adv_value_type(g, v);
+        if (x->rank == 4) by_sample |= x->dim[0] == BATCH;
+        if (x->rank == 4 && adv_type_elems(x) > most) most = adv_type_elems(x);
+    }
+    if (most == 0 || (n->op->flags & ADV_OP_VIEW)) return;
+    if (!by_sample) t->n_weights++;
+    else if (most == BATCH * IMAGE) t->n_images++;
+    else t->n_activations++;
+}
+
+static void count_turn(const AdvGraph *g, AdvRegionId r, Turn *t)
+{
+    for (uint32_t i = 0; i < adv_region(g, r)->nodes.n; i++) {
+        AdvNodeId id = adv_region(g, r)->nodes.at[i];
+        if (is_op(g, id, "conv2d", "conv2d_bias", "conv2d_sum")) t->n_forward++;
+        else if (is_op(g, id, "conv2d_gx", "conv2d_gx_mask", NULL)) t->n_backward++;
+        else {
+            count_other(g, id, t);
+            continue;
+        }
+        t->n_f32_activations += adv_value_type(g, adv_node_out(g, id, 0))->dtype != ADV_BF16;
+    }
+}
+
+/* The body of the entry's one loop of ten turns. */
+static AdvRegionId attack_loop(const AdvGraph *g)
+{
+    AdvRegionId none = {0};
+    for (uint32_t e = 0; e < g->entries.n; e++)
+        for (uint32_t i = 0; i < adv_region(g, g->entries.at[e])->nodes.n; i++) {
+            AdvNodeId id = adv_region(g, g->entries.at[e])->nodes.at[i];
+            if (adv_node(g, id)->body.i && adv_node_attr(g, id)[0].i == 10) return adv_node(g, id)->body;
+        }
+    return none;
+}
+
+static void resnet18_goes_over_memory_in_convolutions_only(void)
+{
+    Recipe *r = recipe_open("tests/recipes/resnet18_pgd10.adv");
+    Setup *s = setup_new();
+    recipe_put_number(r, "batch = ", BATCH);
+    recipe_put(r, "train {", "run { precision = bf16 }\ntrain {");
+    AdvGraph *g = recipe_graph(r, s, "graph");
+    Turn t = {0};
+    CHECK(g != NULL);
+    if (g) (void)recipe_target(s, &g, r, "cuda", false);
+    AdvRegionId body = attack_loop(g);
+    CHECK(body.i != 0);
+    if (body.i) count_turn(g, body, &t);
+    CHECK_EQ(t.n_forward, 20);
+    CHECK_EQ(t.n_backward, 20);
+    CHECK_EQ(t.n_f32_activations, 0);
+    CHECK_EQ(t.n_weights, 0);
+    CHECK_EQ(t.n_images, 3);      /* the iterate to bf16, its gradient to f32, the step */
+    CHECK_EQ(t.n_activations, 3); /* of [512,4,4] at the head: to f32 for the mean, the mean, its gradient through the last relu */
+    setup_free(s);
+    recipe_free(r);
+}
+
+int main(void)
+{
+    RUN(resnet18_goes_over_memory_in_convolutions_only);
+    return ADV_TEST_END();
+}
