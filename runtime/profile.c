@@ -17,7 +17,7 @@
 
 enum { TOP_LINES = 20 };
 
-typedef struct Cell { uint64_t ns, n_runs; } Cell;
+typedef struct Cell { uint64_t ns, best_ns, n_runs; } Cell;
 struct AdvProfile { Cell *cells; };  /* one an instruction */
 
 uint64_t adv_clock_ns(void)
@@ -47,8 +47,9 @@ void adv_profile_close(AdvSession *s)
 
 void adv_profile_add(AdvSession *s, uint32_t inst, uint64_t ns)
 {
-    s->profile->cells[inst].ns += ns;
-    s->profile->cells[inst].n_runs++;
+    Cell *c = &s->profile->cells[inst];
+    c->ns += ns;
+    if (!c->n_runs++ || ns < c->best_ns) c->best_ns = ns;
 }
 
 typedef struct Text { char at[1024]; size_t n; } Text;
@@ -118,9 +119,9 @@ static void print_insts(const AdvSession *s, AdvWriteFn *write, void *user)
         double us = (double)c->ns / 1e3 / (double)c->n_runs;
         adv_fault_place(s->plan, s->t->insts[i].loc, place, sizeof place);
         put_case(&t, &b->sig);
-        put(&t, "  # %s %s %s, %" PRIu64 " runs, %.1f us, %.2f GB/s, total %.1f ms", place, b->kernel ? b->kernel->name : "ref",
-            adv_dtype_name(b->sig.n_out ? b->sig.out[0].dtype : ADV_F32), c->n_runs, us,
-            us > 0 ? adv_sig_bytes(&b->sig) / us / 1e3 : 0, (double)c->ns / 1e6);
+        put(&t, "  # %s %s %s, %" PRIu64 " runs, %.1f us, best %.1f us, %.2f GB/s, total %.1f ms", place,
+            b->kernel ? b->kernel->name : "ref", adv_dtype_name(b->sig.n_out ? b->sig.out[0].dtype : ADV_F32), c->n_runs, us,
+            (double)c->best_ns / 1e3, us > 0 ? adv_sig_bytes(&b->sig) / us / 1e3 : 0, (double)c->ns / 1e6);
         t.at[t.n++] = '\n';
         write(user, t.at, t.n);
     }

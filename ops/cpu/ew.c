@@ -1,6 +1,6 @@
 /* ew.c: elementwise ops and their fused groups: an interpreter whose instruction is a row over a tile.
 **
-** The output is walked in memory order, TILE elements at a time; every operand and every intermediate result is a tile that
+** The output is walked in memory order, a tile of elements at a time; every operand and every intermediate result is a tile that
 ** stays in the first-level cache, so a group of k ops reads and writes memory once, not k times. What an operand needs to be
 ** a tile depends on how it lies against the output:
 **
@@ -18,7 +18,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define TILE 1024
+#define TILE 1024      /* floats of a buffer */
+#define USUAL_TILE 512 /* floats at a time, unless a period is longer: a group's buffers and operands stay in the first-level cache */
 
 enum { DENSE, ONE, CYCLE, OTHER };
 
@@ -69,7 +70,7 @@ static void choose_tile(EwState *s)
         if (p % period == 0) period = p;
         else if (period % p != 0) s->in[k].how = OTHER;
     }
-    s->tile = TILE / period * period;
+    s->tile = (period <= USUAL_TILE ? USUAL_TILE : TILE) / period * period;
 }
 
 /* Gives every step a buffer, reusing those whose last reader has run (linear scan). */
@@ -184,8 +185,17 @@ static void fill_fixed(const EwState *s, const AdvLaunch *l, float *bufs)
     for (uint32_t i = 0; i < s->n_consts; i++) fill(bufs + (s->const_buf + i) * TILE, s->consts[i], s->tile);
 }
 
+/* Asks for the tile behind this one: the processor's own prefetching starts anew with every tile. */
+static void prefetch_tile(const EwState *s, const AdvLaunch *l, int64_t first)
+{
+    int64_t n = adv_min_i64(s->tile, s->n_elems - first);
+    for (uint32_t k = 0; k < s->n_in; k++)
+        for (int64_t i = 0; s->in[k].how == DENSE && i < n; i += 16) __builtin_prefetch((const float *)l->in[k].data + first + i);
+}
+
 static void run_tile(const EwState *s, const AdvLaunch *l, float *bufs, int64_t first, int64_t n)
 {
+    prefetch_tile(s, l, first + n);
     for (uint32_t k = 0; k < s->n_in; k++)
         if (s->in[k].how == OTHER) gather(bufs + s->in[k].buf * TILE, &s->in[k].loop, l->in[k].data, first, n);
     for (uint32_t i = 0; i < s->n_steps; i++) {
