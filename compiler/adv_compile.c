@@ -196,6 +196,16 @@ static AdvStatus emit(Compile *c, const AdvEmitTarget *targets, uint32_t n_targe
     return adv_emit(&c->alloc, c->ds, &in, &c->out, &c->n_out);
 }
 
+/* What `run { precision, device }` makes of a target's 16-bit type. */
+static uint8_t low_dtype(const Compile *c, const AdvTarget *t)
+{
+    const json_t *run = json_object_get(c->program, "run");
+    const char *precision = json_string_value(json_object_get(run, "precision"));
+    const char *device = json_string_value(json_object_get(run, "device"));
+    if (!precision || strcmp(precision, "bf16")) return t->float_dtype;
+    return device && !strcmp(device, t->name) ? t->low_named : t->low_dtype;
+}
+
 static AdvStatus compile_targets(Compile *c, AdvGraph *common, const AdvPipeOpts *pipe)
 {
     const char *list = c->o->targets ? c->o->targets : "cpu,cuda";
@@ -208,8 +218,7 @@ static AdvStatus compile_targets(Compile *c, AdvGraph *common, const AdvPipeOpts
             return adv_fail(c->ds, ADV_EINVAL, ADV_D_TARGET, "no target is called `%s`: there are cpu, cuda, ref and ref64", name);
         AdvTarget *own = ADV_NEW(&c->arena, AdvTarget);
         *own = *t;
-        const char *precision = json_string_value(json_object_get(json_object_get(c->program, "run"), "precision"));
-        if (own->low_dtype == ADV_BF16 && !(precision && !strcmp(precision, "bf16"))) own->low_dtype = ADV_F32;
+        own->low_dtype = low_dtype(c, t);
         AdvGraph *g = adv_graph_copy(&c->arena, common);
         AdvPassCtx p = {.arena = &c->arena,
                         .scratch = &c->scratch,

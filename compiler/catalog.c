@@ -253,12 +253,12 @@ static void targets(json_t *list)
     for (const AdvTarget *t = adv_targets; t->name; t++) {
         json_t *o = row(list, t->name, "");
         const char *layout = t->layout == ADV_LAYOUT_CL ? "channels last" : "row order";
-        bool has_low = t->low_dtype != t->float_dtype;
+        bool has_low = t->low_named != t->float_dtype;
         json_object_set_new(o, "doc",
                             json_sprintf("computes in %s%s%s, images in %s", adv_dtype_name(t->float_dtype), has_low ? " or " : "",
-                                         has_low ? adv_dtype_name(t->low_dtype) : "", layout));
+                                         has_low ? adv_dtype_name(t->low_named) : "", layout));
         put(o, "float", adv_dtype_name(t->float_dtype));
-        put(o, "low", adv_dtype_name(t->low_dtype));
+        put(o, "low", adv_dtype_name(t->low_named));
         put(o, "layout", layout);
         put_number(o, "gflops", t->gflops);
         put_number(o, "gbytes", t->gbytes);

@@ -142,7 +142,7 @@ typedef struct AdvSessionOpts {
 
 /* Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but by
 ** adv_session_train's own tables at its start. States are zero until the entry `init` runs. ADV_EUNAVAILABLE (back end, or
-** no kernel under STRICT: the diagnostics name the recipe's lines), ADV_ENOMEM, ADV_EINVAL. */
+** no kernel under STRICT, or ever for what computes in 16 bits: the diagnostics name the recipe's lines), ADV_ENOMEM, ADV_EINVAL. */
 ADV_API AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds,
                                    AdvSession **out_session) ADV_MUST_USE;
 ADV_API void adv_session_close(AdvSession *s);

@@ -136,6 +136,16 @@ static void *value_base(const AdvSession *s, const AdvPlanValue *v)
 
 /* ---- opening: instructions ------------------------------------------------------------------------------------------ */
 
+/* Does it compute in 16 bits? Then that was asked for to be fast, and running its definition is not an answer. */
+static bool is_low(const AdvSig *sig)
+{
+    for (uint32_t k = 0; k < sig->n_in + sig->n_out; k++) {
+        uint8_t dtype = (k < sig->n_in ? sig->in[k] : sig->out[k - sig->n_in]).dtype;
+        if (dtype == ADV_BF16 || dtype == ADV_F16) return true;
+    }
+    return false;
+}
+
 static AdvStatus refuse_ref(AdvSession *s, uint32_t inst, AdvDiags *ds)
 {
     uint32_t n;
@@ -147,6 +157,7 @@ static AdvStatus refuse_ref(AdvSession *s, uint32_t inst, AdvDiags *ds)
         const char *why;
         if (!adv_kernel_can(ks[i], sig, &why)) adv_diag_note(d, (AdvSpan){0, 0, 0}, "kernel `%s` refuses: %s", ks[i]->name, why);
     }
+    if (is_low(sig)) adv_diag_help(d, "`advc --set run.precision=f32` makes a plan that does not compute in 16 bits");
     return ADV_EUNAVAILABLE;
 }
 
@@ -192,12 +203,11 @@ static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
         }
         if (b->is_ref && !s->be->is_ref) s->n_on_ref++;
     }
-    if ((s->flags & ADV_SESSION_STRICT) && s->n_on_ref) {
-        for (uint32_t i = 0; i < s->t->n_insts; i++)
-            if (s->bound[i].is_ref) st = refuse_ref(s, i, ds);
-        return st;
+    for (uint32_t i = 0; i < s->t->n_insts; i++) {
+        const AdvBound *b = &s->bound[i];
+        if (b->is_ref && !s->be->is_ref && ((s->flags & ADV_SESSION_STRICT) || is_low(&b->sig))) st = refuse_ref(s, i, ds);
     }
-    return ADV_OK;
+    return st;
 }
 
 static void set_views(AdvSession *s)

@@ -13,7 +13,8 @@ enum {
 typedef struct AdvTarget {
     const char *name;       /* "cpu", "cuda", "ref", "ref64" */
     uint8_t float_dtype;    /* of every float in the graph: F32, or F64 for ref64 */
-    uint8_t low_dtype;      /* of ops with ADV_PREC_LOW unless run { precision } says otherwise: F32, BF16 */
+    uint8_t low_dtype;      /* of ops with ADV_PREC_LOW where run { precision } asks for 16 bits: F32, BF16 */
+    uint8_t low_named;      /* likewise where run { device } names this target, too: not every CPU computes in 16 bits */
     uint8_t layout;         /* of rank-4 activations: AdvLayout */
     uint8_t weights;        /* of the weights of convolutions, as convolutions read and make them: states stay in row order */
     uint8_t fuses;          /* which fuse rules run: ADV_FUSE_*; 0: none, nor chains of elementwise nodes */

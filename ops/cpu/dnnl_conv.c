@@ -4,7 +4,7 @@
 ** works and is several times slower). Weights stay in PyTorch's order in the graph; if the library wants its own order
 ** (format "any"), they are reordered in `run`, into scratch: 1/(pixels of the image * batch) of the convolution's work.
 ** All memory is scratch that `prepare` asked for; the library allocates only in `prepare`. relu in the epilogue makes 0
-** of NaN.
+** of NaN. In f32, and in bfloat16 (sums in f32) where the processor has instructions for it.
 */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/kernels_cpu.h"
@@ -64,6 +64,8 @@ static void threads_end(int before)
 #endif
 }
 
+static dnnl_data_type_t type_of(const AdvView *v) { return v->dtype == ADV_BF16 ? dnnl_bf16 : dnnl_f32; }
+
 /* Strides are written anew, because those of dims of 1 say nothing to us but much to the library. */
 static dnnl_status_t describe(dnnl_memory_desc_t *md, const AdvView *v)
 {
@@ -77,14 +79,14 @@ static dnnl_status_t describe(dnnl_memory_desc_t *md, const AdvView *v)
         strides[d] = step;
         step *= v->dim[d];
     }
-    return dnnl_memory_desc_init_by_strides(md, v->rank, dims, dnnl_f32, strides);
+    return dnnl_memory_desc_init_by_strides(md, v->rank, dims, type_of(v), strides);
 }
 
 static dnnl_status_t describe_any(dnnl_memory_desc_t *md, const AdvView *v)
 {
     dnnl_dims_t dims;
     for (int i = 0; i < v->rank; i++) dims[i] = v->dim[i];
-    return dnnl_memory_desc_init_by_tag(md, v->rank, dims, dnnl_f32, dnnl_format_tag_any);
+    return dnnl_memory_desc_init_by_tag(md, v->rank, dims, type_of(v), dnnl_format_tag_any);
 }
 
 static uint64_t take_scratch(ConvState *s, uint64_t n_bytes)
@@ -299,14 +301,26 @@ static AdvStatus run(const AdvLaunch *l, void *state)
     return st == dnnl_success ? ADV_OK : st == dnnl_out_of_memory ? ADV_ENOMEM : ADV_EUNAVAILABLE;
 }
 
+/* Without the instructions the library emulates bfloat16 at a third of the speed of floats: then there is no kernel for it. */
+static bool computes_bf16(void)
+{
+    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
 static bool can(const AdvSig *s, const char **why)
 {
-    if (!adv_sig_f32(s, why)) return false;
-    for (uint32_t i = 0; i < s->n_in + s->n_out; i++)
-        if (!adv_sig_dense(i < s->n_in ? &s->in[i] : &s->out[i - s->n_in])) {
-            *why = "needs tensors without gaps";
-            return false;
-        }
+    uint8_t dtype = s->in[0].dtype;
+    if (dtype == ADV_BF16 && !computes_bf16()) {
+        *why = "this processor has no instructions for bfloat16";
+        return false;
+    }
+    for (uint32_t i = 0; i < s->n_in + s->n_out; i++) {
+        const AdvView *v = i < s->n_in ? &s->in[i] : &s->out[i - s->n_in];
+        if ((dtype == ADV_F32 || dtype == ADV_BF16) && v->dtype == dtype && adv_sig_dense(v)) continue;
+        *why = v->dtype != dtype || (dtype != ADV_F32 && dtype != ADV_BF16) ? "computes in f32 or bf16 only" : "needs tensors without gaps";
+        return false;
+    }
     return true;
 }
 

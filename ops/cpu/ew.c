@@ -7,13 +7,15 @@
 **   DENSE    same order: no copy, the step reads it where it is
 **   ONE      one number: its tile is filled once a thread
 **   CYCLE    repeats along the innermost loop (per channel): tiles hold whole periods, so it too is filled once
-**   OTHER    anything else (per sample, another layout): gathered for each tile
+**   OTHER    anything else (per sample, another layout, bfloat16): gathered for each tile
 **
 ** Limit: memory bandwidth for up to about ten cheap steps; exp, log, pow and tanh are calls of the C library.
 */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/ew_tile.h"
 #include "ops/cpu/kernels_cpu.h"
+#include "ops/cpu/low.h"
+#include "ops/view.h"
 
 #include <assert.h>
 #include <string.h>
@@ -25,19 +27,21 @@ enum { DENSE, ONE, CYCLE, OTHER };
 
 typedef struct EwOperand {
     uint8_t how;      /* DENSE ... */
+    bool is_low;      /* bfloat16 */
     uint32_t buf;     /* tile buffer, unless DENSE */
     AdvLoop loop;     /* OTHER, CYCLE: views[0] the output, views[1] the operand */
 } EwOperand;
 
 typedef struct EwExec {
     AdvTileFn *f;
-    uint32_t out;     /* buffer; of the last step unused */
+    uint32_t out;     /* buffer; of the last step used for a bfloat16 result only */
     uint32_t in[3];   /* below n_in: operand; else n_in + buffer */
 } EwExec;
 
 typedef struct EwState {
     uint32_t n_in, n_steps, n_consts, n_bufs, const_buf;
     int64_t n_elems, tile;
+    bool narrows;     /* the result is bfloat16 */
     float consts[ADV_EW_MAX_VALUES];
     EwExec steps[ADV_EW_MAX_STEPS];
     EwOperand in[];
@@ -54,7 +58,8 @@ static void prepare_operand(EwOperand *o, const AdvView *out, const AdvView *in)
     uint32_t last = o->loop.rank - 1;
     bool is_flat = true;
     for (uint32_t d = 0; d < last; d++) is_flat &= o->loop.stride[1][d] == 0;
-    if (o->loop.rank == 1 && o->loop.stride[1][0] == 1) o->how = DENSE;
+    o->is_low = in->dtype == ADV_BF16;
+    if (o->loop.rank == 1 && o->loop.stride[1][0] == 1) o->how = o->is_low ? OTHER : DENSE;
     else if (is_flat && o->loop.stride[1][last] == 0) o->how = ONE;
     else if (is_flat && o->loop.dim[last] <= TILE) o->how = CYCLE;
     else o->how = OTHER;
@@ -107,6 +112,7 @@ static AdvStatus prepare_program(AdvPrep *p, void **out_state, const AdvEwStep *
     s->n_steps = n_steps;
     s->n_consts = n_consts;
     s->n_elems = adv_view_elems(&sig->out[0]);
+    s->narrows = sig->out[0].dtype == ADV_BF16;
     for (uint32_t i = 0; i < n_consts; i++) s->consts[i] = (float)consts[i];
     uint32_t n_bufs = 0;
     for (uint32_t k = 0; k < sig->n_in; k++) prepare_operand(&s->in[k], &sig->out[0], &sig->in[k]);
@@ -156,9 +162,32 @@ static void fill(float *to, float x, int64_t n)
     for (int64_t i = 0; i < n; i++) to[i] = x;
 }
 
-/* Elements first .. first+n-1 of an operand, in the output's order. */
-static void gather(float *to, const AdvLoop *l, const float *from, int64_t first, int64_t n)
+/* The same of a bfloat16 operand as `gather`. */
+static void gather_low(float *to, const AdvLoop *l, const uint16_t *from, int64_t first, int64_t n)
 {
+    uint32_t last = l->rank - 1;
+    int64_t len = l->dim[last], step = l->stride[1][last], row = first / len, i = first % len;
+    while (n > 0) {
+        int64_t at[ADV_LOOP_MAX], m = adv_min_i64(n, len - i);
+        adv_loop_at(l, row, at);
+        const uint16_t *src = from + at[1] + i * step;
+        if (step == 0) fill(to, adv_bf16_to_f32(*src), m);
+        else if (step == 1) adv_row_widen(to, src, m);
+        else
+            for (int64_t j = 0; j < m; j++) to[j] = adv_bf16_to_f32(src[j * step]);
+        to += m, n -= m, row++, i = 0;
+    }
+}
+
+/* Elements first .. first+n-1 of an operand, in the output's order. */
+static void gather(float *to, const EwOperand *o, const void *data, int64_t first, int64_t n)
+{
+    const AdvLoop *l = &o->loop;
+    const float *from = data;
+    if (o->is_low) {
+        gather_low(to, l, data, first, n);
+        return;
+    }
     uint32_t last = l->rank - 1;
     int64_t len = l->dim[last], step = l->stride[1][last], row = first / len, i = first % len;
     while (n > 0) {
@@ -178,9 +207,8 @@ static void fill_fixed(const EwState *s, const AdvLaunch *l, float *bufs)
 {
     for (uint32_t k = 0; k < s->n_in; k++) {
         const EwOperand *o = &s->in[k];
-        const float *from = l->in[k].data;
-        if (o->how == ONE) fill(bufs + o->buf * TILE, *from, s->tile);
-        if (o->how == CYCLE) gather(bufs + o->buf * TILE, &o->loop, from, 0, adv_min_i64(s->tile, s->n_elems));
+        if (o->how == ONE) fill(bufs + o->buf * TILE, (float)adv_ld(&l->in[k], 0), s->tile);
+        if (o->how == CYCLE) gather(bufs + o->buf * TILE, o, l->in[k].data, 0, adv_min_i64(s->tile, s->n_elems));
     }
     for (uint32_t i = 0; i < s->n_consts; i++) fill(bufs + (s->const_buf + i) * TILE, s->consts[i], s->tile);
 }
@@ -197,7 +225,8 @@ static void run_tile(const EwState *s, const AdvLaunch *l, float *bufs, int64_t 
 {
     prefetch_tile(s, l, first + n);
     for (uint32_t k = 0; k < s->n_in; k++)
-        if (s->in[k].how == OTHER) gather(bufs + s->in[k].buf * TILE, &s->in[k].loop, l->in[k].data, first, n);
+        if (s->in[k].how == OTHER) gather(bufs + s->in[k].buf * TILE, &s->in[k], l->in[k].data, first, n);
+    float *result = s->narrows ? bufs + s->steps[s->n_steps - 1].out * TILE : (float *)l->out[0].data + first;
     for (uint32_t i = 0; i < s->n_steps; i++) {
         const EwExec *e = &s->steps[i];
         const float *in[3];
@@ -207,8 +236,9 @@ static void run_tile(const EwState *s, const AdvLaunch *l, float *bufs, int64_t 
             else if (s->in[v].how == DENSE) in[k] = (const float *)l->in[v].data + first;
             else in[k] = bufs + s->in[v].buf * TILE;
         }
-        e->f(i + 1 == s->n_steps ? (float *)l->out[0].data + first : bufs + e->out * TILE, in[0], in[1], in[2], n);
+        e->f(i + 1 == s->n_steps ? result : bufs + e->out * TILE, in[0], in[1], in[2], n);
     }
+    if (s->narrows) adv_row_narrow((uint16_t *)l->out[0].data + first, result, n);
 }
 
 static AdvStatus run_ew(const AdvLaunch *l, void *state)
@@ -229,13 +259,14 @@ static AdvStatus run_ew(const AdvLaunch *l, void *state)
 
 static bool can_tile(const AdvSig *sig, const char **why)
 {
-    for (uint32_t k = 0; k < sig->n_in; k++)
-        if (sig->in[k].dtype != ADV_F32) {
-            *why = "computes in f32 only";
-            return false;
-        }
-    if (sig->out[0].dtype == ADV_F32 && adv_sig_dense(&sig->out[0])) return true;
-    *why = "needs an f32 output without gaps";
+    for (uint32_t k = 0; k < sig->n_in + 1; k++) {
+        uint8_t dtype = k < sig->n_in ? sig->in[k].dtype : sig->out[0].dtype;
+        if (dtype == ADV_F32 || dtype == ADV_BF16) continue;
+        *why = "for f32 and bf16 only";
+        return false;
+    }
+    if (adv_sig_dense(&sig->out[0])) return true;
+    *why = "needs an output without gaps";
     return false;
 }
 

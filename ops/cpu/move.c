@@ -6,6 +6,7 @@
 #include "ops/cpu/move.h"
 
 #include "ops/cpu/kernels_cpu.h"
+#include "ops/cpu/low.h"
 #include "runtime/base/container.h"
 
 #include <stdint.h>
@@ -211,6 +212,14 @@ static double as_int(double v, uint8_t dtype)
 
 static void cast_row(const AdvView *dst, int64_t dst_at, int64_t dst_step, const AdvView *src, int64_t src_at, int64_t src_step, int64_t n)
 {
+    if (dst_step == 1 && src_step == 1 && dst->dtype == ADV_BF16 && src->dtype == ADV_F32) {
+        adv_row_narrow((uint16_t *)dst->data + dst_at, (const float *)src->data + src_at, n);
+        return;
+    }
+    if (dst_step == 1 && src_step == 1 && dst->dtype == ADV_F32 && src->dtype == ADV_BF16) {
+        adv_row_widen((float *)dst->data + dst_at, (const uint16_t *)src->data + src_at, n);
+        return;
+    }
     bool to_int = dst->dtype == ADV_U8 || dst->dtype == ADV_I32 || dst->dtype == ADV_I64;
     for (int64_t i = 0; i < n; i++) {
         double v = adv_ld(src, src_at + i * src_step);

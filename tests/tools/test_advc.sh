@@ -93,7 +93,7 @@ numbered costs | grep -v instructions >2
 ok 'both tables name the same ops' cmp 1 2
 ok 'there are instructions' [ "$(wc -l <1)" -gt 30 ]
 ok 'none runs on ref' grep -q '; 0 of [0-9]* instructions run on ref' kernels
-ok 'a refusal has its reason' sh -c "\"$advrun\" --explain --threads=1 a.plan | grep -q 'plain  .*tile: computes in f32 only'"
+ok 'a refusal has its reason' sh -c "\"$advrun\" --explain --threads=1 a.plan | grep -q 'plain  .*tile: for f32 and bf16 only'"
 ok 'advrun --explain ran nothing' [ ! -e runs ]
 ok 'on ref nothing is chosen' sh -c "\"$advrun\" --explain --backend=ref a.plan | grep -qE '^ref +[0-9]+$'"
 
