@@ -124,21 +124,31 @@ ADV_API AdvStatus adv_plan_param(const AdvPlan *plan, uint32_t ix, const char **
 
 /* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
-enum { ADV_CHECK_OFF = 0, ADV_CHECK_FINITE = 1, ADV_CHECK_REF = 2 };
+/* FINITE: stop at the first NaN. REF: compare each instruction with its definition. SYNC: wait after each instruction, so that
+** a failure of the device names the instruction it belongs to. */
+enum { ADV_CHECK_OFF = 0, ADV_CHECK_FINITE = 1, ADV_CHECK_REF = 2, ADV_CHECK_SYNC = 3 };
 
 enum {
     ADV_SESSION_STRICT = 1u << 0,       /* refuse to open if an instruction would run on the reference kernels of a faster back end */
     ADV_SESSION_PROFILE = 1u << 1,      /* time each instruction */
-    ADV_SESSION_LOG_DISPATCH = 1u << 2  /* log which kernel each instruction got and why others refused */
+    ADV_SESSION_LOG_DISPATCH = 1u << 2, /* log which kernel each instruction got and why others refused */
+    ADV_SESSION_TRACE = 1u << 3         /* note when each instruction ran and for how long, for adv_session_trace */
 };
 
 typedef struct AdvSessionOpts {
     uint32_t struct_size, flags; /* ADV_SESSION_* */
-    const char *backend;         /* "auto" (NULL), "cpu", "ref", "null" */
+    const char *backend;         /* "auto" (NULL), "cuda", "cpu", "ref", "null" */
     const char *target;          /* part of the plan to run, e.g. "ref64"; NULL: the back end's own, else the first there is */
     uint32_t n_threads;          /* 0: one for each core */
     int32_t check;               /* ADV_CHECK_* */
+    int32_t zero;
+    const char *backend_dir;     /* where back ends of their own (adv_cuda.so) lie; NULL: only those built in */
+    const char *cache_dir;       /* existing folder for generated code and for what was chosen by timing; NULL: nothing is kept */
+    const char *library_dirs;    /* folders where cuBLAS, cuDNN and NVRTC are looked for first, split by ':'; NULL: none */
 } AdvSessionOpts;
+
+/* Which back end runs: "auto" takes `cuda` if the plan has that target, the module opens and a device answers, else `cpu`;
+** adv_session_info says which and why. A back end that was asked for by name and is not there is ADV_EUNAVAILABLE. */
 
 /* Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but by
 ** adv_session_train's own tables at its start. States are zero until the entry `init` runs. ADV_EUNAVAILABLE (back end, or
@@ -278,6 +288,10 @@ ADV_API AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *d
 ** ADV_ENOMEM: part of it may have been written. */
 ADV_API AdvStatus adv_session_explain(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes),
                                       void *user) ADV_MUST_USE;
+
+/* Writes what a session opened with ADV_SESSION_TRACE noted, as JSON in the Chrome trace format: an event an instruction, with its
+** kernel and recipe line. Of a long run the first 262,144 instructions. */
+ADV_API void adv_session_trace(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user);
 
 /* Writes the profile of a session opened with ADV_SESSION_PROFILE: one line an instruction, then the costliest lines of
 ** the recipe. */

@@ -67,6 +67,8 @@ typedef struct AdvBackend {
     ** intermediate values takes for good. */
     AdvStatus (*launch)(void *self, AdvBound *b, void *scratch);
 
+    /* Optional: as launch, waits for its end, and says how long the device took. NULL: the caller's clock tells. */
+    AdvStatus (*launch_timed)(void *self, AdvBound *b, void *scratch, uint64_t *out_ns);
     /* Optional: writes one i64, by value: in a recording the value stays what it was. NULL: `copy` does. */
     AdvStatus (*set_i64)(void *self, void *dst, int64_t value);
 

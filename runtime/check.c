@@ -7,6 +7,8 @@
 ** ref: the definition runs first, into memory of its own, since the kernel may overwrite inputs; then the kernel; then the
 ** outputs are compared. Tolerance, relative to the largest magnitude of the output (or 1e-30): f32 1e-4, 16-bit types 2e-2,
 ** f64 1e-9; integers exactly; NaN equals NaN. It covers sums of up to some 10^6 terms in any order.
+**
+** On another device both look at copies of the operands, which waits for the device at each instruction.
 */
 #include "runtime/session.h"
 
@@ -15,11 +17,17 @@
 #include <math.h>
 #include <string.h>
 
+enum { MAX_OUT = ADV_MAX_FIXED + 64 };
+
 struct AdvChecks {
     AdvHostSelf *ref;      /* runs the definitions */
     char *mem;             /* outputs of one instruction */
     uint64_t n_bytes;
-    AdvView out[ADV_MAX_FIXED + 64];
+    AdvView out[MAX_OUT];
+    char *copy_mem;        /* another device: operands of one instruction, as `copy` shows them */
+    uint64_t n_copy_bytes;
+    AdvView *copy;         /* inputs, then outputs */
+    uint32_t n_copies;
 };
 
 static uint64_t padded_bytes(const AdvView *v)
@@ -29,10 +37,52 @@ static uint64_t padded_bytes(const AdvView *v)
     return ((uint64_t)adv_type_bytes(&t) + 63) & ~UINT64_C(63);
 }
 
+/* The instruction's operands where the host can read them: its own, or copies. Only inputs or only outputs may be wanted;
+** `at` of the others is of any content. */
+static AdvStatus host_sig(AdvSession *s, uint32_t inst, bool wants_in, bool wants_out, AdvSig *out)
+{
+    AdvChecks *c = s->checks;
+    *out = s->bound[inst].sig;
+    if (s->be->is_host) return ADV_OK;
+    char *at = c->copy_mem;
+    for (uint32_t k = 0; k < out->n_in + out->n_out; k++) {
+        bool is_in = k < out->n_in;
+        const AdvView *v = is_in ? &out->in[k] : &out->out[k - out->n_in];
+        c->copy[k] = *v;
+        c->copy[k].data = at;
+        AdvTensorType t = {.dtype = v->dtype, .rank = v->rank};
+        memcpy(t.dim, v->dim, sizeof t.dim);
+        if (is_in ? wants_in : wants_out) ADV_TRY(s->be->copy(s->self, at, v->data, (uint64_t)adv_type_bytes(&t), ADV_TO_HOST));
+        at += padded_bytes(v);
+    }
+    out->in = c->copy;
+    out->out = c->copy + out->n_in;
+    return ADV_OK;
+}
+
 static bool is_compared(const AdvSession *s, uint32_t inst)
 {
     const AdvBound *b = &s->bound[inst];
-    return !b->is_ref && b->kernel && b->sig.n_out <= ADV_MAX_FIXED + 64;
+    return !b->is_ref && b->kernel && b->sig.n_out <= MAX_OUT;
+}
+
+static AdvStatus open_copies(AdvSession *s, AdvChecks *c, AdvDiags *ds)
+{
+    if (s->be->is_host) return ADV_OK;
+    for (uint32_t i = 0; i < s->t->n_insts; i++) {
+        const AdvSig *sig = &s->bound[i].sig;
+        uint64_t n = 0;
+        for (uint32_t k = 0; k < sig->n_in; k++) n += padded_bytes(&sig->in[k]);
+        for (uint32_t k = 0; k < sig->n_out; k++) n += padded_bytes(&sig->out[k]);
+        if (n > c->n_copy_bytes) c->n_copy_bytes = n;
+        if (sig->n_in + sig->n_out > c->n_copies) c->n_copies = sig->n_in + sig->n_out;
+    }
+    c->n_copies++;
+    c->n_copy_bytes += 64;
+    c->copy = adv_mem_new0(&s->ctx->alloc, c->n_copies * sizeof *c->copy);
+    c->copy_mem = adv_mem_new(&s->ctx->alloc, (size_t)c->n_copy_bytes);
+    if (c->copy && c->copy_mem) return ADV_OK;
+    return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: checking needs %.1f MB for operands", (double)c->n_copy_bytes / 1e6);
 }
 
 AdvStatus adv_checks_open(AdvSession *s, AdvDiags *ds)
@@ -46,7 +96,7 @@ AdvStatus adv_checks_open(AdvSession *s, AdvDiags *ds)
     AdvChecks *c = adv_mem_new0(&s->ctx->alloc, sizeof *c);
     s->checks = c;
     if (!c) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
-    AdvBackendOpts o = {s->ctx->alloc, &s->ctx->reg, s->n_threads, NULL, NULL};
+    AdvBackendOpts o = {.alloc = s->ctx->alloc, .reg = &s->ctx->reg, .n_threads = s->n_threads};
     void *self;
     ADV_TRY(adv_host_open(&o, ds, &self));
     c->ref = self;
@@ -55,7 +105,7 @@ AdvStatus adv_checks_open(AdvSession *s, AdvDiags *ds)
     if (!c->mem)
         return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: checking against the definitions needs %.1f MB",
                         (double)most / 1e6);
-    return ADV_OK;
+    return open_copies(s, c, ds);
 }
 
 void adv_checks_close(AdvSession *s)
@@ -64,6 +114,8 @@ void adv_checks_close(AdvSession *s)
     if (!c) return;
     adv_host_close(c->ref);
     if (c->mem) adv_mem_free(&s->ctx->alloc, c->mem, (size_t)c->n_bytes);
+    if (c->copy) adv_mem_free(&s->ctx->alloc, c->copy, c->n_copies * sizeof *c->copy);
+    if (c->copy_mem) adv_mem_free(&s->ctx->alloc, c->copy_mem, (size_t)c->n_copy_bytes);
     adv_mem_free(&s->ctx->alloc, c, sizeof *c);
     s->checks = NULL;
 }
@@ -71,15 +123,16 @@ void adv_checks_close(AdvSession *s)
 AdvStatus adv_check_before(AdvSession *s, uint32_t inst, AdvDiags *ds)
 {
     AdvChecks *c = s->checks;
-    const AdvSig *sig = &s->bound[inst].sig;
+    AdvBound b = {.kernel = NULL};
     if (!is_compared(s, inst)) return ADV_OK;
+    ADV_TRY(host_sig(s, inst, true, false, &b.sig));
+    const AdvSig *sig = &b.sig;
     char *at = c->mem;
     for (uint32_t k = 0; k < sig->n_out; k++) {
         c->out[k] = sig->out[k];
         c->out[k].data = at;
         at += padded_bytes(&sig->out[k]);
     }
-    AdvBound b = {.sig = *sig};
     b.sig.out = c->out;
     AdvStatus st = adv_host_run_ref(c->ref, &b);
     if (st != ADV_OK) return adv_fail(ds, st, ADV_D_KERNEL, "the definition of `%s` failed: %s", sig->op->name, adv_status_name(st));
@@ -147,7 +200,9 @@ static void first_bad(const AdvView *v, AdvDiag *d)
 
 static AdvStatus check_finite(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
 {
-    const AdvSig *sig = &s->bound[inst].sig;
+    AdvSig host;
+    const AdvSig *sig = &host, *own = &s->bound[inst].sig;
+    ADV_TRY(host_sig(s, inst, true, true, &host));
     for (uint32_t k = 0; k < sig->n_out; k++) {
         Count c = count_bad(&sig->out[k]);
         if (!c.n_nan && !c.n_inf) continue;
@@ -155,7 +210,7 @@ static AdvStatus check_finite(AdvSession *s, uint32_t entry, uint32_t inst, AdvD
         uint32_t from = UINT32_MAX;
         for (uint32_t i = 0; i < sig->n_in; i++) {
             bool is_overwritten = false;   /* then it shows the output by now */
-            for (uint32_t o = 0; o < sig->n_out; o++) is_overwritten |= sig->in[i].data == sig->out[o].data;
+            for (uint32_t o = 0; o < sig->n_out; o++) is_overwritten |= own->in[i].data == own->out[o].data;
             Count ci = is_overwritten ? (Count){0, 0, 0} : count_bad(&sig->in[i]);
             inf_in |= ci.n_inf > 0;
             if (ci.n_nan + ci.n_inf && from == UINT32_MAX) from = i;
@@ -181,8 +236,10 @@ static bool differs(double got, double want, double tol)
 
 static AdvStatus check_ref(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
 {
-    const AdvSig *sig = &s->bound[inst].sig;
+    AdvSig host;
+    const AdvSig *sig = &host;
     const AdvChecks *c = s->checks;
+    ADV_TRY(host_sig(s, inst, false, true, &host));
     for (uint32_t k = 0; k < sig->n_out; k++) {
         const AdvView *got = &sig->out[k], *want = &c->out[k];
         AdvIter it;
@@ -219,7 +276,8 @@ static AdvStatus check_ref(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiag
 
 AdvStatus adv_check_after(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
 {
-    if (s->be->does_nothing) return ADV_OK;
+    if (s->be->does_nothing || s->check == ADV_CHECK_SYNC) return ADV_OK;
+    if (!s->be->is_host && !s->checks) ADV_TRY(adv_checks_open(s, ds));
     if (s->check == ADV_CHECK_FINITE) return check_finite(s, entry, inst, ds);
     return is_compared(s, inst) ? check_ref(s, entry, inst, ds) : ADV_OK;
 }

@@ -88,6 +88,8 @@ static void add_place(AdvRun *r, Blobs *b)
         else if (r->logs[i].values)
             add_list(b, name, ADV_F32, r->logs[i].values, r->logs[i].n < r->logs[i].cap ? r->logs[i].n : r->logs[i].cap);
     }
+    const char *choices = r->s->be->choices ? r->s->be->choices(r->s->self) : "";
+    add_list(b, "adv.choices", ADV_U8, choices, (int64_t)strlen(choices));
     add_list(b, "adv.row.ints", ADV_I64, r->row_ints, r->at.n_rows * (int64_t)(sizeof *r->row_ints / sizeof(int64_t)));
     add_list(b, "adv.row.nums", ADV_F64, r->row_nums, r->at.n_rows * (int64_t)(sizeof *r->row_nums / sizeof(double)));
     add_list(b, "adv.row.classes", ADV_I64, r->row_classes, r->at.n_rows * 2 * (r->n_classes + 1));
@@ -497,6 +499,24 @@ static AdvStatus load_best(Loading *l, const char *best)
     return st;
 }
 
+/* What the run chose by timing is obeyed, so that it goes on with the same bits. A failure leaves no kernels behind. */
+static AdvStatus obey_choices(Loading *l, AdvDiags *ds)
+{
+    AdvSession *s = l->r->s;
+    const AdvBlob *b = adv_container_blob(&l->c, "adv.choices");
+    const char *backend = adv_container_meta(&l->c, "adv.backend");
+    if (!b || b->dtype != ADV_U8 || !s->be->obey || !backend || strcmp(backend, s->be->name)) return ADV_OK;
+    char *text = adv_arena_new(&l->arena, (size_t)b->n_bytes + 1);
+    if (!text) return broken(l, ADV_ENOMEM, "out of memory");
+    memcpy(text, b->data, (size_t)b->n_bytes);
+    if (!strcmp(text, s->be->choices(s->self))) return ADV_OK;
+    AdvStatus st = s->be->obey(s->self, text);
+    if (st == ADV_OK) st = adv_session_reprepare(s, ds);
+    if (st == ADV_OK) return ADV_OK;
+    s->is_poisoned = true;
+    return broken(l, ADV_EUNAVAILABLE, "what it chose by timing cannot be used here");
+}
+
 /* Tries one folder. Only success changes the session (and the copy of the kept weights, which success replaces again). */
 static AdvStatus try_folder(AdvRun *r, const char *dir, const char *name, char *why, size_t n_why, AdvDiags *ds)
 {
@@ -511,6 +531,7 @@ static AdvStatus try_folder(AdvRun *r, const char *dir, const char *name, char *
         mem = adv_mem_new(&r->s->ctx->alloc, (size_t)r->saved_bytes + 1);
         if (!mem) st = broken(&l, ADV_ENOMEM, "out of memory");
     }
+    if (st == ADV_OK) st = obey_choices(&l, ds);
     if (st == ADV_OK) {
         gather_states(&l, mem);
         st = adv_run_restore(r, mem);
@@ -571,7 +592,7 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
     if (latest[0]) memcpy(fs[n++].name, latest, MAX_NAME);
     n += list_folders(dir, "ckpt", fs + n);
     AdvStatus st = ADV_ENOENT, first_st = ADV_ENOENT;
-    for (uint32_t i = 0; i < n && st != ADV_OK && st != ADV_EINVAL && st != ADV_ENOMEM; i++) {
+    for (uint32_t i = 0; i < n && st != ADV_OK && st != ADV_EINVAL && st != ADV_ENOMEM && st != ADV_EUNAVAILABLE; i++) {
         if (i && !strcmp(fs[i].name, latest)) continue;
         if (strcmp(fs[i].name, latest) && !has_manifest(dir, fs[i].name)) continue;   /* was never finished */
         st = try_folder(r, dir, fs[i].name, why, sizeof why, ds);
@@ -589,6 +610,7 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
     if (!first[0]) return adv_fail(ds, ADV_ENOENT, ADV_D_CHECKPOINT_NONE, "there is no checkpoint in `%s`", dir);
     if (st == ADV_EINVAL)
         return adv_fail(ds, ADV_EDATA, ADV_D_CHECKPOINT_OTHER, "checkpoint `%s/%s` does not belong to this plan: %s", dir, first, why);
+    if (st == ADV_EUNAVAILABLE) return adv_fail(ds, st, ADV_D_BACKEND, "checkpoint `%s` cannot go on here: %s", first, why);
     if (st == ADV_ENOMEM) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading checkpoint `%s`", first);
     if (first_st == ADV_EIO)
         return adv_fail(ds, ADV_EIO, ADV_D_IO, "the newest checkpoint in `%s`, `%s`, cannot be read: %s", dir, first, first_why);

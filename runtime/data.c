@@ -2,7 +2,7 @@
 **
 ** Structure and digest of the file are checked on every open.
 ** A tensor that does not lie at a multiple of its element is copied, since kernels may rely on alignment; so is one of f32 for
-** a target that computes in double.
+** a target that computes in double. Other devices get a copy in memory of theirs.
 */
 #include "runtime/session.h"
 
@@ -111,6 +111,10 @@ AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void
             ((double *)mem)[i] = (double)f;
         }
     }
+    if (!s->be->is_host && !s->be->does_nothing) {
+        ADV_TRY(s->be->copy(s->self, s->states[state].block, mem, s->states[state].n_bytes, ADV_TO_DEVICE));
+        mem = s->states[state].block;
+    }
     adv_session_rebind(s, state, mem);
     return ADV_OK;
 }
@@ -183,7 +187,6 @@ AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds)
     AdvArena arena;
     AdvContainer c;
     ADV_TRY(adv_session_ready(s, ds));
-    if (!s->be->is_host) return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "back end `%s` cannot use mapped data", s->be->name);
     ADV_TRY(map_file(s, path, ds, &map, &n_bytes));
     adv_arena_init(&arena, s->ctx->alloc);
     AdvStatus st = adv_container_parse(&arena, map, n_bytes, path, ds, &c);

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void adv_logs_reset(AdvRun *r)
 {
@@ -14,20 +15,51 @@ void adv_logs_reset(AdvRun *r)
     }
 }
 
-AdvStatus adv_logs_add(AdvRun *r, uint32_t *out_log)
+/* The ring holds a piece for each log, and in it a place for each step. */
+static uint64_t padded(const AdvRun *r, uint32_t log) { return (r->s->states[r->p->logs[log].state].n_bytes + 63) & ~UINT64_C(63); }
+
+AdvStatus adv_logs_stage(AdvRun *r, int64_t k)
+{
+    AdvSession *s = r->s;
+    uint64_t at = 0;
+    if (!r->ring) return ADV_OK;
+    for (uint32_t i = 0; i < r->p->n_logs; i++) {
+        const AdvStateMem *m = &s->states[r->p->logs[i].state];
+        ADV_TRY(s->be->copy(s->self, (char *)s->ring_mem + at + (uint64_t)k * padded(r, i), m->data, m->n_bytes, ADV_ON_DEVICE));
+        at += ADV_RUN_AHEAD * padded(r, i);
+    }
+    return ADV_OK;
+}
+
+AdvStatus adv_logs_fetch(AdvRun *r)
+{
+    if (!r->ring) return r->s->be->is_host ? ADV_OK : r->s->be->sync(r->s->self);
+    ADV_TRY(r->s->be->copy(r->s->self, r->ring, r->s->ring_mem, r->s->ring_bytes, ADV_TO_HOST));
+    r->s->n_last = 0;
+    return ADV_OK;
+}
+
+AdvStatus adv_logs_add(AdvRun *r, int64_t k, uint32_t *out_log)
 {
     AdvStatus result = ADV_OK;
+    const char *at = r->ring;
     for (uint32_t i = 0; i < r->p->n_logs; i++) {
         AdvLogSum *l = &r->logs[i];
         uint32_t state = r->p->logs[i].state;
-        ADV_TRY(adv_session_get_bytes(r->s, state, r->slot));
-        AdvView v = adv_view_of(&r->s->t->state_types[state], r->slot);
+        void *from = r->slot;
+        if (at) {
+            memcpy(from, at + (uint64_t)k * padded(r, i), (size_t)r->s->states[state].n_bytes);
+            at += ADV_RUN_AHEAD * padded(r, i);
+        } else {
+            ADV_TRY(adv_session_get_bytes(r->s, state, from));
+        }
+        AdvView v = adv_view_of(&r->s->t->state_types[state], from);
         double sum = 0;
         int64_t n = adv_view_elems(&v);
-        for (int64_t k = 0; k < n; k++) {
-            double x = adv_ld(&v, k);
+        for (int64_t e = 0; e < n; e++) {
+            double x = adv_ld(&v, e);
             sum += x;
-            if (l->values && l->n + k < l->cap) l->values[l->n + k] = (float)x;
+            if (l->values && l->n + e < l->cap) l->values[l->n + e] = (float)x;
         }
         l->sum += sum;
         l->last = sum / (double)n;

@@ -2,7 +2,9 @@
 **
 ** A line of the first table begins with the instruction in the syntax of tests/ops/<op>.case, so that it pastes into a test:
 ** `conv2d x=64x16x32x32 w=16x16x3x3 stride=1 pad=1`, a `#`, then kernel, place and numbers. GB/s counts each operand once.
-** Timing wraps the launch; on back ends of the host that is the whole work.
+** Timing wraps the launch, or is the device's own where a back end has such a clock.
+**
+** The trace is a list of the first MAX_EVENTS instructions, each with its begin and length, kept when it was asked for.
 */
 #include "runtime/session.h"
 
@@ -15,10 +17,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { TOP_LINES = 20 };
+enum { TOP_LINES = 20, MAX_EVENTS = 1 << 18 };
 
 typedef struct Cell { uint64_t ns, best_ns, n_runs; } Cell;
-struct AdvProfile { Cell *cells; };  /* one an instruction */
+typedef struct Event { uint64_t at_ns, ns; uint32_t inst, entry; } Event;
+struct AdvProfile {
+    Cell *cells;      /* one an instruction */
+    Event *events;    /* MAX_EVENTS; NULL: no trace was asked for */
+    uint32_t n_events;
+};
 
 uint64_t adv_clock_ns(void)
 {
@@ -32,7 +39,9 @@ AdvStatus adv_profile_open(AdvSession *s, AdvDiags *ds)
     AdvProfile *p = adv_mem_new0(&s->ctx->alloc, sizeof *p);
     s->profile = p;
     if (p) p->cells = adv_mem_new0(&s->ctx->alloc, sizeof *p->cells * (s->t->n_insts + 1));
-    if (!p || !p->cells) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
+    bool is_traced = (s->flags & ADV_SESSION_TRACE) != 0;
+    if (p && is_traced) p->events = adv_mem_new(&s->ctx->alloc, sizeof *p->events * MAX_EVENTS);
+    if (!p || !p->cells || (is_traced && !p->events)) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
     return ADV_OK;
 }
 
@@ -40,14 +49,17 @@ void adv_profile_close(AdvSession *s)
 {
     AdvProfile *p = s->profile;
     if (!p) return;
+    if (p->events) adv_mem_free(&s->ctx->alloc, p->events, sizeof *p->events * MAX_EVENTS);
     if (p->cells) adv_mem_free(&s->ctx->alloc, p->cells, sizeof *p->cells * (s->t->n_insts + 1));
     adv_mem_free(&s->ctx->alloc, p, sizeof *p);
     s->profile = NULL;
 }
 
-void adv_profile_add(AdvSession *s, uint32_t inst, uint64_t ns)
+void adv_profile_add(AdvSession *s, uint32_t entry, uint32_t inst, uint64_t at_ns, uint64_t ns)
 {
-    Cell *c = &s->profile->cells[inst];
+    AdvProfile *p = s->profile;
+    Cell *c = &p->cells[inst];
+    if (p->events && p->n_events < MAX_EVENTS) p->events[p->n_events++] = (Event){at_ns, ns, inst, entry};
     c->ns += ns;
     if (!c->n_runs++ || ns < c->best_ns) c->best_ns = ns;
 }
@@ -169,9 +181,34 @@ static void print_lines(const AdvSession *s, AdvWriteFn *write, void *user)
     adv_mem_free(&s->ctx->alloc, ls, sizeof *ls * (n + 1));
 }
 
+/* Names and places hold no character that JSON escapes: ops and kernels are words; of a place control characters, quotes and
+** backslashes become a question mark. */
+void adv_session_trace(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
+{
+    const AdvProfile *p = s->profile;
+    Text t = {.n = 0};
+    put(&t, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n");
+    for (uint32_t i = 0; p && i < p->n_events; i++) {
+        const Event *e = &p->events[i];
+        const AdvBound *b = &s->bound[e->inst];
+        char place[128];
+        adv_fault_place(s->plan, s->t->insts[e->inst].loc, place, sizeof place);
+        for (char *c = place; *c; c++)
+            if (*c == '"' || *c == '\\' || (unsigned char)*c < 32) *c = '?';
+        put(&t, "{\"name\": \"%s\", \"cat\": \"%s\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %.3f, \"dur\": %.3f, ", b->sig.op->name,
+            adv_plan_str(s->plan, s->t->entries[e->entry].name), (double)(e->at_ns - p->events[0].at_ns) / 1e3, (double)e->ns / 1e3);
+        put(&t, "\"args\": {\"kernel\": \"%s\", \"line\": \"%s\", \"instruction\": %u}}%s\n", b->kernel ? b->kernel->name : "ref", place, e->inst,
+            i + 1 < p->n_events ? "," : "");
+        write(user, t.at, t.n);
+        t.n = 0;
+    }
+    put(&t, "]}\n");
+    write(user, t.at, t.n);
+}
+
 void adv_session_profile(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
 {
-    if (!s->profile) return;
+    if (!s->profile || !(s->flags & ADV_SESSION_PROFILE)) return;
     print_insts(s, write, user);
     print_lines(s, write, user);
 }

@@ -8,8 +8,11 @@
 *evaluations without `every` run on the
 ** last weights, and on the kept ones if those are others.
 **
-** A logged value that is not finite ends the run. To say where it came from, the states are copied every SNAP steps (one
-** memory copy); the run goes back to the last copy and repeats the steps since, the last one under ADV_CHECK_FINITE.
+** A logged value that is not finite ends the run. To say where it came from, the states are copied every ADV_RUN_AHEAD steps
+** (one memory copy); the run goes back to the last copy and repeats the steps since, the last one under ADV_CHECK_FINITE.
+**
+** A step on another device is put in line, and the host looks at what several logged at once, so that the device never waits for
+** it. What a run leaves behind is the same as if it had looked after each step.
 */
 #include "runtime/run.h"
 
@@ -19,7 +22,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SNAP = 16 };
 static const AdvSpan no_place = {0, 0, 0};
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------- */
@@ -87,7 +89,9 @@ static bool take_all(AdvRun *r)
         r->best_mem = take(r, r->saved_bytes, 1, &ok);
         r->last_mem = take(r, r->saved_bytes, 1, &ok);
     }
-    if (!r->s->be->does_nothing && r->p->n_logs) r->snap_mem = take(r, r->s->state_bytes, 1, &ok);
+    r->snap_mem = r->s->snap_mem;
+    if (!r->snap_mem && !r->s->be->does_nothing && r->p->n_logs) r->snap_mem = take(r, r->s->state_bytes, 1, &ok);
+    if (r->s->ring_bytes) r->ring = take(r, r->s->ring_bytes, 1, &ok);
     return ok;
 }
 
@@ -109,7 +113,8 @@ void adv_run_close(AdvSession *s)
     drop(r, r->slot, (uint64_t)r->n_slot, 2 * sizeof(int64_t));
     drop(r, r->best_mem, r->saved_bytes, 1);
     drop(r, r->last_mem, r->saved_bytes, 1);
-    drop(r, r->snap_mem, s->state_bytes, 1);
+    if (r->snap_mem != s->snap_mem) drop(r, r->snap_mem, s->state_bytes, 1);
+    drop(r, r->ring, s->ring_bytes, 1);
     adv_mem_free(&s->ctx->alloc, r, sizeof *r);
     s->run = NULL;
 }
@@ -126,6 +131,7 @@ AdvStatus adv_run_get(AdvSession *s, AdvDiags *ds, AdvRun **out)
         r->events_fd = -1;
         r->snap_step = r->prev_best_step = -1;
         r->at.epoch = 1;
+        r->n_ahead = 1;
         measure(r);
         if (!take_all(r)) {
             adv_run_close(s);
@@ -190,12 +196,13 @@ AdvStatus adv_run_entry(AdvRun *r, const char *name, AdvDiags *ds)
 
 /* ---- steps ----------------------------------------------------------------------------------------------------------- */
 
-static AdvStatus take_snapshot(AdvRun *r)
+/* Before the next n steps: a copy of the states that is at most ADV_RUN_AHEAD steps older than the last of them. */
+static AdvStatus take_snapshot(AdvRun *r, int64_t n)
 {
     if (!r->snap_mem) return ADV_OK;
-    if (r->snap_step >= 0 && r->at.step - r->snap_step < SNAP && r->at.step > r->snap_step) return ADV_OK;
+    if (r->snap_step >= 0 && r->at.step + n - r->snap_step <= ADV_RUN_AHEAD && r->at.step > r->snap_step) return ADV_OK;
     r->snap_step = r->at.step;
-    return r->s->be->copy(r->s->self, r->snap_mem, r->s->state_mem, r->s->state_bytes, ADV_TO_HOST);
+    return r->s->be->copy(r->s->self, r->snap_mem, r->s->state_mem, r->s->state_bytes, ADV_ON_DEVICE);
 }
 
 static AdvStatus run_step_entries(AdvRun *r, AdvDiags *ds)
@@ -215,7 +222,7 @@ static AdvStatus explain_bad(AdvRun *r, uint32_t log, AdvDiags *ds)
     if (!r->snap_mem || r->snap_step < 0) return ADV_ENUMERIC;
     AdvTrainOpts o = r->o;
     int32_t check = s->check;
-    AdvStatus st = s->be->copy(s->self, s->state_mem, r->snap_mem, s->state_bytes, ADV_TO_DEVICE);
+    AdvStatus st = s->be->copy(s->self, s->state_mem, r->snap_mem, s->state_bytes, ADV_ON_DEVICE);
     r->o.flags = 0;   /* repeated steps are no events */
     r->o.progress = NULL;
     s->check = ADV_CHECK_OFF;
@@ -253,22 +260,54 @@ static AdvStatus end_epoch(AdvRun *r, AdvDiags *ds)
     return ADV_OK;
 }
 
-static AdvStatus do_step(AdvRun *r, AdvDiags *ds)
+/* What the host does about a step that ran: the k-th of those just done. */
+static AdvStatus account(AdvRun *r, int64_t k, AdvDiags *ds)
 {
     uint32_t log = 0;
+    AdvStatus st = adv_logs_add(r, k, &log);
+    if (st == ADV_ENUMERIC) return explain_bad(r, log, ds);
+    ADV_TRY(st);
+    r->at.step++;
+    r->at.total_step++;
+    adv_logs_step(r);
+    ADV_TRY(adv_events_step(r, ds));
+    AdvEvent e = {.kind = ADV_EVENT_STEP, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
+    adv_run_event(r, &e);
+    return ADV_OK;
+}
+
+/* How many steps to do before the host looks: one on the host; on other devices up to ADV_RUN_AHEAD while that takes less than
+** a quarter of a second, so that a stop is obeyed soon; and never past a place where a checkpoint or the caller waits. */
+static int64_t steps_at_once(const AdvRun *r, int64_t last)
+{
+    int64_t n = r->s->be->is_host || r->s->be->does_nothing ? 1 : r->n_ahead, every = (int64_t)r->o.save_every_steps;
+    if (r->o.flags & ADV_TRAIN_ENTRIES) n = 1;
+    if (n > r->p->steps - r->at.step) n = r->p->steps - r->at.step;
+    if (n > last - r->at.total_step) n = last - r->at.total_step;
+    if (every > 0 && n > every - r->at.total_step % every) n = every - r->at.total_step % every;
+    return n;
+}
+
+static void adapt(AdvRun *r, uint64_t ns)
+{
+    if (ns < UINT64_C(125000000) && r->n_ahead < ADV_RUN_AHEAD) r->n_ahead *= 2;
+    else if (ns > UINT64_C(250000000) && r->n_ahead > 1) r->n_ahead /= 2;
+}
+
+static AdvStatus do_steps(AdvRun *r, int64_t last, AdvDiags *ds)
+{
     if (!r->at.is_epoch_open) ADV_TRY(open_epoch(r, ds));
     if (r->at.step < r->p->steps) {
-        ADV_TRY(take_snapshot(r));
-        ADV_TRY(run_step_entries(r, ds));
-        AdvStatus st = adv_logs_add(r, &log);
-        if (st == ADV_ENUMERIC) return explain_bad(r, log, ds);
-        ADV_TRY(st);
-        r->at.step++;
-        r->at.total_step++;
-        adv_logs_step(r);
-        ADV_TRY(adv_events_step(r, ds));
-        AdvEvent e = {.kind = ADV_EVENT_STEP, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
-        adv_run_event(r, &e);
+        int64_t n = steps_at_once(r, last);
+        uint64_t t0 = now_ns(r);
+        ADV_TRY(take_snapshot(r, n));
+        for (int64_t k = 0; k < n; k++) {
+            ADV_TRY(run_step_entries(r, ds));
+            ADV_TRY(adv_logs_stage(r, k));
+        }
+        ADV_TRY(adv_logs_fetch(r));
+        adapt(r, now_ns(r) - t0);
+        for (int64_t k = 0; k < n; k++) ADV_TRY(account(r, k, ds));
     }
     return r->at.step >= r->p->steps ? end_epoch(r, ds) : ADV_OK;
 }
@@ -441,7 +480,7 @@ static AdvStatus move_on(AdvRun *r, AdvDiags *ds)
     while (r->at.where != ADV_AT_DONE) {
         if (r->wants_stop || atomic_load(&r->s->cancelled)) return stop_now(r, ds);
         if (r->at.where == ADV_AT_STEPS && r->at.total_step >= last) return ADV_OK;
-        if (r->at.where == ADV_AT_STEPS) ADV_TRY(do_step(r, ds));
+        if (r->at.where == ADV_AT_STEPS) ADV_TRY(do_steps(r, last, ds));
         else ADV_TRY(do_eval(r, ds));
         if (!r->is_swapped && save_is_due(r)) ADV_TRY(save_now(r, ds));
     }
@@ -545,7 +584,10 @@ AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *d
     AdvStatus st = train(r, ds);
     /* files that cannot be written leave states and place whole: the caller may save elsewhere and go on */
     bool is_whole = st == ADV_OK || st == ADV_ECANCELLED || (st == ADV_EINVAL && o.only_eval) || (st == ADV_EIO && leave_best(r) == ADV_OK);
-    if (!is_whole) s->is_poisoned = true;
+    if (!is_whole) {
+        s->is_poisoned = true;
+        adv_device_fault(s, st, ds);
+    }
     memset(&r->o, 0, sizeof r->o);
     return st;
 }

@@ -71,8 +71,10 @@ struct AdvRun {
     bool is_swapped;
     int64_t best_event_bytes;     /* length of events.jsonl when they were */
     uint64_t saved_bytes;
-    char *snap_mem;               /* all states at step snap_step of this epoch */
+    char *snap_mem;               /* all states at step snap_step of this epoch, in memory of the device */
     int64_t snap_step;            /* -1: none */
+    char *ring;                   /* logged values of steps that another device has done: s->ring_bytes */
+    int64_t n_ahead;              /* steps it may do before the host looks */
 
     /* of the present call */
     AdvTrainOpts o;
@@ -101,8 +103,11 @@ AdvStatus adv_run_restore(AdvRun *r, const char *mem) ADV_MUST_USE;
 
 /* ---- metrics.c ---- */
 void adv_logs_reset(AdvRun *r);
-/* Adds the logged values of the step just run. ADV_ENUMERIC: one is not finite; *out_log says which. */
-AdvStatus adv_logs_add(AdvRun *r, uint32_t *out_log) ADV_MUST_USE;
+/* Another device: keeps the logged values of the step just put in line, as the k-th; then brings all to the host and waits. */
+AdvStatus adv_logs_stage(AdvRun *r, int64_t k) ADV_MUST_USE;
+AdvStatus adv_logs_fetch(AdvRun *r) ADV_MUST_USE;
+/* Adds the logged values of the k-th of the steps just done. ADV_ENUMERIC: one is not finite; *out_log says which. */
+AdvStatus adv_logs_add(AdvRun *r, int64_t k, uint32_t *out_log) ADV_MUST_USE;
 void adv_logs_step(AdvRun *r);    /* r->metrics of the step just added */
 void adv_logs_epoch(AdvRun *r);   /* r->metrics over the epoch; may reorder the values gathered */
 

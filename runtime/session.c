@@ -1,9 +1,8 @@
 /* session.c: a plan on a back end: choose kernels, take memory, run entries.
 **
-** Opening does all that is slow; running an entry is one loop over its instructions that launches what was bound. A loop of
-** the plan is run here, by writing the turn number and running its body again, so no back end knows loops.
-** Arguments are checked here once, never in a back end.
+** Opening does all that is slow; entries are run in entry.c. Arguments are checked here once, never in a back end.
 */
+#include "runtime/module.h"
 #include "runtime/session.h"
 
 #include "ops/view.h"
@@ -19,32 +18,65 @@ static uint64_t round_up(uint64_t n)
     return (n + (ALIGN - 1)) & ~(uint64_t)(ALIGN - 1);
 }
 
-static bool is_loop(const AdvSession *s, uint32_t inst)
+/* ---- opening: back end and target ----------------------------------------------------------------------------------- */
+
+static void log_refusal(void *user, const AdvSig *sig, const AdvKernel *k, const char *why);
+
+static void log_backend(void *user, const char *text)
 {
-    return (s->plan->op_defs[s->t->insts[inst].op]->flags & ADV_OP_STRUCT) != 0;
+    const AdvSession *s = user;
+    adv_ctx_log(s->ctx, ADV_LOG_WARNING, "%s", text);
 }
 
-/* ---- opening: back end and target ----------------------------------------------------------------------------------- */
+static AdvStatus open_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
+{
+    AdvBackendOpts bo = {.alloc = s->ctx->alloc, .reg = &s->ctx->reg, .n_threads = s->n_threads, .refused = log_refusal, .user = s,
+                         .log = log_backend, .io = s->ctx->io, .cache_dir = o->cache_dir, .library_dirs = o->library_dirs,
+                         .is_deterministic = s->plan->prog->deterministic, .allow_tf32 = !strcmp(s->plan->prog->precision, "tf32")};
+    return s->be->open(&bo, ds, &s->self);
+}
+
+/* True if the plan may run on a device and one answers; else `why` says what is missing. */
+static bool try_cuda(AdvSession *s, const AdvSessionOpts *o)
+{
+    AdvDiags *own = adv_diags_new(s->ctx->alloc);
+    bool has_target = adv_plan_target(s->plan, "cuda") && (!o->target || !strcmp(o->target, "cuda"));
+    AdvStatus st = ADV_EUNAVAILABLE;
+    if (!adv_plan_target(s->plan, "cuda")) snprintf(s->why, sizeof s->why, "the plan has no part for `cuda`");
+    else if (!has_target) snprintf(s->why, sizeof s->why, "target `%s` is not for a device", o->target);
+    else if (!o->backend_dir) snprintf(s->why, sizeof s->why, "the only device of this build");
+    else {
+        st = adv_module_load(s->ctx, "cuda", o->backend_dir, own, &s->be);
+        if (st == ADV_OK) st = open_backend(s, o, own);
+        if (st != ADV_OK) snprintf(s->why, sizeof s->why, "%s", own && own->list.n ? own->list.at[0]->message : adv_status_name(st));
+    }
+    adv_diags_free(own);
+    if (st == ADV_OK) snprintf(s->why, sizeof s->why, "a device answers");
+    return st == ADV_OK;
+}
+
+static AdvStatus find_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
+{
+    const char *name = o->backend ? o->backend : "auto";
+    snprintf(s->why, sizeof s->why, "asked for");
+    if (!strcmp(name, "cuda")) return adv_module_load(s->ctx, name, o->backend_dir, ds, &s->be);
+    if (!strcmp(name, "auto")) {
+        const AdvPlanTarget *t = adv_plan_target(s->plan, o->target ? o->target : "cpu");
+        if (try_cuda(s, o)) return ADV_OK;
+        bool is_cpu = t && t->float_dtype != ADV_F64;
+        s->be = is_cpu ? &adv_backend_cpu : &adv_backend_ref;
+        if (!is_cpu) snprintf(s->why, sizeof s->why, "%s", t ? "the target computes in double" : "the plan has no part for `cpu`");
+        return ADV_OK;
+    }
+    s->be = adv_backend_find(name);
+    if (s->be) return ADV_OK;
+    AdvStatus st = adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "there is no back end `%s` in this build", name);
+    return adv_fail_while(ds, st, "the back ends are `auto`, `cuda`, `cpu`, `ref` and `null`");
+}
 
 static AdvStatus choose_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
 {
-    const char *name = o->backend ? o->backend : "auto";
-    if (!strcmp(name, "auto")) {
-        const AdvPlanTarget *t = adv_plan_target(s->plan, o->target ? o->target : "cpu");
-        bool is_cpu = t && t->float_dtype != ADV_F64;
-        s->be = is_cpu ? &adv_backend_cpu : &adv_backend_ref;
-        snprintf(s->why, sizeof s->why, "%s",
-                 is_cpu ? "the only device of this build"
-                 : t    ? "the target computes in double"
-                        : "the plan has no part for `cpu`");
-    } else {
-        s->be = adv_backend_find(name);
-        snprintf(s->why, sizeof s->why, "asked for");
-    }
-    if (!s->be) {
-        AdvStatus st = adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "there is no back end `%s` in this build", name);
-        return adv_fail_while(ds, st, "the back ends are `auto`, `cpu`, `ref` and `null`");
-    }
+    ADV_TRY(find_backend(s, o, ds));
     const char *want = o->target ? o->target : s->be->target ? s->be->target : "cpu";
     s->t = adv_plan_target(s->plan, want);
     if (!s->t && !o->target && !s->be->target && s->plan->n_targets) s->t = &s->plan->targets[0];
@@ -57,9 +89,7 @@ static AdvStatus choose_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags
     }
     if (s->t->float_dtype == ADV_F64 && !s->be->is_ref)
         return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "target `%s` computes in double, which only back end `ref` does", s->t->name);
-    if (o->check != ADV_CHECK_OFF && !s->be->is_host)
-        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "checks need a back end of the host, not `%s`", s->be->name);
-    return ADV_OK;
+    return s->self ? ADV_OK : open_backend(s, o, ds);
 }
 
 static void log_refusal(void *user, const AdvSig *sig, const AdvKernel *k, const char *why)
@@ -71,12 +101,27 @@ static void log_refusal(void *user, const AdvSig *sig, const AdvKernel *k, const
 
 /* ---- opening: memory ------------------------------------------------------------------------------------------------ */
 
+/* What the plan takes in all, under the message that there is too little. */
+static void say_peak(const AdvSession *s, AdvDiags *ds)
+{
+    uint64_t data = 0, states = s->state_bytes;
+    for (uint32_t i = 0; i < s->plan->n_states; i++)
+        if (s->plan->states[i].kind == ADV_STATE_DATA) data += s->states[i].n_bytes;
+    uint64_t copy = s->be->is_host ? 0 : states + data;
+    adv_fail_while(ds, ADV_ENOMEM, "taking %.1f MB in all: states %.1f, values %.1f, constants %.1f, kernels %.1f%s",
+                   (double)(states + s->t->temp_bytes + s->t->n_const_bytes + s->scratch_bytes + copy) / 1e6, (double)states / 1e6,
+                   (double)s->t->temp_bytes / 1e6, (double)s->t->n_const_bytes / 1e6, (double)s->scratch_bytes / 1e6,
+                   s->be->is_host ? "" : ", and data and a copy of the states");
+}
+
 /* Device memory; of no bytes too, so that pointers are never NULL. */
 static AdvStatus take(AdvSession *s, uint64_t n_bytes, const char *what, AdvDiags *ds, void **out)
 {
     *out = s->be->alloc(s->self, n_bytes ? n_bytes : 1);
     if (*out) return ADV_OK;
-    return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: %s need %.1f MB", what, (double)n_bytes / 1e6);
+    AdvStatus st = adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: %s need %.1f MB", what, (double)n_bytes / 1e6);
+    if (s->states) say_peak(s, ds);
+    return st;
 }
 
 static void *host_array(AdvSession *s, uint64_t n, size_t elem_bytes)
@@ -118,9 +163,24 @@ static AdvStatus take_states(AdvSession *s, AdvDiags *ds)
     return ADV_OK;
 }
 
+/* Other devices: the data set, the copy of the states that a bad value is traced from, and values logged but not yet read. */
+static AdvStatus take_device_blocks(AdvSession *s, AdvDiags *ds)
+{
+    if (s->be->is_host) return ADV_OK;
+    for (uint32_t i = 0; i < s->plan->n_states; i++) {
+        if (s->plan->states[i].kind != ADV_STATE_DATA) continue;
+        ADV_TRY(take(s, s->states[i].n_bytes, adv_state_name(s, i), ds, &s->states[i].block));
+    }
+    if (!s->plan->prog->n_logs) return ADV_OK;
+    for (uint32_t i = 0; i < s->plan->prog->n_logs; i++) s->ring_bytes += ADV_RUN_AHEAD * round_up(s->states[s->plan->prog->logs[i].state].n_bytes);
+    ADV_TRY(take(s, s->state_bytes, "the copy of the states", ds, &s->snap_mem));
+    return take(s, s->ring_bytes, "the logged values", ds, &s->ring_mem);
+}
+
 static AdvStatus take_blocks(AdvSession *s, AdvDiags *ds)
 {
     ADV_TRY(take_states(s, ds));
+    ADV_TRY(take_device_blocks(s, ds));
     s->const_bytes = s->t->n_const_bytes;
     s->temp_bytes = s->t->temp_bytes;
     ADV_TRY(take(s, s->const_bytes, "the constants", ds, &s->const_mem));
@@ -183,12 +243,27 @@ static AdvStatus bind_insts(AdvSession *s, AdvDiags *ds)
     return ADV_OK;
 }
 
+/* Instructions that must not run on the definition: it was refused, or the back end has none to fall back on. */
+static AdvStatus refuse_all(AdvSession *s, AdvDiags *ds)
+{
+    AdvStatus st = ADV_OK;
+    bool is_strict = (s->flags & ADV_SESSION_STRICT) != 0;
+    for (uint32_t i = 0; i < s->t->n_insts; i++) {
+        const AdvBound *b = &s->bound[i];
+        bool has_none = !s->be->is_host && !s->be->does_nothing && !b->kernel && !adv_inst_is_loop(s, i);
+        if (has_none || (b->is_ref && !s->be->is_ref && (is_strict || is_low(&b->sig)))) st = refuse_ref(s, i, ds);
+    }
+    return st;
+}
+
 static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
 {
     AdvStatus st = ADV_OK;
+    s->n_on_ref = 0;
+    s->scratch_bytes = 0;
     for (uint32_t i = 0; i < s->t->n_insts; i++) {
         AdvBound *b = &s->bound[i];
-        if (is_loop(s, i)) continue;
+        if (adv_inst_is_loop(s, i)) continue;
         st = s->be->prepare(s->self, b, ds);
         if (st != ADV_OK) return adv_fail_while(ds, st, "preparing instruction %u (`%s`)", i, b->sig.op->name);
         if (b->scratch_bytes > s->scratch_bytes) s->scratch_bytes = b->scratch_bytes;
@@ -198,16 +273,14 @@ static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
             adv_ctx_log(s->ctx, ADV_LOG_INFO, "%u %s -> %s  (%s)", i, b->sig.op->name,
                         b->kernel             ? b->kernel->name
                         : s->be->does_nothing ? "null"
-                                              : "ref",
+                        : s->be->is_host      ? "ref"
+                                              : "none",
                         place);
         }
         if (b->is_ref && !s->be->is_ref) s->n_on_ref++;
     }
-    for (uint32_t i = 0; i < s->t->n_insts; i++) {
-        const AdvBound *b = &s->bound[i];
-        if (b->is_ref && !s->be->is_ref && ((s->flags & ADV_SESSION_STRICT) || is_low(&b->sig))) st = refuse_ref(s, i, ds);
-    }
-    return st;
+    ADV_TRY(refuse_all(s, ds));
+    return s->be->prepared ? s->be->prepared(s->self, ds) : ADV_OK;
 }
 
 static void set_views(AdvSession *s)
@@ -222,16 +295,35 @@ static void set_views(AdvSession *s)
 static AdvStatus open_parts(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
 {
     ADV_TRY(choose_backend(s, o, ds));
-    AdvBackendOpts bo = {s->ctx->alloc, &s->ctx->reg, s->n_threads, log_refusal, s};
-    ADV_TRY(s->be->open(&bo, ds, &s->self));
     s->be->device_info(s->self, s->device, sizeof s->device);
     ADV_TRY(bind_insts(s, ds));
     ADV_TRY(prepare_insts(s, ds));
     ADV_TRY(take_blocks(s, ds));
     ADV_TRY(take(s, s->scratch_bytes, "the kernels", ds, &s->scratch_mem));
     set_views(s);
+    ADV_TRY(adv_records_open(s, ds));
     if (s->check == ADV_CHECK_REF) ADV_TRY(adv_checks_open(s, ds));
-    if (s->flags & ADV_SESSION_PROFILE) ADV_TRY(adv_profile_open(s, ds));
+    if (s->flags & (ADV_SESSION_PROFILE | ADV_SESSION_TRACE)) ADV_TRY(adv_profile_open(s, ds));
+    return ADV_OK;
+}
+
+AdvStatus adv_session_reprepare(AdvSession *s, AdvDiags *ds)
+{
+    uint64_t had = s->scratch_bytes;
+    ADV_TRY(s->be->sync(s->self));
+    adv_records_forget(s);
+    s->be->unprepare(s->self);
+    for (uint32_t i = 0; i < s->n_views; i++) s->views[i].data = NULL;
+    for (uint32_t i = 0; i < s->t->n_insts; i++) s->bound[i] = (AdvBound){.sig = s->bound[i].sig};
+    ADV_TRY(prepare_insts(s, ds));
+    if (s->scratch_bytes > had) {
+        s->be->free(s->self, s->scratch_mem, had ? had : 1);
+        s->scratch_mem = NULL;
+        ADV_TRY(take(s, s->scratch_bytes, "the kernels", ds, &s->scratch_mem));
+    } else {
+        s->scratch_bytes = had;
+    }
+    set_views(s);
     return ADV_OK;
 }
 
@@ -239,8 +331,8 @@ AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpt
 {
     AdvSessionOpts o;
     *out_session = NULL;
-    ADV_TRY(adv_opts_read(opts, sizeof o, ADV_SESSION_STRICT | ADV_SESSION_PROFILE | ADV_SESSION_LOG_DISPATCH, &o, ds));
-    if (o.check < ADV_CHECK_OFF || o.check > ADV_CHECK_REF) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "unknown check %d", (int)o.check);
+    ADV_TRY(adv_opts_read(opts, sizeof o, ADV_SESSION_STRICT | ADV_SESSION_PROFILE | ADV_SESSION_LOG_DISPATCH | ADV_SESSION_TRACE, &o, ds));
+    if (o.check < ADV_CHECK_OFF || o.check > ADV_CHECK_SYNC) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "unknown check %d", (int)o.check);
     AdvSession *s = adv_mem_new0(&ctx->alloc, sizeof *s);
     if (!s) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
     s->ctx = ctx;
@@ -269,6 +361,11 @@ void adv_session_close(AdvSession *s)
     adv_checks_close(s);
     adv_profile_close(s);
     if (s->self) {
+        adv_records_close(s);
+        for (uint32_t i = 0; s->states && i < s->plan->n_states; i++)
+            if (s->states[i].block) s->be->free(s->self, s->states[i].block, s->states[i].n_bytes);
+        if (s->snap_mem) s->be->free(s->self, s->snap_mem, s->state_bytes ? s->state_bytes : 1);
+        if (s->ring_mem) s->be->free(s->self, s->ring_mem, s->ring_bytes ? s->ring_bytes : 1);
         if (s->state_mem) s->be->free(s->self, s->state_mem, s->state_bytes ? s->state_bytes : 1);
         if (s->const_mem) s->be->free(s->self, s->const_mem, s->const_bytes ? s->const_bytes : 1);
         if (s->temp_mem) s->be->free(s->self, s->temp_mem, s->temp_bytes ? s->temp_bytes : 1);
@@ -300,52 +397,6 @@ AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info)
 
 /* ---- running -------------------------------------------------------------------------------------------------------- */
 
-static AdvStatus run_inst(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
-{
-    AdvBound *b = &s->bound[inst];
-    if (s->check == ADV_CHECK_REF) ADV_TRY(adv_check_before(s, inst, ds));
-    uint64_t t0 = s->profile ? adv_clock_ns() : 0;
-    AdvStatus st = s->be->launch(s->self, b, s->scratch_mem);
-    if (s->profile) adv_profile_add(s, inst, adv_clock_ns() - t0);
-    if (st != ADV_OK) {
-        adv_fault(s, ds, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_KERNEL, entry, inst, "`%s` failed: %s", b->sig.op->name,
-                  adv_status_name(st));
-        return st;
-    }
-    return s->check == ADV_CHECK_OFF ? ADV_OK : adv_check_after(s, entry, inst, ds);
-}
-
-static AdvStatus run_range(AdvSession *s, uint32_t entry, uint32_t first, uint32_t n, AdvDiags *ds)
-{
-    for (uint32_t i = first; i < first + n; i++) {
-        if (!is_loop(s, i)) {
-            ADV_TRY(run_inst(s, entry, i, ds));
-            continue;
-        }
-        uint32_t n_body = s->t->insts[i].n_body;
-        AdvLoopPlace *place = &s->loops[s->n_loops++];
-        *place = (AdvLoopPlace){i, 0, s->bound[i].sig.attr[0].i};
-        for (int64_t turn = 0; turn < place->n_turns; turn++) {
-            place->turn = turn;
-            ADV_TRY(s->be->copy(s->self, s->bound[i].sig.out[0].data, &turn, sizeof turn, ADV_TO_DEVICE));
-            ADV_TRY(run_range(s, entry, i + 1, n_body, ds));
-        }
-        s->n_loops--;
-        i += n_body;
-    }
-    return ADV_OK;
-}
-
-AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)
-{
-    const AdvPlanEntry *e = &s->t->entries[ix];
-    s->n_loops = 0;
-    ADV_TRY(run_range(s, ix, e->first, e->n_insts, ds));
-    AdvStatus st = s->be->sync(s->self);
-    if (st != ADV_OK) return adv_fail_while(ds, st, "running entry `%s`", adv_plan_str(s->plan, e->name));
-    return ADV_OK;
-}
-
 AdvStatus adv_session_ready(const AdvSession *s, AdvDiags *ds)
 {
     if (s->is_busy) return adv_fail(ds, ADV_EBUSY, ADV_D_SESSION_STATE, "called from inside a callback of the same session");
@@ -375,8 +426,11 @@ AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds)
     ADV_TRY(check_bound(s, ix, ds));
     if (atomic_load(&s->cancelled)) return ADV_ECANCELLED;
     AdvStatus st = adv_session_run_entry(s, ix, ds);
+    if (st == ADV_OK) st = s->be->sync(s->self);
     if (st != ADV_OK) s->is_poisoned = true;
-    if (st != ADV_OK || strcmp(entry, "init")) return st;
+    if (st != ADV_OK) return adv_device_fault(s, st, ds);
+    s->n_last = 0;
+    if (strcmp(entry, "init")) return st;
     st = adv_weights_of_program(s, ds);
     s->has_init = st == ADV_OK;
     return st;
@@ -392,6 +446,7 @@ void adv_session_cancel(AdvSession *s)
 void adv_session_rebind(AdvSession *s, uint32_t state, void *data)
 {
     if (!s->states[state].data && data) s->n_unbound--;
+    if (s->states[state].data != data) adv_records_forget(s);
     s->states[state].data = data;
     for (uint32_t i = 0; i < s->n_views; i++) {
         const AdvPlanValue *v = &s->t->values[s->view_value[i]];
@@ -401,7 +456,9 @@ void adv_session_rebind(AdvSession *s, uint32_t state, void *data)
 
 AdvStatus adv_session_get_bytes(AdvSession *s, uint32_t state, void *to)
 {
-    return s->be->copy(s->self, to, s->states[state].data, s->states[state].n_bytes, ADV_TO_HOST);
+    ADV_TRY(s->be->copy(s->self, to, s->states[state].data, s->states[state].n_bytes, ADV_TO_HOST));
+    s->n_last = 0;
+    return ADV_OK;
 }
 
 AdvStatus adv_session_put_bytes(AdvSession *s, uint32_t state, const void *from)

@@ -21,10 +21,18 @@ typedef struct AdvProfile AdvProfile;   /* profile.c */
 
 typedef struct AdvLoopPlace { uint32_t inst; int64_t turn, n_turns; } AdvLoopPlace;
 
+/* An entry on a back end that can record: run once, recorded at the second run, replayed from then on. */
+enum { ADV_RECORD_NEW = 0, ADV_RECORD_WARM, ADV_RECORD_DONE, ADV_RECORD_NEVER };
+typedef struct AdvRecord { void *recording; int32_t state; } AdvRecord;
+
 typedef struct AdvStateMem {
     void *data;          /* device memory; of a data state: the caller's, NULL until bound */
     uint64_t n_bytes;
+    void *block;         /* of a data state on another device: memory of ours that `data` is once it is bound */
 } AdvStateMem;
+
+/* Steps that another device may run before the host looks at their logged values; also between two copies of the states. */
+enum { ADV_RUN_AHEAD = 16 };
 
 struct AdvSession {
     AdvCtx *ctx;
@@ -32,7 +40,7 @@ struct AdvSession {
     const AdvPlanTarget *t;
     const AdvBackend *be;
     void *self;                   /* of the back end */
-    char why[160], device[160], data_digest[40];
+    char why[256], device[160], data_digest[40];
     uint32_t n_threads, flags;
     int32_t check;                /* ADV_CHECK_*; the program raises it for a moment */
 
@@ -42,6 +50,8 @@ struct AdvSession {
     void *staging;                /* back ends of other devices: the largest state, for copies */
     uint64_t staging_bytes;
 
+    void *snap_mem, *ring_mem;    /* of other devices: a copy of STATE to go back to; logged values of steps the host has not seen */
+    uint64_t ring_bytes;
     AdvBound *bound;              /* t->n_insts */
     AdvView *views;               /* inputs, then outputs, of each instruction */
     uint32_t *view_value;         /* which plan value each is */
@@ -55,12 +65,27 @@ struct AdvSession {
     /* changes while running */
     AdvLoopPlace loops[ADV_PLAN_MAX_DEPTH];
     uint32_t n_loops;
+    AdvRecord *records;           /* t->n_entries: how each entry is run; NULL on back ends that record nothing */
+    uint32_t last_entries[4], n_last; /* entries launched since the device last answered, newest first */
     bool is_poisoned, is_busy, has_init;
+    bool is_fault_told;           /* a diagnostic about the device's failure is there */
     atomic_int cancelled;
 };
 
-/* Runs entry `ix` of the target. Not for the caller of adv.h: no poisoning, no busy test. */
+/* Runs entry `ix` of the target, or puts it in line: other devices have not done it on return. No poisoning, no busy test. */
 AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds) ADV_MUST_USE;
+/* Forgets recordings: an address or a kernel changes. */
+void adv_records_forget(AdvSession *s);
+AdvStatus adv_records_open(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
+void adv_records_close(AdvSession *s);
+/* A failed status that may come from a device: adds what the device said and which entries it may belong to. Returns st. */
+AdvStatus adv_device_fault(AdvSession *s, AdvStatus st, AdvDiags *ds);
+/* Prepares all instructions anew, for choices that the back end was told to obey. */
+AdvStatus adv_session_reprepare(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
+static inline bool adv_inst_is_loop(const AdvSession *s, uint32_t inst)
+{
+    return (s->plan->op_defs[s->t->insts[inst].op]->flags & ADV_OP_STRUCT) != 0;
+}
 
 /* ADV_OK if the session takes calls now. */
 AdvStatus adv_session_ready(const AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
@@ -86,6 +111,7 @@ static inline bool adv_state_is_saved(const AdvSession *s, uint32_t state)
 }
 
 /* ---- check.c: called around each launch when s->check says so ---- */
+/* What checking needs; opened when first needed on other devices, since a check may begin in the middle of a run. */
 AdvStatus adv_checks_open(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
 void adv_checks_close(AdvSession *s);
 AdvStatus adv_check_before(AdvSession *s, uint32_t inst, AdvDiags *ds) ADV_MUST_USE;
@@ -94,7 +120,7 @@ AdvStatus adv_check_after(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags
 /* ---- profile.c ---- */
 AdvStatus adv_profile_open(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
 void adv_profile_close(AdvSession *s);
-void adv_profile_add(AdvSession *s, uint32_t inst, uint64_t ns);
+void adv_profile_add(AdvSession *s, uint32_t entry, uint32_t inst, uint64_t at_ns, uint64_t ns);
 uint64_t adv_clock_ns(void);
 
 /* ---- fault.c ---- */

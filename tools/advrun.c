@@ -25,20 +25,24 @@ static const CliOption options[] = {
     {"set", "NAME=VALUE", "override a param, or a key of train or run (recipes only)", true, NULL},
     {"allow", "LINT", "do not report a lint: its name, or all (recipes only)", true, NULL},
     {"deny", "LINT", "report a lint as an error (recipes only)", true, NULL},
-    {"backend", "NAME", "auto, cpu, ref, null (auto)", false, NULL},
+    {"backend", "NAME", "auto, cuda, cpu, ref, null (auto: cuda if a device answers, else cpu)", false, NULL},
     {"target", "NAME", "part of the plan to run: cpu, cuda, ref, ref64 (the back end's own)", false, NULL},
     {"threads", "N", "threads of the cpu back end (one a core)", false, NULL},
+    {"backend-dir", "FOLDER", "where adv_cuda.so lies (beside the program, or ../lib/adv)", false, NULL},
+    {"library-dirs", "FOLDERS", "folders to look for cuBLAS, cuDNN and NVRTC in first, split by ':'", false, NULL},
+    {"cache", "FOLDER", "compiled code and timed choices of the cuda back end ($XDG_CACHE_HOME/adv, ~/.cache/adv)", false, NULL},
     {"data", "PATH", "folder of decoded data sets, or the file itself ($ADV_DATA, $XDG_CACHE_HOME/adv, ~/.cache/adv)", false, NULL},
     {"run-dir", "FOLDER", "folder of this run (runs/RECIPE, runs/RECIPE-2, ...)", false, NULL},
     {"resume", "[FOLDER]", "continue a run: this one, or the newest of the plan", false, NULL},
     {"eval", "NAME", "run one evaluation only; needs --weights or --resume", false, NULL},
     {"weights", "FILE", "begin with these weights (safetensors, or a folder with state.safetensors)", false, NULL},
-    {"check", "MODE", "off, finite (stop at the first NaN), ref (compare each instruction with its definition)", false,
+    {"check", "MODE", "off, sync (wait after each instruction), finite (stop at the first NaN), ref (compare each with its definition)", false,
      "off|sync|finite|ref"},
     {"strict", "", "refuse to run an instruction on ref instead of a kernel of the back end", false, NULL},
     {"dry-run", "", "open everything, then run the program on back end null", false, NULL},
     {"explain", "", "open everything, print kernels, scratch and refusals, and run nothing", false, NULL},
     {"profile", "", "time each instruction; table on stdout at the end", false, NULL},
+    {"trace", "FILE.json", "when each instruction ran, in the Chrome trace format", false, NULL},
     {"verbose", "WHAT", "dispatch: say which kernel each instruction got, and why others refused, as they are chosen", false, "dispatch"},
     {"progress", "MODE", "auto, plain, none, json (auto)", false, "auto|plain|none|json"},
     {"save-every", "SECONDS", "time between checkpoints (300)", false, NULL},
@@ -62,7 +66,7 @@ typedef struct Run {
     AdvPlan *plan;
     AdvSession *s;
     Show show;
-    char dir[RUN_PATH], data[RUN_PATH];
+    char dir[RUN_PATH], data[RUN_PATH], backend_dir[RUN_PATH], cache_dir[RUN_PATH];
     const char *plan_path;
     long long n_threads, save_s, save_steps;
     uint32_t n_reported;
@@ -139,9 +143,14 @@ static int open_session(Run *r, const char *backend)
     const char *check = cli_get(&r->cli, "check");
     AdvSessionOpts o = {
         .struct_size = sizeof o, .backend = backend, .target = cli_get(&r->cli, "target"), .n_threads = (uint32_t)r->n_threads};
+    o.backend_dir = run_backend_dir(&r->cli, r->backend_dir);
+    o.cache_dir = run_cache_dir(&r->cli, r->cache_dir);
+    o.library_dirs = cli_get(&r->cli, "library-dirs");
+    if (cli_get(&r->cli, "trace")) o.flags |= ADV_SESSION_TRACE;
     if (cli_get(&r->cli, "strict")) o.flags |= ADV_SESSION_STRICT;
     if (cli_get(&r->cli, "profile")) o.flags |= ADV_SESSION_PROFILE;
     if (cli_get(&r->cli, "verbose")) o.flags |= ADV_SESSION_LOG_DISPATCH;
+    if (check && !strcmp(check, "sync")) o.check = ADV_CHECK_SYNC;
     if (check && !strcmp(check, "finite")) o.check = ADV_CHECK_FINITE;
     if (check && !strcmp(check, "ref")) o.check = ADV_CHECK_REF;
     return adv_status_exit(adv_session_open(r->ctx, r->plan, &o, r->ds, &r->s));
@@ -224,6 +233,17 @@ static int dry_run(Run *r)
     return rc;
 }
 
+/* Also of a run that failed: it shows how far it came. */
+static int write_trace(Run *r)
+{
+    const char *path = cli_get(&r->cli, "trace");
+    if (!path) return 0;
+    FILE *f = fopen(path, "w");
+    if (!f) return cli_fail(&r->cli, EXIT_IO, "cannot write `%s`", path);
+    adv_session_trace(r->s, out, f);
+    return fclose(f) ? cli_fail(&r->cli, EXIT_IO, "cannot write `%s`", path) : 0;
+}
+
 static int run(Run *r)
 {
     int rc = get_plan(r);
@@ -242,7 +262,8 @@ static int run(Run *r)
     rc = train(r);
     if (!rc) show_results(&r->show, r->dir);
     if (cli_get(&r->cli, "profile")) adv_session_profile(r->s, out, stdout);
-    return rc;
+    int trace_rc = write_trace(r);
+    return rc ? rc : trace_rc;
 }
 
 int main(int argc, char **argv)

@@ -23,6 +23,13 @@ void run_plan_free(RunPlan *p);
 /* The file of a data set: --data (a folder or the file itself), $ADV_DATA, $XDG_CACHE_HOME/adv, ~/.cache/adv. */
 void run_data_path(const Cli *cli, const char *name, char path[RUN_PATH]);
 
+/* Where adv_cuda.so lies: --backend-dir, else the first of: the program's folder, ops/cuda of the build it is in, ../lib/adv of an
+** installation. NULL: nowhere. */
+const char *run_backend_dir(const Cli *cli, char path[RUN_PATH]);
+
+/* The folder for compiled code: --cache, $XDG_CACHE_HOME/adv, ~/.cache/adv, made if it is not there. NULL: none can be had. */
+const char *run_cache_dir(const Cli *cli, char path[RUN_PATH]);
+
 /* ---- run_dir.c ---- */
 
 /* Makes the folder of a new run: --run-dir, or runs/NAME, runs/NAME-2, ... 0 or an exit code after a message. */

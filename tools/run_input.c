@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MAX_PLAN (UINT64_C(1) << 32)
 
@@ -48,4 +49,40 @@ void run_data_path(const Cli *cli, const char *name, char path[RUN_PATH])
     else if (own && own[0]) snprintf(path, RUN_PATH, "%s/%s.safetensors", own, name);
     else if (cache && cache[0]) snprintf(path, RUN_PATH, "%s/adv/%s.safetensors", cache, name);
     else snprintf(path, RUN_PATH, "%s/.cache/adv/%s.safetensors", home ? home : ".", name);
+}
+
+const char *run_backend_dir(const Cli *cli, char path[RUN_PATH])
+{
+    static const char *const places[] = {"", "/../ops/cuda", "/../lib/adv", "/../lib/x86_64-linux-gnu/adv", "/../lib64/adv"};
+    const char *given = cli_get(cli, "backend-dir");
+    char own[RUN_PATH - 64], file[RUN_PATH + 16];
+    if (given) {
+        snprintf(path, RUN_PATH, "%s", given);
+        return path;
+    }
+    ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
+    if (n <= 0) return NULL;
+    own[n] = 0;
+    *strrchr(own, '/') = 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(path, RUN_PATH, "%s%s", own, places[i]);
+        snprintf(file, sizeof file, "%s/adv_cuda.so", path);
+        if (!access(file, R_OK)) return path;
+    }
+    return NULL;
+}
+
+const char *run_cache_dir(const Cli *cli, char path[RUN_PATH])
+{
+    const char *given = cli_get(cli, "cache"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (given) snprintf(path, RUN_PATH, "%s", given);
+    else if (xdg && xdg[0]) snprintf(path, RUN_PATH, "%s/adv", xdg);
+    else if (home && home[0]) snprintf(path, RUN_PATH, "%s/.cache/adv", home);
+    else return NULL;
+    for (char *s = path + 1; (s = strchr(s, '/')); *s++ = '/') {
+        *s = 0;
+        (void)mkdir(path, 0777);
+    }
+    (void)mkdir(path, 0777);
+    return access(path, W_OK) ? NULL : path;
 }

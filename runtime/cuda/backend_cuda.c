@@ -382,6 +382,20 @@ AdvStatus adv_cuda_run(void *self, AdvBound *bound, void *scratch)
     return bound->kernel->run(&l, bound->state);
 }
 
+AdvStatus adv_cuda_run_timed(void *self, AdvBound *bound, void *scratch, uint64_t *out_ns)
+{
+    AdvCudaBack *b = self;
+    float ms = 0;
+    *out_ns = 0;
+    ADV_TRY(CHECK(b, cudaEventRecord, (b->t0, b->cuda.stream)));
+    ADV_TRY(adv_cuda_run(self, bound, scratch));
+    ADV_TRY(CHECK(b, cudaEventRecord, (b->t1, b->cuda.stream)));
+    ADV_TRY(CHECK(b, cudaEventSynchronize, (b->t1)));
+    ADV_TRY(CHECK(b, cudaEventElapsedTime, (&ms, b->t0, b->t1)));
+    *out_ns = (uint64_t)((double)ms * 1e6);
+    return ADV_OK;
+}
+
 AdvStatus adv_cuda_set_i64(void *self, void *dst, int64_t value)
 {
     AdvCudaBack *b = self;

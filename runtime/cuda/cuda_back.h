@@ -77,7 +77,7 @@ AdvStatus adv_cuda_open(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags
 #define ADV_CUDA_BACKEND \
     .name = "cuda", .target = "cuda", .close = adv_cuda_close, .alloc = adv_cuda_alloc, .free = adv_cuda_free, .copy = adv_cuda_copy, \
     .fill = adv_cuda_fill, .prepare = adv_cuda_prepare, .prepared = adv_cuda_prepared, .unprepare = adv_cuda_unprepare, \
-    .launch = adv_cuda_run, .set_i64 = adv_cuda_set_i64, .record_begin = adv_cuda_record_begin, .record_end = adv_cuda_record_end, \
+    .launch = adv_cuda_run, .launch_timed = adv_cuda_run_timed, .set_i64 = adv_cuda_set_i64, .record_begin = adv_cuda_record_begin, .record_end = adv_cuda_record_end, \
     .replay = adv_cuda_replay, .forget = adv_cuda_forget, .sync = adv_cuda_sync, .last_error = adv_cuda_last_error, \
     .choices = adv_cuda_choices, .obey = adv_cuda_obey, .device_info = adv_cuda_device_info, .n_run_allocs = adv_cuda_n_run_allocs
 
@@ -90,6 +90,7 @@ AdvStatus adv_cuda_prepare(void *self, AdvBound *b, AdvDiags *ds);
 AdvStatus adv_cuda_prepared(void *self, AdvDiags *ds);
 void adv_cuda_unprepare(void *self);
 AdvStatus adv_cuda_run(void *self, AdvBound *b, void *scratch);
+AdvStatus adv_cuda_run_timed(void *self, AdvBound *b, void *scratch, uint64_t *out_ns);
 AdvStatus adv_cuda_set_i64(void *self, void *dst, int64_t value);
 AdvStatus adv_cuda_record_begin(void *self);
 AdvStatus adv_cuda_record_end(void *self, void **out_recording);
