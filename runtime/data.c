@@ -112,7 +112,8 @@ AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void
         }
     }
     if (!s->be->is_host && !s->be->does_nothing) {
-        ADV_TRY(s->be->copy(s->self, s->states[state].block, mem, s->states[state].n_bytes, ADV_TO_DEVICE));
+        AdvStatus st = s->be->copy(s->self, s->states[state].block, mem, s->states[state].n_bytes, ADV_TO_DEVICE);
+        if (st != ADV_OK) return adv_device_fault(s, st, ds);
         mem = s->states[state].block;
     }
     adv_session_rebind(s, state, mem);

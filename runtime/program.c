@@ -581,6 +581,7 @@ AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *d
     r->wants_stop = false;
     r->begin_ns = r->saved_ns = now_ns(r);
     r->saved_step = r->at.total_step;
+    r->snap_step = -1;   /* the caller may have written states */
     AdvStatus st = train(r, ds);
     /* files that cannot be written leave states and place whole: the caller may save elsewhere and go on */
     bool is_whole = st == ADV_OK || st == ADV_ECANCELLED || (st == ADV_EINVAL && o.only_eval) || (st == ADV_EIO && leave_best(r) == ADV_OK);

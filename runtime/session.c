@@ -119,6 +119,8 @@ static AdvStatus take(AdvSession *s, uint64_t n_bytes, const char *what, AdvDiag
 {
     *out = s->be->alloc(s->self, n_bytes ? n_bytes : 1);
     if (*out) return ADV_OK;
+    if (!s->be->is_host && s->be->sync(s->self) != ADV_OK)
+        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "the device failed: %s", s->be->last_error(s->self));
     AdvStatus st = adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: %s need %.1f MB", what, (double)n_bytes / 1e6);
     if (s->states) say_peak(s, ds);
     return st;
@@ -345,8 +347,10 @@ AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpt
         s->n_threads = n > 0 ? (uint32_t)n : 1;
     }
     atomic_init(&s->cancelled, 0);
+    uint32_t n_errors = ds ? ds->n_errors : 0;
     AdvStatus st = open_parts(s, &o, ds);
     if (st != ADV_OK) {
+        if (s->self && ds && ds->n_errors == n_errors) adv_device_fault(s, st, ds);
         adv_session_close(s);
         return st;
     }
@@ -538,11 +542,14 @@ static AdvStatus exchange(AdvSession *s, const char *state, const AdvView *view,
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "`%s` is data: bind it, it cannot be written", state);
     void *mem = s->be->is_host ? s->states[i].data : s->staging;
     AdvView own = adv_view_of(&s->t->state_types[i], mem);
+    AdvStatus st = ADV_OK;
     if (is_write) {
         convert(&own, view);
-        return s->be->is_host ? ADV_OK : adv_session_put_bytes(s, i, mem);
+        if (!s->be->is_host) st = adv_session_put_bytes(s, i, mem);
+        return adv_device_fault(s, st, ds);
     }
-    if (!s->be->is_host) ADV_TRY(adv_session_get_bytes(s, i, mem));
+    if (!s->be->is_host) st = adv_session_get_bytes(s, i, mem);
+    if (st != ADV_OK) return adv_device_fault(s, st, ds);
     convert(view, &own);
     return ADV_OK;
 }

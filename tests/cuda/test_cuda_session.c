@@ -1,0 +1,306 @@
+/* test_cuda_session.c: whole sessions of the toy plan on the fake device, whose kernels are the definitions: the same bits as
+** `ref`, one recording an entry, nothing taken or waited for inside an epoch, and a sentence for each call that fails.
+*/
+#include "tests/adv_test.h"
+
+#include "runtime/ctx.h"
+#include "runtime/module.h"
+#include "tests/cuda/def_kernels.h"
+#include "tests/cuda/fake.h"
+#include "tests/runtime/toy.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const AdvModule module = {ADV_MODULE_HEADER, .backend = &adv_backend_fake};
+
+/* The toy plan for target cuda on a back end; where that is cuda, on the fake device. s is NULL if it does not open. */
+static Toy open_toy(const char *backend, int32_t check, uint32_t flags)
+{
+    Toy t = {.s = NULL, .data = malloc(sizeof(ToyData))};
+    AdvSessionOpts o = {.struct_size = sizeof o, .flags = flags, .backend = backend, .target = "cuda", .n_threads = 1, .check = check};
+    if (!t.data) abort();
+    *t.data = toy_data();
+    t.bytes = toy_make(toy_graph, toy_program, "toyhash", "cuda", NULL);
+    if (!t.bytes.data || adv_ctx_new(NULL, &t.ctx) != ADV_OK || adv_diags_open(t.ctx, &t.ds) != ADV_OK) abort();
+    if (adv_registry_add_kernels(&t.ctx->reg, adv_def_kernels(&t.ctx->reg), t.ds) != ADV_OK) abort();
+    t.ctx->modules[t.ctx->n_modules++] = &module;
+    if (adv_plan_load(t.ctx, t.bytes.data, t.bytes.n, t.ds, &t.plan) != ADV_OK) abort();
+    if (adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s) != ADV_OK) return t;
+    if (toy_bind(t.s, t.data, t.ds) == ADV_OK) return t;
+    adv_session_close(t.s);
+    t.s = NULL;
+    return t;
+}
+
+static void end(Toy *t)
+{
+    toy_close(t);
+    CHECK_EQ(adv_fake.used_bytes, 0);
+    CHECK_EQ(adv_fake_reset(), 0);
+}
+
+static bool says(const Toy *t, const char *text)
+{
+    for (uint32_t i = 0; i < t->ds->list.n; i++) {
+        const AdvDiag *d = t->ds->list.at[i];
+        if (strstr(d->message, text)) return true;
+        for (uint32_t k = 0; k < d->notes.n; k++)
+            if (strstr(d->notes.at[k].text, text)) return true;
+        for (uint32_t k = 0; k < d->helps.n; k++)
+            if (strstr(d->helps.at[k], text)) return true;
+        for (uint32_t k = 0; k < d->chain.n; k++)
+            if (strstr(d->chain.at[k], text)) return true;
+    }
+    return false;
+}
+
+static uint64_t trained(const char *backend, int32_t check)
+{
+    Toy t = open_toy(backend, check, 0);
+    uint64_t h = 0;
+    CHECK(t.s != NULL);
+    if (!t.s) toy_show(&t);
+    if (t.s && adv_session_train(t.s, NULL, t.ds) == ADV_OK) h = toy_hash(&t);
+    else toy_show(&t);
+    end(&t);
+    return h;
+}
+
+static void test_same_bits_as_ref(void)
+{
+    uint64_t want = trained("ref", ADV_CHECK_OFF);
+    CHECK(want != 0);
+    CHECK(trained("cuda", ADV_CHECK_OFF) == want);
+    CHECK(trained("cuda", ADV_CHECK_FINITE) == want);
+    CHECK(trained("cuda", ADV_CHECK_REF) == want);
+    CHECK(trained("cuda", ADV_CHECK_SYNC) == want);
+}
+
+/* ---- recordings -------------------------------------------------------------------------------------------------------- */
+
+typedef struct Seen { int n; uint64_t allocs, syncs, graphs, launches, hash; } Seen;
+
+static int32_t see(void *user, const AdvEvent *e)
+{
+    Seen *x = user;
+    if (e->kind != ADV_EVENT_STEP || e->epoch != 2) return 0;
+    x->n++;
+    if (e->step == 1) *x = (Seen){1, adv_fake.n_allocs, adv_fake.n_syncs, adv_fake.n_graphs, 0, 0};
+    if (e->step != e->n_steps) return 0;
+    CHECK_EQ(adv_fake.n_allocs, x->allocs);
+    CHECK(adv_fake.n_syncs <= x->syncs + 4);   /* eight steps were looked at in pieces of 1, 2, 4 or more */
+    CHECK(adv_fake.n_graphs >= x->graphs);
+    return 0;
+}
+
+static void test_nothing_is_taken_in_an_epoch(void)
+{
+    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    Seen x = {0};
+    AdvTrainOpts o = {.struct_size = sizeof o, .progress = see, .user = &x};
+    CHECK(t.s != NULL);
+    CHECK_EQ(adv_session_train(t.s, &o, t.ds), ADV_OK);
+    CHECK_EQ(x.n, 8);
+    end(&t);
+}
+
+/* Steps 3 and 4 of an epoch run from recordings, and launch the same list as each other and as an unrecorded step. */
+static void test_equal_lists_of_launches(void)
+{
+    uint64_t hash[5], n[5], graphs[5];
+    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    CHECK(t.s != NULL);
+    CHECK_EQ(adv_session_run(t.s, "init", t.ds), ADV_OK);
+    CHECK_EQ(adv_session_set(t.s, "run.epoch", 1), ADV_OK);
+    CHECK_EQ(adv_session_run(t.s, "epoch", t.ds), ADV_OK);
+    for (int k = 0; k < 5; k++) {
+        adv_fake.launch_hash = 0;
+        uint64_t n0 = adv_fake.n_launches, g0 = adv_fake.n_graphs;
+        CHECK_EQ(adv_session_run(t.s, "batch", t.ds), ADV_OK);
+        CHECK_EQ(adv_session_run(t.s, "step.main", t.ds), ADV_OK);
+        hash[k] = adv_fake.launch_hash;
+        n[k] = adv_fake.n_launches - n0;
+        graphs[k] = adv_fake.n_graphs - g0;
+    }
+    for (int k = 1; k < 5; k++) {
+        CHECK(hash[k] == hash[0]);
+        CHECK_EQ(n[k], n[0]);
+        CHECK_EQ(graphs[k], 2);
+    }
+    CHECK_EQ(graphs[0], 0);
+    end(&t);
+}
+
+/* ---- checkpoints --------------------------------------------------------------------------------------------------------- */
+
+static void remove_all(const char *dir)
+{
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    CHECK_EQ(system(command), 0);
+}
+
+static void test_resume_is_exact(void)
+{
+    char dir[] = "/tmp/adv-cuda-run-XXXXXX";
+    uint64_t want = trained("cuda", ADV_CHECK_OFF);
+    CHECK(mkdtemp(dir) != NULL);
+    for (uint64_t k = 1; k < 24; k += 5) {
+        Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+        CHECK_EQ(adv_session_step(t.s, k, t.ds), ADV_OK);
+        CHECK_EQ(adv_session_save(t.s, dir, t.ds), ADV_OK);
+        end(&t);
+        t = open_toy("cuda", ADV_CHECK_OFF, 0);
+        CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK);
+        CHECK_EQ(adv_session_train(t.s, NULL, t.ds), ADV_OK);
+        CHECK(toy_hash(&t) == want);
+        end(&t);
+        remove_all(dir);
+        CHECK_EQ(mkdir(dir, 0755), 0);
+    }
+    remove_all(dir);
+}
+
+/* ---- failures ------------------------------------------------------------------------------------------------------------ */
+
+static void test_too_little_memory_is_said_at_open(void)
+{
+    adv_fake.total_bytes = 4096;
+    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    CHECK(t.s == NULL);
+    CHECK(says(&t, "out of memory"));
+    CHECK(says(&t, "MB in all"));
+    end(&t);
+}
+
+/* Opens and trains while call k fails. True: the call came. */
+static bool fails_at(uint64_t k, cudaError_t with)
+{
+    adv_fake.fail_at = k;
+    adv_fake.fail_with = with;
+    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    AdvStatus st = t.s ? adv_session_train(t.s, NULL, t.ds) : ADV_EUNAVAILABLE;
+    bool came = adv_fake.has_failed;
+    if (came) {
+        CHECK(st != ADV_OK);
+        CHECK(t.ds->n_errors > 0);
+        if (with == cudaErrorMemoryAllocation) CHECK(says(&t, "out of memory"));
+        else CHECK(says(&t, "told to fail"));
+        if (t.s) {
+            double x;
+            CHECK_EQ(adv_session_get(t.s, "metric.loss", &x), ADV_EPOISONED);
+            CHECK(with == cudaErrorMemoryAllocation || says(&t, "--check=sync") || says(&t, "while running"));
+        }
+    } else {
+        CHECK_EQ(st, ADV_OK);
+    }
+    if (test_n_failed_checks) toy_show(&t);
+    end(&t);
+    return came;
+}
+
+static void test_each_call_fails(void)
+{
+    uint64_t k = 1;
+    while (k < 500 && !test_n_failed_checks && fails_at(k, cudaErrorMemoryAllocation)) k++;
+    CHECK(k > 10 && k < 500);
+    /* of the others every one at first, then ever fewer: a run has thousands */
+    for (k = 1; k < 1000000 && !test_n_failed_checks && fails_at(k, cudaErrorIllegalAddress); k += 1 + k / 24) { }
+    CHECK(k > 500);
+}
+
+/* Under --check=sync a failure names the instruction; without, the entries since the device last answered. */
+static void test_a_failure_has_a_place(void)
+{
+    for (int sync = 0; sync < 2; sync++) {
+        Toy t = open_toy("cuda", sync ? ADV_CHECK_SYNC : ADV_CHECK_OFF, 0);
+        CHECK_EQ(adv_session_step(t.s, 4, t.ds), ADV_OK);
+        adv_fake.fail_with = cudaErrorIllegalAddress;
+        adv_fake.fail_at = adv_fake.n_calls + (sync ? 60 : 3);
+        CHECK_EQ(adv_session_step(t.s, 4, t.ds), ADV_EUNAVAILABLE);
+        if (sync) CHECK(says(&t, "while running step.main") && says(&t, ", instruction "));
+        else CHECK(says(&t, "--check=sync") && (says(&t, "`batch`") || says(&t, "`step.main`")));
+        CHECK_EQ(adv_session_step(t.s, 1, t.ds), ADV_EPOISONED);
+        end(&t);
+    }
+}
+
+static void test_finite_finds_the_line(void)
+{
+    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    double w[12] = {NAN};
+    AdvView v = {.dtype = ADV_F64, .rank = 2, .dim = {4, 3}, .stride = {3, 1}, .data = w};
+    CHECK_EQ(adv_session_step(t.s, 9, t.ds), ADV_OK);
+    CHECK_EQ(adv_session_write(t.s, "f.w", &v, t.ds), ADV_OK);
+    CHECK_EQ(adv_session_step(t.s, 5, t.ds), ADV_ENUMERIC);
+    CHECK(says(&t, "became NaN") && says(&t, "non-finite"));
+    if (test_n_failed_checks) toy_show(&t);
+    end(&t);
+}
+
+/* ---- profile and trace --------------------------------------------------------------------------------------------------- */
+
+static void gather(void *user, const char *text, size_t n)
+{
+    char **at = user;
+    memcpy(*at, text, n);
+    *at += n;
+    **at = 0;
+}
+
+static void test_profile_and_trace(void)
+{
+    static char text[8 << 20];
+    char *at = text;
+    Toy t = open_toy("cuda", ADV_CHECK_OFF, ADV_SESSION_PROFILE | ADV_SESSION_TRACE);
+    CHECK_EQ(adv_session_step(t.s, 3, t.ds), ADV_OK);
+    adv_session_profile(t.s, gather, &at);
+    CHECK(strstr(text, "matmul a=8x3 b=4x3") && strstr(text, "definition"));
+    at = text;
+    adv_session_trace(t.s, gather, &at);
+    CHECK(!strncmp(text, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [", 42) && strstr(text, "\"kernel\": \"definition\""));
+    end(&t);
+}
+
+/* ---- which back end -------------------------------------------------------------------------------------------------------- */
+
+static void test_auto(void)
+{
+    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    AdvSessionInfo i = {.struct_size = sizeof i};
+    AdvSessionOpts o = {.struct_size = sizeof o, .n_threads = 1, .backend_dir = "/nonexistent"};
+    adv_session_close(t.s);
+    t.s = NULL;
+    CHECK_EQ(adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s), ADV_OK);   /* the module is open already */
+    CHECK_EQ(adv_session_info(t.s, &i), ADV_OK);
+    CHECK_STR(i.backend, "cuda");
+    CHECK_STR(i.why, "a device answers");
+    adv_session_close(t.s);
+    t.s = NULL;
+    adv_fake.has_no_device = true;
+    CHECK_EQ(adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s), ADV_OK);
+    CHECK_EQ(adv_session_info(t.s, &i), ADV_OK);
+    CHECK_STR(i.backend, "ref");   /* the toy plan has no part for cpu */
+    adv_session_close(t.s);
+    t.s = NULL;
+    o.backend = "cuda";
+    CHECK_EQ(adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s), ADV_EUNAVAILABLE);
+    CHECK(says(&t, "no CUDA device answers"));
+    end(&t);
+}
+
+int main(void)
+{
+    RUN(test_same_bits_as_ref);
+    RUN(test_nothing_is_taken_in_an_epoch);
+    RUN(test_equal_lists_of_launches);
+    RUN(test_resume_is_exact);
+    RUN(test_too_little_memory_is_said_at_open);
+    RUN(test_each_call_fails);
+    RUN(test_a_failure_has_a_place);
+    RUN(test_finite_finds_the_line);
+    RUN(test_profile_and_trace);
+    RUN(test_auto);
+    return ADV_TEST_END();
+}
