@@ -28,6 +28,14 @@
 #define ADV_DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) unsigned char adv_dynamic[]; type *name = (type *)adv_dynamic
 #endif
 
+/* Before a loop: unroll it. */
+#ifdef ADV_CUDA_SHIM
+#define ADV_UNROLL(n)
+#else
+#define ADV_UNROLL(n) ADV_PRAGMA(unroll n)
+#define ADV_PRAGMA(text) _Pragma(#text)
+#endif
+
 /* ---- elements ------------------------------------------------------------------------------------------------------ */
 
 struct AdvBf16 { unsigned short bits; };

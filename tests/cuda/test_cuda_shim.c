@@ -140,7 +140,8 @@ static void test_elements(void)
 
 static void test_places(void)
 {
-    Nest n = {.rank = 3, .dim = {5, 3, 7}, .stride = {{0}, {100, 2, 11}, {0}}}, big = {.rank = 2, .dim = {1 << 20, 1 << 20}, .stride = {{0}, {1, 3}, {0}}};
+    Nest n = {.rank = 3, .dim = {5, 3, 7}, .stride = {{0}, {100, 2, 11}, {0}}};
+    Nest big = {.rank = 2, .dim = {1 << 20, 1 << 20}, .stride = {{0}, {1, 3}, {0}}};
     long long at[32], first = 40, far = (1LL << 33) + 5, *pa = at;
     void *args[] = {&pa, &n, &first}, *far_args[] = {&pa, &big, &far};
     launch("places", 1, 32, 0, args);

@@ -67,9 +67,21 @@ static void run_files(Suite *s, bool *is_named, Count *n)
     for (uint32_t i = 0; i < n_files; i++) run_file(s, folder, names[i], is_named, n);
 }
 
-int op_main(const char *backend, const AdvKernel *const *kernels)
+/* All cases once to prepare their kernels; then they are made ready together. */
+static void prepare_all(Suite *s, bool *is_named, Count *n)
 {
-    Suite s = {.backend = backend};
+    Count dry = {0, 0};
+    s->dev->is_preparing = true;
+    run_files(s, is_named, &dry);
+    s->dev->is_preparing = false;
+    s->dev->n_cases = 0;
+    n->failed += dry.failed;
+    if (s->dev->prepared() != ADV_OK) printf("the kernels are not made\n"), n->failed++;
+}
+
+int op_main(const char *backend, const AdvKernel *const *kernels, SuiteDevice *dev)
+{
+    Suite s = {.backend = backend, .dev = dev};
     Count n = {0, 0};
     static bool is_named[1024];
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
@@ -80,7 +92,9 @@ int op_main(const char *backend, const AdvKernel *const *kernels)
         printf("the registry refuses a kernel: %s\n", ds && ds->list.n ? ds->list.at[0]->message : "");
         n.failed++;
     }
-    run_files(&s, is_named, &n);
+    if (dev) adv_arena_init(&dev->arena, adv_alloc_default());
+    if (dev) prepare_all(&s, is_named, &n);
+    if (n.failed == 0 || !dev) run_files(&s, is_named, &n);
     for (uint32_t i = 0; i < s.reg.n_ops; i++) {
         if (is_named[i] || (s.reg.ops[i]->flags & ADV_OP_STRUCT)) continue;
         printf("no case names `%s`\n", s.reg.ops[i]->name);
@@ -89,6 +103,7 @@ int op_main(const char *backend, const AdvKernel *const *kernels)
     if (kernels && s.n_kernel_runs == 0) printf("no kernel was run\n"), n.failed++;
     if (kernels) printf("%u kernel runs\n", (unsigned)s.n_kernel_runs);
     adv_arena_fini(&s.arena);
+    if (dev) adv_arena_fini(&dev->arena), free(dev->made), free(dev->case_at);
     adv_registry_fini(&s.reg);
     adv_diags_free(ds);
     printf("%d passed, %d failed\n", n.passed, n.failed);

@@ -2,9 +2,9 @@
 #ifndef ADV_TEST_OP_MAIN_H
 #define ADV_TEST_OP_MAIN_H
 
-#include "ops/adv_op.h"
+#include "op_suite.h"
 
-/* kernels: a back end's table, or NULL for definitions and gradients only. Returns the exit code. */
-int op_main(const char *backend, const AdvKernel *const *kernels);
+/* kernels: a back end's table, or NULL for definitions and gradients only. dev: NULL on the host. Returns the exit code. */
+int op_main(const char *backend, const AdvKernel *const *kernels, SuiteDevice *dev);
 
 #endif

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int suite_fail(const Suite *s, const OpCase *c, const char *fmt, ...)
@@ -231,8 +232,18 @@ static int check_forward(Suite *s, const OpCase *c)
 
 int suite_case(Suite *s, const OpCase *c)
 {
+    SuiteDevice *d = s->dev;
     int n;
     if (c->refuse) return check_refusal(s, c);
+    if (d && d->is_preparing) {
+        if (d->n_cases == d->cap_cases) {
+            d->cap_cases = d->cap_cases ? 2 * d->cap_cases : 256;
+            d->case_at = realloc(d->case_at, d->cap_cases * sizeof *d->case_at);
+        }
+        d->case_at[d->n_cases++] = d->n_made;
+        return c->status == ADV_OK ? suite_kernels(s, c) : 0;
+    }
+    if (d) d->at = d->case_at[d->n_cases++];
     n = check_forward(s, c);
     if (n > 0 || c->status != ADV_OK) return n;
     return s->backend ? suite_kernels(s, c) : suite_grad(s, c); /* gradients are the same whatever runs them */

@@ -8,10 +8,28 @@
 
 #include "ops/view.h"
 
+/* A back end with memory of its own, where kernels are prepared all together before the first runs. The cases are gone through
+** twice: once with is_preparing, when each launch of a case is prepared only, and, after `prepared`, to run them. */
+typedef struct SuiteDevice {
+    void *cuda;          /* what adv_cuda_of gives to kernels */
+    bool is_preparing;
+    AdvStatus (*prepared)(void);
+    /* A copy of host memory on the device; of the same memory the same copy. NULL: failed. */
+    void *(*lend)(void *mem, size_t n_bytes);
+    /* Waits, copies back what was lent, and forgets it. */
+    AdvStatus (*finish)(void);
+    /* What was prepared, in order, and where each case begins in it. */
+    struct SuitePrepared { void *state; uint64_t scratch_bytes; } *made;
+    uint32_t n_made, cap_made, at;
+    uint32_t *case_at, n_cases, cap_cases;
+    AdvArena arena;      /* what kernels took in prepare */
+} SuiteDevice;
+
 typedef struct Suite {
     AdvRegistry reg;
     AdvArena arena;      /* of the case in hand */
     const char *backend; /* NULL: definitions only */
+    SuiteDevice *dev;    /* NULL: the back end's memory is the host's */
     bool quiet;
     uint32_t n_kernel_runs;
 } Suite;

@@ -3,4 +3,4 @@
 
 #include "ops/cpu/kernels_cpu.h"
 
-int main(void) { return op_main("cpu", adv_kernels_cpu); }
+int main(void) { return op_main("cpu", adv_kernels_cpu, NULL); }

@@ -1,0 +1,70 @@
+/* geometry.c: grids, packs and nests. */
+#include "ops/cuda/geometry.h"
+
+#include <assert.h>
+
+#define MAX_BLOCKS 0x7fffffffu
+#define BLOCKS_PER_SM 32 /* of a grid that goes on by strides: a few rounds of what fits at once, so that the end is even */
+
+AdvCudaGrid adv_cuda_grid_blocks(uint64_t n, uint32_t block)
+{
+    AdvCudaGrid g = {{1, 1, 1}, {1, 1, 1}, 0};
+    assert(block > 0 && block <= 1024 && n <= MAX_BLOCKS);
+    g.grid.x = (unsigned)n;
+    g.block.x = block;
+    return g;
+}
+
+AdvCudaGrid adv_cuda_grid_x(uint64_t n, uint32_t block) { return adv_cuda_grid_blocks(n / block + (n % block != 0), block); }
+
+AdvCudaGrid adv_cuda_grid_stride(uint64_t n, uint32_t block, int n_sms)
+{
+    uint64_t need = n / block + (n % block != 0), most = (uint64_t)(n_sms > 0 ? n_sms : 1) * BLOCKS_PER_SM;
+    return adv_cuda_grid_blocks(need < most ? need : most, block);
+}
+
+uint32_t adv_cuda_pow2(uint64_t n, uint32_t most)
+{
+    uint32_t p = 1;
+    while (p < most && p < n) p *= 2;
+    return p;
+}
+
+static bool packs(uint32_t rank, const int64_t *stride, bool may_repeat, int64_t at, uint32_t n)
+{
+    int64_t inner = stride[rank - 1];
+    if (inner == 0 && may_repeat) return true;
+    if (inner != 1 || at % n != 0) return false;
+    for (uint32_t d = 0; d + 1 < rank; d++)
+        if (stride[d] % n != 0) return false;
+    return true;
+}
+
+uint32_t adv_cuda_pack(uint32_t rank, const int64_t *dim, int64_t (*stride)[ADV_MAX_RANK], uint32_t n_views, const int64_t *at,
+                       uint32_t most)
+{
+    for (uint32_t n = most; n > 1; n /= 2) {
+        bool ok = rank == 1 || dim[rank - 1] % n == 0;
+        for (uint32_t k = 0; k < n_views; k++) ok = ok && packs(rank, stride[k], k > 0, at ? at[k] : 0, n);
+        if (ok) return n;
+    }
+    return 1;
+}
+
+AdvCudaNest adv_cuda_nest(const AdvLoop *l)
+{
+    AdvCudaNest n = {.rank = (int)l->rank};
+    assert(l->n_views <= 3);
+    for (uint32_t d = 0; d < l->rank; d++) {
+        n.dim[d] = l->dim[d];
+        for (uint32_t k = 0; k < l->n_views; k++) n.stride[k][d] = l->stride[k][d];
+    }
+    return n;
+}
+
+int64_t adv_cuda_nest_elems(const AdvLoop *l)
+{
+    int64_t n = 1;
+    for (uint32_t d = 0; d < l->rank; d++) n *= l->dim[d];
+    return n;
+}
