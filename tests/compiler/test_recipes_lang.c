@@ -1,5 +1,5 @@
 /* test_recipes_lang.c: constructs of the language that couple samples, models and epochs, on small recipes run by the ops' definitions
-** (tests/recipes/lang_*.adv); and what published methods have to become at the end of a parameter's range.
+** (tests/recipes/lang_*.adv).
 */
 #include "tests/adv_test.h"
 #include "tests/compiler/recipe_run.h"
@@ -295,15 +295,6 @@ static void test_loops_and_lists(void)
     recipe_run_close(x);
 }
 
-static void check_same(RecipeRun *a, RecipeRun *b, const char *but)
-{
-    const char *where = recipe_run_differs(a, b, but);
-    CHECK(!where);
-    if (where) printf("  first in %s\n", where);
-    recipe_run_close(a);
-    recipe_run_close(b);
-}
-
 static RecipeRun *steps_of(const Recipe *r, int64_t n)
 {
     RecipeRun *x = open_on(r, "ref");
@@ -380,116 +371,6 @@ static void test_weights_from_a_file(void)
     CHECK_EQ(system(command), 0);
 }
 
-/* ---- methods at the ends of their ranges -------------------------------------------------------------------------- */
-
-static Recipe *method(const char *name)
-{
-    char path[64];
-    snprintf(path, sizeof path, "recipes/%s_mnist.adv", name);
-    Recipe *r = recipe_open(path);
-    recipe_put(r, "batch = 128", "batch = 8");
-    return r;
-}
-
-static void test_mwpb_without_margin_is_at(void)
-{
-    Recipe *r = method("mwpb_at");
-    recipe_put(r, "phase warm(epochs = 1 .. 2) {\n  budget { eps = eps_0/2 }\n  size = 0.025\n}\n", "");
-    recipe_put(r, "phase mwpb(epochs = 3 .. 4) {\n", "");
-    recipe_put(r, "  size = eps/4\n}\n", "size = eps/4\n");
-    recipe_put(r, "alpha = 0.58", "alpha = 0");
-    RecipeRun *a = steps_of(r, 2);
-    recipe_put(r, "eps_0*exp(alpha*margin(softmax(f.eval(x)), y))", "eps_0 + 0*y_is");
-    recipe_put(r, "size = eps/4", "size = 0.05; y_is = x[0][0][0]");
-    RecipeRun *b = steps_of(r, 2);
-    check_same(a, b, "metric.");
-    recipe_free(r);
-}
-
-static void test_fat_with_slack_is_at(void)
-{
-    Recipe *r = method("fat");
-    recipe_put(r, "slack = tau", "slack = 7");
-    recipe_put(r, "noise = 0.001", "noise = 0");
-    RecipeRun *a = steps_of(r, 2);
-    recipe_put(r, "pgd_friendly(z => ce(f.eval(z), y), right, x, eps, size = 0.05, steps = 7, slack = 7, noise = 0, start = start)",
-               "pgd(z => ce(f.eval(z), y), x, eps, size = 0.05, steps = 7, start = start)");
-    RecipeRun *b = steps_of(r, 2);
-    check_same(a, b, "metric.");
-    recipe_put(r, "pgd(z => ce(f.eval(z), y), x, eps, size = 0.05, steps = 7, start = start)",
-               "pgd_friendly(z => ce(f.eval(z), y), right, x, eps, size = 0.05, steps = 7, slack = 0, start = start)");
-    RecipeRun *c = steps_of(r, 2), *d = steps_of(r, 2);
-    recipe_put(r, "slack = 0", "slack = 7");
-    RecipeRun *e = steps_of(r, 2);
-    CHECK(recipe_run_differs(c, e, "metric.") != NULL); /* untrained, most samples are wrong at once and stay where they are */
-    check_same(c, d, NULL);
-    recipe_run_close(e);
-    recipe_free(r);
-}
-
-static void test_gairat_with_even_weights_is_at(void)
-{
-    Recipe *r = method("gairat");
-    RecipeRun *a = steps_of(r, 2);
-    recipe_put(r, "minimize weight*loss over f", "minimize loss over f");
-    RecipeRun *b = steps_of(r, 2);
-    check_same(a, b, "metric.");
-    recipe_free(r);
-}
-
-static void test_awp_of_nothing_is_at(void)
-{
-    Recipe *r = method("at_awp");
-    recipe_put(r, "gamma = 0.01", "gamma = 0");
-    RecipeRun *a = steps_of(r, 2);
-    recipe_put(r, "  with f + v {\n    loss = ce(f(x_adv), y)\n    minimize loss over f\n  }\n",
-               "  loss = ce(f(x_adv), y)\n  minimize loss over f\n");
-    recipe_put(r, "  v = gamma*scaled_like(grad(ce(f.batch(x_adv), y), f), f)\n", "");
-    RecipeRun *b = steps_of(r, 2);
-    check_same(a, b, "metric.");
-    recipe_free(r);
-}
-
-/* A head that is always right scores 0, so every radius stays at its cap. */
-static void test_daat_with_a_right_head_is_at(void)
-{
-    Recipe *r = method("daat");
-    recipe_put(r, "p = softmax(c(g(x_adv))/tau)", "p = softmax(select(other(c(g(x_adv)), y) < -100, 50, c(g(x_adv))/tau))");
-    RecipeRun *a = steps_of(r, 3);
-    int64_t n;
-    double *radius = recipe_run_read(a, "eps_i", &n);
-    CHECK_EQ(n, 60000);
-    for (int64_t i = 0; i < n; i++) CHECK(radius[i] == (double)0.2f);
-    free(radius);
-    recipe_put(r, "budget { eps = eps_i }", "budget { eps = eps_0 + 0*eps_i }");
-    RecipeRun *b = steps_of(r, 3);
-    check_same(a, b, "metric.");
-    recipe_free(r);
-}
-
-/* The soft margin is below 0 exactly where the probability of the class is above 1/2; and that is not where it is the largest. */
-static void test_mma_mask_is_half_the_probability(void)
-{
-    Recipe *r = method("mma");
-    recipe_put(
-        r, "  signal margins",
-        "  signal right = ok\n  signal likely = softmax(z_clean)[y] > 0.5\n  signal largest = argmax(z_clean) == y\n  signal margins");
-    recipe_put(r, "0: 0.05", "0: 0.003"); /* slowly enough to see it on the way */
-    RecipeRunOpts o = {.backend = "cpu", .target = "cpu"};
-    RecipeRun *x = recipe_run_open(r, &o);
-    double n_right = 0, n_largest = 0;
-    for (int64_t k = 0; k < 40; k++) {
-        CHECK_EQ(recipe_run_step(x, 0), ADV_OK); /* the same images, until they are known by heart */
-        for (int i = 0; i < 8; i++) CHECK(at(x, "metric.right", i) == at(x, "metric.likely", i));
-        n_right += sum_of(x, "metric.right");
-        n_largest += sum_of(x, "metric.largest");
-        for (int i = 0; i < 8; i++) CHECK(at(x, "metric.margins", i) >= 0 && at(x, "metric.margins", i) <= 1.05 * 0.3 + 1e-6);
-    }
-    CHECK(n_right > 0 && n_right < n_largest);
-    recipe_run_close(x);
-    recipe_free(r);
-}
-
 int main(void)
 {
     RUN(test_copy_starts_the_same_and_follows);
@@ -504,11 +385,5 @@ int main(void)
     RUN(test_apply_is_minimize);
     RUN(test_one_optimiser_clips_both);
     RUN(test_weights_from_a_file);
-    RUN(test_mwpb_without_margin_is_at);
-    RUN(test_fat_with_slack_is_at);
-    RUN(test_gairat_with_even_weights_is_at);
-    RUN(test_awp_of_nothing_is_at);
-    RUN(test_daat_with_a_right_head_is_at);
-    RUN(test_mma_mask_is_half_the_probability);
     return ADV_TEST_END();
 }

@@ -46,7 +46,7 @@ def run_case(make, advc, run_steps, seed):
         if not fits:
             wrong.append("`%s` differs by %.3g of its largest element, %.3g of it beyond the tolerance" % (name, d, share))
     print("%s %s: %d states, largest difference %.2g, tolerance %.2g%s" %
-          ("FAIL" if wrong else "ok  ", case.recipe, len(got["ref"]), largest, tolerance, " (signs)" if has_signs else ""))
+          ("FAIL" if wrong else "ok  ", case.title(), len(got["ref"]), largest, tolerance, " (signs)" if has_signs else ""))
     for w in wrong[:10]:
         print("     " + w)
     return not wrong

@@ -245,5 +245,45 @@ class Adaptive(Case):
             self.extra["eps_i"][ids] = torch.clamp(r, max=8 / 255)
 
 
+class Coupled(Case):
+    recipe = "coupled"
+
+    def make(self):
+        self.models = {"f": small(), "ema": small()}
+        self.opt = self.optim(Sgd, ["f"], lr=0.1, momentum=0.9, weight_decay=5e-4, clip=1)
+        self.extra = {"seen": torch.zeros(CLASSES)}
+        self.taken = set()
+
+    def candidate(self, x, y):
+        """For each sample the first of three that `ema` gets wrong, else the last."""
+        near = torch.clamp(x + 0.1 * self.noise("rademacher", shared=True), 0, 1)
+        far = torch.clamp(x + 0.3 * self.noise("normal"), 0, 1)
+        all_of, out = [x, near, far], []
+        wrong = [(self.models["ema"](v, "eval").argmax(1) != y).tolist() for v in all_of]
+        for i in range(len(x)):
+            k = next((k for k in range(3) if wrong[k][i]), 2)
+            self.taken.add((k, wrong[k][i]))
+            out.append(all_of[k][i])
+        return torch.stack(out)
+
+    def step(self, x, y, ids):
+        f, ema = self.models["f"], self.models["ema"]
+        a = self.candidate(x, y)
+        e, s = ce(f(a, rows=y != 0), y), ce(f(x, "batch"), y)
+        middle, agreement = torch.quantile(e, 0.3), torch.corrcoef(torch.stack([e, s]))[0, 1]
+        order = e.argsort()
+        ranks = torch.empty(len(x))
+        ranks[order] = torch.arange(len(x)) / (len(x) - 1.0)
+        self.extra.update({"worst_of": a, "ranks": ranks, "seen": self.extra["seen"].index_add(0, y, e.detach()),
+                           "metric.middle": middle.detach(), "metric.agreement": agreement.detach()})
+        self.update(self.opt, e.mean() + 0.5 * middle + 0.1 * agreement, ["f"])
+        for of, to in ((f.weights, ema.weights), (f.stats, ema.stats)):
+            for n in to:
+                to[n] = (0.9 * to[n] + 0.1 * of[n]).detach()
+
+    def untried(self):
+        return [] if self.taken == {(0, True), (1, True), (2, True), (2, False)} else ["candidates taken: %s" % self.taken]
+
+
 CASES = [NaturalSgd, NaturalAdam, Trajectory, DivergenceWrn, Boosted, Budget, ModesWrn, ModesResnet, Resnet18, TwoModels, Replayed,
-         Perturbed, Adaptive]
+         Perturbed, Adaptive, Coupled]

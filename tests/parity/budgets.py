@@ -1,4 +1,5 @@
 """Published methods with a radius for each sample: recipes of recipes/ against the methods as published, written here in PyTorch."""
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -35,6 +36,7 @@ class Cued(Published):
 class StaticDes(Cued):
     recipe = "static_des"
     epochs = [1, 75]
+    least, span = 4 / 255, 8 / 255
 
     def make(self):
         self.models = {"f": nets.tiny(CLASSES)}
@@ -43,10 +45,24 @@ class StaticDes(Cued):
     def step(self, x, y, ids):
         self.opt.lr = steps_at({1: 0.1, 75: 0.01, 90: 0.001}, self.epoch)
         c = self.cues(x, y)
-        eps = torch.clamp(4 / 255 + 8 / 255 * (c["gnorm"] + c["entropy"] + c["mcvar"]) / 3, 0, 16 / 255)
+        eps = torch.clamp(self.least + self.span * (c["gnorm"] + c["entropy"] + c["mcvar"]) / 3, 0, 16 / 255)
         self.extra["metric.eps"] = eps
         x_adv = self.attack(x, y, eps, 2 / 255, 20)
         self.update(self.opt, ce(self.models["f"](x_adv, keep=self.keep(1)), y), ["f"])
+
+
+class StaticDesDown(StaticDes):
+    """The other way round: less for hard samples, and easy ones beyond the bound."""
+    settings = ["eps_min=18/255", "lambda=-14/255"]
+    epochs = [1]
+    least, span = 18 / 255, -14 / 255
+
+    def step(self, x, y, ids):
+        super().step(x, y, ids)
+        self.n_bound = getattr(self, "n_bound", 0) + int((self.extra["metric.eps"] == 16 / 255).sum())
+
+    def untried(self):
+        return [] if self.n_bound else ["no radius reaches its bound"]
 
 
 class Ades(Cued):
@@ -184,33 +200,37 @@ class Daat(Published):
 
 class Cfa(Published):
     """A radius for each class, from its robust accuracy of the epoch before; between epochs an average of weights, if the worst class
-    is good enough."""
+    is good enough. Behind the last epoch comes one that saw no sample."""
     recipe = "cfa"
-    edits = [("preact_resnet18(classes = 10)", "tiny(classes = 4)")]
-    probes = [(1, [0.5, 0.3, 0.9, 0.2]), (9, [0.6, 0.19, 0.5, 0.7]), (10, [0.25, 0.3, 0.4, 0.5]), (11, [0.9, 0.1, 0.9, 0.9]), (12, [1, 1, 1, 1])]
+    edits = [("preact_resnet18(classes = classes)", "tiny(classes = classes)"), ("normalized(classes = 10)", "normalized(classes = 4)")]
+    # for each epoch what its evaluation finds of the classes
+    probes = [(1, [0.6, 0.19, 0.5, 0.7]), (9, [0.5, 0.3, 0.9, 0.2]), (10, [0.25, 0.3, 0.4, 0.5]), (11, [0.9, 0.1, 0.9, 0.9]),
+              (12, [1, 1, 1, 1])]
 
     @classmethod
     def runs(cls):
         out = []
         for epoch, worst in cls.probes:
             out += [Run("step.main", epoch, k) for k in range(STEPS_AN_EPOCH)]
-            out.append(Run("epoch.final", epoch, STEPS_AN_EPOCH, {"probe.pgd20.per_class": torch.tensor(worst, dtype=torch.float64).numpy()}))
-        return out
+            out.append(Run("epoch.final", epoch, STEPS_AN_EPOCH, {"probe.pgd10.per_class": np.array(worst, np.float64)}))
+        return out + [Run("epoch.final", 13)]
 
     def make(self):
-        self.models = {"f": nets.tiny(CLASSES), "avg": nets.tiny(CLASSES)}
+        self.models = {n: nets.tiny(CLASSES, "body.", nets.normalized) for n in ("f", "avg")}
         self.opt = self.optim(Sgd, ["f"], lr=0.1, momentum=0.9, weight_decay=5e-4)
-        self.extra = {"t": torch.full((CLASSES,), 0.5), "hits": torch.zeros(CLASSES), "seen": torch.zeros(CLASSES)}
+        self.extra = {"t": torch.full((CLASSES,), 0.5), "hits": torch.zeros(CLASSES), "seen": torch.zeros(CLASSES),
+                      "n_averaged": torch.tensor(0.0)}
 
     def step(self, x, y, ids):
         f = self.models["f"]
-        eps = (0.5 + self.extra["t"][y]) * 8 / 255 if self.epoch >= 10 else torch.full((len(x),), 8 / 255)
+        eps = (0.5 + self.extra["t"][y]) * 8 / 255 if self.epoch > 10 else torch.full((len(x),), 8 / 255)
         self.extra["metric.eps"] = eps
         e = per_sample(eps, x)
         start = torch.clamp(x + self.uniform(-e, e), 0, 1)
         x_adv = pgd(lambda z: ce(f(z), y), x, eps, 2 / 255, 10, start=start, signs=self.signs)
         z = f(x_adv)
         self.update(self.opt, ce(z, y), ["f"])
+        f(x)  # for the script's log
         hits, seen = self.extra["hits"].clone(), self.extra["seen"].clone()
         for right, k in zip((z.argmax(1) == y).tolist(), y.tolist()):
             hits[k] += right
@@ -218,13 +238,15 @@ class Cfa(Published):
         self.extra.update({"hits": hits, "seen": seen})
 
     def after_epoch(self):
-        f, avg = self.models["f"], self.models["avg"]
+        f, avg, n = self.models["f"], self.models["avg"], self.extra["n_averaged"]
         self.extra["t"] = self.extra["hits"] / torch.clamp(self.extra["seen"], min=1)
         self.extra.update({"hits": torch.zeros(CLASSES), "seen": torch.zeros(CLASSES)})
-        if self.extra["probe.pgd20.per_class"].min() >= 0.2:
+        if self.extra["probe.pgd10.per_class"].min() >= 0.2:
+            decay = 0.88 if n else 0
             for of, to in ((f.weights, avg.weights), (f.stats, avg.stats)):
-                for n in to:
-                    to[n] = (0.88 * to[n] + 0.12 * of[n]).detach()
+                for name in to:
+                    to[name] = (decay * to[name] + (1 - decay) * of[name]).detach()
+            self.extra["n_averaged"] = n + 1
 
 
-CASES = [StaticDes, Ades, AdesLiteral, MwpbAt, MwpbTrades, Daat, Cfa]
+CASES = [StaticDes, StaticDesDown, Ades, AdesLiteral, MwpbAt, MwpbTrades, Daat, Cfa]

@@ -8,6 +8,7 @@ import os
 import torch
 
 import nets
+from draws import N_DRAWS
 from train import Signs, grads_of
 
 CHANNELS, SIZE, CLASSES, BATCH, N_TRAIN = 3, 8, 4, 6, 24
@@ -39,6 +40,10 @@ class Case:
         return os.path.join(HERE, cls.recipe + ".adv")
 
     @classmethod
+    def title(cls):
+        return " ".join([cls.recipe] + cls.settings)
+
+    @classmethod
     def runs(cls):
         """What is run, in order: 20 steps of epoch 1, unless the case says otherwise."""
         return [Run(step=k) for k in range(cls.steps)]
@@ -62,10 +67,11 @@ class Case:
         self.extra["metric." + name] = e.detach().mean()
         optim.step(grads_of(e, {n: self.models[n] for n in models}, sign))
 
-    def noise(self, law, at=0, draw=0, turn=0):
-        """The at-th of the entry's draws of this law; for the turn of a loop, or the number of a draw, given."""
+    def noise(self, law, at=0, draw=0, turn=0, shared=False):
+        """The at-th of the entry's draws of this law; for the turn of a loop, or the number of a draw, given. shared: by the samples."""
         d = [d for d in self.draws[self.run.entry] if d.law == law][at]
-        return torch.from_numpy(d.numbers(self.run.epoch, self.ids, draw + 64 * turn))
+        numbers = d.numbers(self.run.epoch, [self.run.step] if shared else self.ids, draw + N_DRAWS * turn)
+        return torch.from_numpy(numbers[0] if shared else numbers)
 
     def uniform(self, lo, hi, **which):
         return lo + (hi - lo) * self.noise("uniform", **which)

@@ -4,9 +4,7 @@ import torch.nn.functional as F
 
 import nets
 from case import BATCH, CHANNELS, CLASSES, N_TRAIN, SIZE, Published
-from train import Sgd, bce_boosted, ce, grads_of, kl, kl_12, linear_at, max_other, per_sample, pgd, pick, steps_at
-
-CIFAR = ([0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616])
+from train import Sgd, bce_boosted, ce, grads_of, kl, kl_12, linear_at, per_sample, pgd, pick, steps_at
 
 
 def classifier():
@@ -14,7 +12,7 @@ def classifier():
 
 
 def normalizing():
-    return nets.tiny(CLASSES, "body.", nets.normalized(*CIFAR))
+    return nets.tiny(CLASSES, "body.", nets.normalized)
 
 
 def standardizing():
@@ -143,13 +141,15 @@ class AtAwp(Published):
     """Everything in training mode: ten turns of the attack, the loss behind them, the update, and a clean forward for the log."""
     recipe = "at_awp"
     edits = [("preact_resnet18(classes = classes)", "tiny(classes = classes)"), ("normalized(classes = 10)", "normalized(classes = 4)")]
+    epochs = [1, 100, 101, 151]
 
     def make(self):
         self.models = {"f": normalizing()}
-        self.opt = self.optim(Sgd, ["f"], lr=0.1, momentum=0.9, weight_decay=5e-4)
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=5e-4)
 
     def step(self, x, y, ids):
         f, eps = self.models["f"], 8 / 255
+        self.opt.lr = 0.1 if self.epoch <= 100 else 0.01 if self.epoch <= 150 else 0.001
         start = torch.clamp(x + self.uniform(-eps, eps), 0, 1)
         x_adv = pgd(lambda z: ce(f(z), y), x, eps, 2 / 255, 10, start=start, signs=self.signs)
         f(x_adv)
@@ -161,10 +161,10 @@ class AtAwp(Published):
 
 
 class TradesAwp(Published):
-    """Ten epochs without a move; adversarial, clean and clean again in training mode."""
+    """Nine epochs without a move; adversarial, clean and clean again in training mode."""
     recipe = "trades_awp"
     edits = [("wrn(depth = 34, k = 10, classes = 10)", "tiny(classes = 4)")]
-    epochs = [10, 11, 100, 150]
+    epochs = [9, 10, 100, 150]
 
     def make(self):
         self.models = {"f": classifier()}
@@ -181,7 +181,7 @@ class TradesAwp(Published):
         clean = f(x, "eval").detach()
         start = x + 0.001 * self.noise("normal")
         x_adv = pgd(lambda z: kl(clean, f(z, "eval")), x, 8 / 255, 2 / 255, 10, start=start, signs=self.signs)
-        v = Moved.direction(f, self.objective("batch", x, x_adv, y), 0.005, 0.1) if self.epoch > 10 else {}
+        v = Moved.direction(f, self.objective("batch", x, x_adv, y), 0.005, 0.1) if self.epoch >= 10 else {}
         Moved.shift(f, v, 1)
         e = self.objective("train", x, x_adv, y)
         f(x)
@@ -243,16 +243,17 @@ class Gairat(Published):
         self.kappas = set()
 
     def step(self, x, y, ids):
-        f, kappa = self.models["f"], torch.zeros(len(x), dtype=torch.long)
+        f, right = self.models["f"], []
         self.opt.lr = steps_at({1: 0.1, 60: 0.01, 90: 0.001, 110: 0.0005}, self.epoch)
 
         def climb(z):
             out = f(z, "eval")
-            kappa.add_(out.argmax(1) == y)
+            right.append(out.argmax(1) == y)
             return ce(out, y)
 
         start = torch.clamp(x + self.uniform(-0.031, 0.031), 0, 1)
         x_adv = pgd(climb, x, 0.031, 0.007, 10, start=start, signs=self.signs)
+        kappa = torch.stack(right).sum(0)
         self.kappas.update(kappa.tolist())
         if self.epoch < 60:  # lambda is infinite
             w = torch.ones(len(x))

@@ -4,7 +4,8 @@ A model is a Model: its weights, and the running statistics beside them, as name
 mode, as the recipe language does:
   "train"  batch statistics, running statistics move       "batch"  the same numbers, nothing moves
   "eval"   running statistics
-A factor given to the call, `keep`, multiplies what passes the net's dropout; without it there is none.
+Two things a call may say besides: `keep`, a factor for what passes the net's dropout (without it there is none), and `rows`, which
+samples the statistics of the batch are of.
 """
 import torch
 import torch.nn.functional as F
@@ -19,8 +20,8 @@ class Model:
         self.weights = {}  # name: tensor that wants gradients
         self.stats = {}  # name: running mean or variance
 
-    def __call__(self, x, mode="train", keep=None):
-        return self.forward(Call(self, mode, keep=keep), x)
+    def __call__(self, x, mode="train", keep=None, rows=None):
+        return self.forward(Call(self, mode, "", keep, rows), x)
 
     def conv(self, name, n_in, n_out, k, bias=False):
         self.weights[name + ".weight"] = torch.randn(n_out, n_in, k, k) * (2.0 / (n_in * k * k)) ** 0.5
@@ -47,11 +48,11 @@ class Model:
 class Call:
     """One call of a model: layers by label, under a prefix."""
 
-    def __init__(self, model, mode, prefix="", keep=None):
-        self.model, self.mode, self.prefix, self.keep = model, mode, prefix, keep
+    def __init__(self, model, mode, prefix, keep, rows):
+        self.model, self.mode, self.prefix, self.keep, self.rows = model, mode, prefix, keep, rows
 
     def sub(self, label):
-        return Call(self.model, self.mode, self.prefix + label + ".", self.keep)
+        return Call(self.model, self.mode, self.prefix + label + ".", self.keep, self.rows)
 
     def has(self, label):
         return self.prefix + label + ".weight" in self.model.weights
@@ -74,10 +75,10 @@ class Call:
         if self.mode == "eval":
             mean, var = stats[name + ".running_mean"], stats[name + ".running_var"]
         else:
-            dims = [0] + list(range(2, x.dim()))
-            n = x.numel() // x.shape[1]
-            mean = x.mean(dims)
-            var = ((x - mean.view(shape)) ** 2).mean(dims)
+            part, dims = x if self.rows is None else x[self.rows], [0] + list(range(2, x.dim()))
+            n = part.numel() // x.shape[1]
+            mean = part.mean(dims)
+            var = ((part - mean.view(shape)) ** 2).mean(dims)
             if self.mode == "train":
                 with torch.no_grad():
                     m, v = name + ".running_mean", name + ".running_var"
@@ -267,10 +268,10 @@ def head(n_in, classes, name="linear"):
     return m.ready()
 
 
-def normalized(mean, std):
-    """A net's first layer: each channel less its mean, over its deviation."""
-    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (mean, std))
-    return lambda x: (x - mean) / std
+def normalized(x):
+    """Each channel less its mean over CIFAR-10, over its deviation."""
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in ([0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616]))
+    return (x - mean) / std
 
 
 def standardized(x):

@@ -109,7 +109,7 @@ def run_case(make, advc, run_steps, seed):
             first, after = expected(case, x, y, ids)
             got = run_engine(run_steps, plan, "ref", "ref64", work, case.runs(), first, x, y, ids)
         except subprocess.CalledProcessError as e:
-            print("FAIL %s: %s ended with code %d" % (make.recipe, os.path.basename(e.cmd[0]), e.returncode))
+            print("FAIL %s: %s ended with code %d" % (make.title(), os.path.basename(e.cmd[0]), e.returncode))
             return False
     wrong, largest = compare(after, got)
     share = case.signs.n_small / max(case.signs.n_all, 1)
@@ -117,7 +117,7 @@ def run_case(make, advc, run_steps, seed):
         wrong.append("%.2g of all signs are of tiny gradients" % share)
     wrong += case.untried()
     print("%s %s: %d runs, %d states, largest difference %.2g; signs of tiny gradients: %d of %d" %
-          ("FAIL" if wrong else "ok  ", case.recipe, len(got), len(after[-1]), largest, case.signs.n_small, case.signs.n_all))
+          ("FAIL" if wrong else "ok  ", case.title(), len(got), len(after[-1]), largest, case.signs.n_small, case.signs.n_all))
     for w in wrong[:10]:
         print("     " + w)
     return not wrong

@@ -131,14 +131,18 @@ def linear_at(table, at):
 # ---- optimisers ----------------------------------------------------------------------------------------------------------
 
 class Sgd:
-    """decays: which weights the decay is for, by their tensors."""
+    """decays: which weights the decay is for, by their tensors; clip: bound of the norm of all gradients together, as clip_grad_norm_."""
 
-    def __init__(self, models, lr=None, momentum=0.0, weight_decay=0.0, nesterov=False, decays=lambda w: True):
+    def __init__(self, models, lr=None, momentum=0.0, weight_decay=0.0, nesterov=False, decays=lambda w: True, clip=None):
         self.models, self.lr, self.momentum, self.wd, self.nesterov = models, lr, momentum, weight_decay, nesterov
-        self.decays, self.m = decays, {}
+        self.decays, self.clip, self.m = decays, clip, {}
 
     def step(self, grads):
         """grads: {model name: {weight name: gradient}}"""
+        if self.clip:
+            norm = torch.stack([g.norm() for gs in grads.values() for g in gs.values()]).norm()
+            share = min(1.0, self.clip / (float(norm) + 1e-6))
+            grads = {f: {n: g * share for n, g in gs.items()} for f, gs in grads.items()}
         for f, gs in grads.items():
             for name, g in gs.items():
                 w = self.models[f].weights[name]

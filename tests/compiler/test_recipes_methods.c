@@ -1,0 +1,389 @@
+/* test_recipes_methods.c: what published methods have to become at the end of a parameter's range, what holds for every sample they
+** train on, and the traps that their scripts and papers name. Whole steps are compared with PyTorch in tests/parity.
+**
+**   method      here                                                    in tests/parity/methods.py, budgets.py
+**   FGSM-AT     the start is in the box                                 both forwards in training mode
+**   TRADES      at the image itself the attack does not move            three training forwards, gradients into both arguments
+**   Free-AT     the perturbation outlives its batch                     gradient at the old perturbation, none where the box clips
+**   FAT         with slack it is PGD                                    noise in every step, samples that stop late or never
+**   GAIRAT      kappa is a count; even weights are AT                   the switch at epoch 60
+**   MMA         mask; where the bisection ends; wrong samples keep 0    training mode on the right samples only, no clamp at the boundary
+**   AWP         nothing moved is AT                                     ten epochs without; decay sees the moved weights
+**   DAAT        a head that is right is AT; shrinks to rho at most      order of the two updates, the guarded division
+**   MWPB        no margin is AT; the two bounds of the radius           probabilities, both phases
+**   ADES        the mean holds before the bounds; printed, it shrinks   cues with dropout, the envelope
+*/
+#include "tests/adv_test.h"
+#include "tests/compiler/recipe_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static RecipeRun *open_on(const Recipe *r, const char *target)
+{
+    RecipeRunOpts o = {.backend = "ref", .target = target};
+    RecipeRun *x = recipe_run_open(r, &o);
+    if (!x) abort();
+    return x;
+}
+
+static RecipeRun *steps_of(const Recipe *r, int64_t n)
+{
+    RecipeRun *x = open_on(r, "ref");
+    for (int64_t k = 0; k < n; k++) CHECK_EQ(recipe_run_step(x, k), ADV_OK);
+    return x;
+}
+
+static double at(const RecipeRun *x, const char *state, int64_t i)
+{
+    int64_t n;
+    double *v = recipe_run_read(x, state, &n), r = i < n ? v[i] : NAN;
+    free(v);
+    return r;
+}
+
+typedef struct Range { double min, max, mean; } Range;
+
+static Range range_of(const RecipeRun *x, const char *state)
+{
+    int64_t n;
+    double *v = recipe_run_read(x, state, &n);
+    Range r = {v[0], v[0], 0};
+    for (int64_t i = 0; i < n; i++) {
+        r.min = fmin(r.min, v[i]);
+        r.max = fmax(r.max, v[i]);
+        r.mean += v[i] / (double)n;
+    }
+    free(v);
+    return r;
+}
+
+static double sum_of(const RecipeRun *x, const char *state)
+{
+    int64_t n;
+    double *v = recipe_run_read(x, state, &n), s = 0;
+    for (int64_t i = 0; i < n; i++) s += v[i];
+    free(v);
+    return s;
+}
+
+static void check_same(RecipeRun *a, RecipeRun *b, const char *but)
+{
+    const char *where = recipe_run_differs(a, b, but);
+    CHECK(!where);
+    if (where) printf("  first in %s\n", where);
+    recipe_run_close(a);
+    recipe_run_close(b);
+}
+
+/* ---- ends of ranges ------------------------------------------------------------------------------------------------ */
+
+static Recipe *method(const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "recipes/%s_mnist.adv", name);
+    Recipe *r = recipe_open(path);
+    recipe_put(r, "batch = 128", "batch = 8");
+    return r;
+}
+
+static void test_mwpb_without_margin_is_at(void)
+{
+    Recipe *r = method("mwpb_at");
+    recipe_put(r, "phase warm(epochs = 1 .. 2) {\n  budget { eps = eps_0/2 }\n  size = 0.025\n}\n", "");
+    recipe_put(r, "phase mwpb(epochs = 3 .. 4) {\n", "");
+    recipe_put(r, "  size = eps/4\n}\n", "size = eps/4\n");
+    recipe_put(r, "alpha = 0.58", "alpha = 0");
+    RecipeRun *a = steps_of(r, 2);
+    recipe_put(r, "eps_0*exp(alpha*margin(softmax(f.eval(x)), y))", "eps_0 + 0*y_is");
+    recipe_put(r, "size = eps/4", "size = 0.05; y_is = x[0][0][0]");
+    RecipeRun *b = steps_of(r, 2);
+    check_same(a, b, "metric.");
+    recipe_free(r);
+}
+
+static void test_fat_with_slack_is_at(void)
+{
+    Recipe *r = method("fat");
+    recipe_put(r, "slack = tau", "slack = 7");
+    recipe_put(r, "noise = 0.001", "noise = 0");
+    RecipeRun *a = steps_of(r, 2);
+    recipe_put(r, "pgd_friendly(z => ce(f.eval(z), y), right, x, eps, size = 0.05, steps = 7, slack = 7, noise = 0, start = start)",
+               "pgd(z => ce(f.eval(z), y), x, eps, size = 0.05, steps = 7, start = start)");
+    RecipeRun *b = steps_of(r, 2);
+    check_same(a, b, "metric.");
+    recipe_put(r, "pgd(z => ce(f.eval(z), y), x, eps, size = 0.05, steps = 7, start = start)",
+               "pgd_friendly(z => ce(f.eval(z), y), right, x, eps, size = 0.05, steps = 7, slack = 0, start = start)");
+    RecipeRun *c = steps_of(r, 2), *d = steps_of(r, 2);
+    recipe_put(r, "slack = 0", "slack = 7");
+    RecipeRun *e = steps_of(r, 2);
+    CHECK(recipe_run_differs(c, e, "metric.") != NULL); /* untrained, most samples are wrong at once and stay where they are */
+    check_same(c, d, NULL);
+    recipe_run_close(e);
+    recipe_free(r);
+}
+
+static void test_gairat_with_even_weights_is_at(void)
+{
+    Recipe *r = method("gairat");
+    RecipeRun *a = steps_of(r, 2);
+    recipe_put(r, "minimize weight*loss over f", "minimize loss over f");
+    RecipeRun *b = steps_of(r, 2);
+    check_same(a, b, "metric.");
+    recipe_free(r);
+}
+
+static void test_awp_of_nothing_is_at(void)
+{
+    Recipe *r = method("at_awp");
+    recipe_put(r, "gamma = 0.01", "gamma = 0");
+    RecipeRun *a = steps_of(r, 2);
+    recipe_put(r, "  with f + v {\n    loss = ce(f(x_adv), y)\n    minimize loss over f\n  }\n",
+               "  loss = ce(f(x_adv), y)\n  minimize loss over f\n");
+    recipe_put(r, "  v = gamma*scaled_like(grad(ce(f.batch(x_adv), y), f), f)\n", "");
+    RecipeRun *b = steps_of(r, 2);
+    check_same(a, b, "metric.");
+    recipe_free(r);
+}
+
+/* A head that is always right scores 0, so every radius stays at its cap. */
+static void test_daat_with_a_right_head_is_at(void)
+{
+    Recipe *r = method("daat");
+    recipe_put(r, "p = softmax(c(g(x_adv))/tau)", "p = softmax(select(other(c(g(x_adv)), y) < -100, 50, c(g(x_adv))/tau))");
+    RecipeRun *a = steps_of(r, 3);
+    int64_t n;
+    double *radius = recipe_run_read(a, "eps_i", &n);
+    CHECK_EQ(n, 60000);
+    for (int64_t i = 0; i < n; i++) CHECK(radius[i] == (double)0.2f);
+    free(radius);
+    recipe_put(r, "budget { eps = eps_i }", "budget { eps = eps_0 + 0*eps_i }");
+    RecipeRun *b = steps_of(r, 3);
+    check_same(a, b, "metric.");
+    recipe_free(r);
+}
+
+/* The soft margin is below 0 exactly where the probability of the class is above 1/2; and that is not where it is the largest. */
+static void test_mma_mask_is_half_the_probability(void)
+{
+    Recipe *r = method("mma");
+    recipe_put(
+        r, "  signal margins",
+        "  signal right = ok\n  signal likely = softmax(z_clean)[y] > 0.5\n  signal largest = argmax(z_clean) == y\n  signal margins");
+    recipe_put(r, "0: 0.05", "0: 0.003"); /* slowly enough to see it on the way */
+    RecipeRunOpts o = {.backend = "cpu", .target = "cpu"};
+    RecipeRun *x = recipe_run_open(r, &o);
+    double n_right = 0, n_largest = 0;
+    for (int64_t k = 0; k < 40; k++) {
+        CHECK_EQ(recipe_run_step(x, 0), ADV_OK); /* the same images, until they are known by heart */
+        for (int i = 0; i < 8; i++) CHECK(at(x, "metric.right", i) == at(x, "metric.likely", i));
+        n_right += sum_of(x, "metric.right");
+        n_largest += sum_of(x, "metric.largest");
+        for (int i = 0; i < 8; i++) CHECK(at(x, "metric.margins", i) >= 0 && at(x, "metric.margins", i) <= 1.05 * 0.3 + 1e-6);
+    }
+    CHECK(n_right > 0 && n_right < n_largest);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* ---- what holds for every sample ----------------------------------------------------------------------------------- */
+
+static void test_mwpb_radius_has_two_bounds(void)
+{
+    Recipe *r = method("mwpb_at");
+    recipe_put(r, "lr = 0.002", "lr = 0.02");
+    RecipeRun *x = open_on(r, "ref");
+    double below = 0, above = 0;
+    for (int64_t k = 0; k < 4; k++) {
+        CHECK_EQ(recipe_run_step(x, k), ADV_OK); /* of both phases: what is left is of the second */
+        Range e = range_of(x, "metric.eps");
+        CHECK(e.min >= 0.2 * exp(-0.58) - 1e-6 && e.max <= 0.2 * exp(0.58) + 1e-6);
+        below += e.min < 0.2;
+        above += e.max > 0.2;
+    }
+    CHECK(below > 0 && above > 0);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* The score is below 1, so a radius keeps more than rho of itself in one step; and never leaves its cap. */
+static void test_daat_shrinks_to_rho_at_most(void)
+{
+    Recipe *r = method("daat");
+    recipe_put(r, "[1: 0.05, 3: 0.2]", "[1: 0.001, 3: 0.2]"); /* scores of untrained heads are small, too */
+    RecipeRun *x = open_on(r, "ref");
+    int n_less = 0;
+    for (int64_t k = 0; k < 4; k++) {
+        CHECK_EQ(recipe_run_entry(x, "batch"), ADV_OK);
+        CHECK_EQ(recipe_run_entry(x, "step.main"), ADV_OK); /* the same images again and again */
+        for (int64_t i = 0; i < 8; i++) {
+            double before = at(x, "metric.eps", i), after = at(x, "eps_i", (int64_t)at(x, "ids", i));
+            CHECK(after > 0.001 * before && after <= (double)0.2f);
+            n_less += after < before;
+        }
+    }
+    CHECK(n_less > 0);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* `mean` holds before `within`: where nothing reaches a bound it holds exactly, else the batch mean is below it. */
+static void test_mean_holds_before_the_bounds(void)
+{
+    Recipe *r = recipe_open("recipes/ades_toy.adv");
+    RecipeRun *x = steps_of(r, 3);
+    Range e = range_of(x, "metric.eps");
+    CHECK_NEAR(e.mean, 0.1, 1e-7);
+    CHECK(e.min < 0.0999 && e.max > 0.1001 && e.max < 0.15);
+    recipe_run_close(x);
+    recipe_put(r, "within 0 .. 0.15", "within 0 .. 0.1");
+    x = steps_of(r, 3);
+    e = range_of(x, "metric.eps");
+    CHECK(e.max == (double)0.1f && e.mean < 0.0999 && e.min > 0);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+static void test_ades_as_printed_shrinks(void)
+{
+    Recipe *r = recipe_open("recipes/ades_literal_toy.adv");
+    RecipeRun *x = open_on(r, "ref");
+    double last = 1, first = 0;
+    for (int64_t k = 0; k < 50; k++) {
+        CHECK_EQ(recipe_run_step(x, k), ADV_OK);
+        if (k % 10) continue;
+        double mean = range_of(x, "metric.eps").mean;
+        CHECK(mean < last);
+        last = mean;
+        if (!k) first = mean;
+    }
+    CHECK(last < 0.05 + 0.9 * (first - 0.05)); /* towards eps_min */
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* ---- traps --------------------------------------------------------------------------------------------------------- */
+
+/* The divergence is flat at the image itself: without another start no pixel moves, and with one all images do. */
+static void test_trades_needs_a_start(void)
+{
+    Recipe *r = recipe_open("recipes/trades_toy.adv");
+    recipe_put(r, "  z = f(x); z_adv", "  signal moved = max(abs(x_adv - x))\n  z = f(x); z_adv");
+    RecipeRun *x = steps_of(r, 3);
+    CHECK(range_of(x, "metric.moved").min > 0.05);
+    recipe_run_close(x);
+    recipe_put(r, ", start = x + 0.001*normal(like = x)", "");
+    x = steps_of(r, 3);
+    CHECK_EQ(range_of(x, "metric.moved").max, 0);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+static void test_fgsm_starts_in_the_box(void)
+{
+    static const char outside[] = "  signal outside = sum(start < 0 or start > 1 or start > x + eps or start < x - eps)\n";
+    Recipe *r = method("fgsm_at");
+    recipe_after(r, "start = clip(", outside);
+    RecipeRun *x = steps_of(r, 1);
+    CHECK_EQ(sum_of(x, "metric.outside"), 0);
+    recipe_run_close(x);
+    recipe_put(r, "clip(x + uniform(-eps, eps, like = x), 0, 1)", "x + uniform(-eps, eps, like = x)");
+    x = steps_of(r, 1);
+    CHECK(sum_of(x, "metric.outside") > 0); /* the count counts */
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* The perturbation of a place in the batch is there when the next images come, and stays in the ball. */
+static void test_free_perturbation_outlives_its_batch(void)
+{
+    Recipe *r = method("free_at");
+    RecipeRun *x = steps_of(r, 1);
+    int64_t n;
+    double *first = recipe_run_read(x, "delta", &n), *image = recipe_run_read(x, "x", NULL);
+    recipe_run_write(x, "run.step", (double[]){1});
+    CHECK_EQ(recipe_run_entry(x, "batch"), ADV_OK);
+    double *now = recipe_run_read(x, "delta", NULL), *next = recipe_run_read(x, "x", NULL);
+    CHECK(memcmp(first, now, sizeof *now * (size_t)n) == 0 && memcmp(image, next, sizeof *next * (size_t)n) != 0);
+    Range d = range_of(x, "delta");
+    CHECK(d.min >= -(double)0.2f && d.max <= (double)0.2f && d.max > 0.19);
+    free(first);
+    free(image);
+    free(now);
+    free(next);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* Parts of std.attacks on functions whose values are known: a count that goes on after a miss, and the ends of a bisection. */
+static void test_count_and_boundary(void)
+{
+    static const char text[] =
+        "adv 1\nuse std.attacks\n"
+        "data synthetic { train = 8; test = 8; classes = 2; shape = [2]; batch = 4; y = id - 2*floor(id/2); x = 0.25 + 0.01*id }\n"
+        "net small(x) { return x -> fc: linear(2) }\n"
+        "model f = small()\n"
+        "step {\n"
+        "  z, k = pgd_counted(z => sum(z), z => abs(z[0] - x[0] - 0.1) > 0.05, x, 1, size = 0.1, steps = 4)\n"
+        "  signal kappa = k\n" /* right at turns 0, 2 and 3, wrong at 1 */
+        "  signal crossed = boundary(t => t - 0.3, lo = 0, hi = 1, start = 0.1 + 0*z[0], turns = 10)\n"
+        "  signal never = boundary(t => 0*t - 1, lo = 0, hi = 1, start = 0.1 + 0*z[0], turns = 10)\n"
+        "  signal always = boundary(t => 0*t + 1, lo = 0, hi = 1, start = 0.1 + 0*z[0], turns = 10)\n"
+        "  minimize ce(f(x), y) over f\n"
+        "}\n"
+        "optim f = sgd(lr = 0.1)\ntrain { epochs = 1; seed = 1 }\n";
+    Recipe *r = recipe_of("parts.adv", text);
+    RecipeRun *x = open_on(r, "ref64");
+    CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(at(x, "metric.kappa", i), 3);
+        CHECK(fabs(at(x, "metric.crossed", i) - 0.3) < 1.0 / 512);
+        CHECK(at(x, "metric.never", i) > 1 - 1.0 / 512);
+        CHECK(at(x, "metric.always", i) < 0.1 / 512);
+    }
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* The margin remembered of a sample that is wrong is 0, and is used as eps_min; the first step finds most of them so. */
+static void test_mma_wrong_samples_keep_no_margin(void)
+{
+    Recipe *r = method("mma");
+    recipe_put(r, "  signal margins", "  signal right = ok\n  signal radius = r\n  signal margins");
+    RecipeRun *x = open_on(r, "ref");
+    int n_wrong = 0;
+    for (int64_t k = 0; k < 2; k++) {
+        CHECK_EQ(recipe_run_entry(x, "batch"), ADV_OK);
+        CHECK_EQ(recipe_run_entry(x, "step.main"), ADV_OK);
+        for (int64_t i = 0; i < 8; i++) {
+            bool right = at(x, "metric.right", i) != 0;
+            n_wrong += !right;
+            if (!right) CHECK_EQ(at(x, "m_i", (int64_t)at(x, "ids", i)), 0);
+            CHECK(at(x, "metric.radius", i) >= (double)0.1f);
+        }
+    }
+    CHECK(n_wrong > 0);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+int main(void)
+{
+    RUN(test_mwpb_without_margin_is_at);
+    RUN(test_fat_with_slack_is_at);
+    RUN(test_gairat_with_even_weights_is_at);
+    RUN(test_awp_of_nothing_is_at);
+    RUN(test_daat_with_a_right_head_is_at);
+    RUN(test_mma_mask_is_half_the_probability);
+    RUN(test_mwpb_radius_has_two_bounds);
+    RUN(test_daat_shrinks_to_rho_at_most);
+    RUN(test_mean_holds_before_the_bounds);
+    RUN(test_ades_as_printed_shrinks);
+    RUN(test_trades_needs_a_start);
+    RUN(test_fgsm_starts_in_the_box);
+    RUN(test_free_perturbation_outlives_its_batch);
+    RUN(test_count_and_boundary);
+    RUN(test_mma_wrong_samples_keep_no_margin);
+    return ADV_TEST_END();
+}
