@@ -29,6 +29,7 @@ class Case:
     steps = 20
     shape, classes, batch = (CHANNELS, SIZE, SIZE), CLASSES, BATCH
     settings = []  # of --set
+    in_f32 = True  # compared in f32, too, by backends.py
 
     def __init__(self, draws):
         self.models, self.optims, self.extra, self.signs, self.draws = {}, [], {}, Signs(), draws

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 import nets
 from case import BATCH, CHANNELS, CLASSES, N_TRAIN, SIZE, Published
-from train import Sgd, bce_boosted, ce, grads_of, kl, kl_12, linear_at, per_sample, pgd, pick, steps_at
+from train import Adam, Sgd, bce_boosted, ce, grads_of, kl, kl_12, linear_at, per_sample, pgd, pick, steps_at
 
 
 def classifier():
@@ -90,6 +90,28 @@ class FgsmAt(Published):
         self.signs.see(g)
         delta = torch.clamp(delta + 10 / 255 * torch.sign(g), -eps, eps)
         self.update(self.opt, ce(f(torch.clamp(x + delta, 0, 1)), y), ["f"])
+
+
+class FgsmAtShort(Published):
+    """The short form: Adam at a rate that rises and falls within four epochs."""
+    recipe = "fgsm_at_mnist"
+    edits = [("mnist_cnn()", "tiny(classes = 4)"), ("test.first(2000)", "test")]
+    epochs = [1, 2, 3, 4]
+
+    def make(self):
+        self.models = {"f": classifier()}
+        self.opt = self.optim(Adam, ["f"])
+
+    def step(self, x, y, ids):
+        f = self.models["f"]
+        self.opt.lr = linear_at({0: 0.0005, 0.5: 0.004, 1: 0.0005}, self.progress(4))
+        z = torch.clamp(x + self.uniform(-0.2, 0.2), 0, 1).requires_grad_(True)
+        (g,) = torch.autograd.grad(ce(f(z), y).sum(), z)
+        self.signs.see(g)
+        with torch.no_grad():
+            x_adv = torch.clamp(z + 0.25 * torch.sign(g), 0, 1)
+            x_adv = torch.maximum(torch.minimum(x_adv, x + 0.2), x - 0.2)
+        self.update(self.opt, ce(f(x_adv), y), ["f"])
 
 
 class FreeAt(Published):
@@ -267,6 +289,32 @@ class Gairat(Published):
         return [] if self.kappas - {0, 10} else ["no sample turns wrong on the way"]
 
 
+class GairatShort(Published):
+    """The short form: the radius grows with the run, and the step with it."""
+    recipe = "gairat_mnist"
+    edits = [("mnist_cnn()", "tiny(classes = 4)"), ("test.first(2000)", "test")]
+    epochs = [1, 2, 3, 4]
+
+    def make(self):
+        self.models = {"f": classifier()}
+        self.opt = self.optim(Adam, ["f"], lr=0.002)
+
+    def step(self, x, y, ids):
+        f, eps, right = self.models["f"], linear_at({0: 0.02, 0.4: 0.2}, self.progress(4)), []
+
+        def climb(z):
+            right.append(f(z, "eval").argmax(1) == y)
+            return ce(f(z, "eval"), y)
+
+        start = torch.clamp(x + self.uniform(-eps, eps), 0, 1)
+        x_adv = pgd(climb, x, eps, eps / 4, 10, start=start, signs=self.signs)
+        kappa = torch.stack(right).sum(0)
+        w = (1 + torch.tanh(-1 + 5 * (1 - 2 * kappa / 10))) / 2 if self.epoch >= 3 else torch.ones(len(x))
+        w = w * len(x) / w.sum()
+        self.extra.update({"metric.eps": torch.tensor(eps), "metric.weight": w})
+        self.update(self.opt, w * ce(f(x_adv), y), ["f"])
+
+
 class Mma(Published):
     """The samples with a probability above 1/2 go to the boundary, found by bisection in training mode on these samples alone."""
     recipe = "mma"
@@ -276,6 +324,8 @@ class Mma(Published):
 
     def make(self):
         self.models = {"f": standardizing()}
+        with torch.no_grad():
+            self.models["f"].weights["body.linear.weight"].mul_(8)  # sure of itself from the start, and sometimes right
         self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=2e-4)
         self.extra = {"m_i": torch.full((N_TRAIN,), 0.005)}
         self.n_right, self.n_wrong, self.n_far, self.n_none = 0, 0, 0, 0
@@ -325,4 +375,4 @@ class Mma(Published):
         return ["no sample is " + n for n, k in seen.items() if not k]
 
 
-CASES = [PgdAt, Trades, Mart, FgsmAt, FreeAt, AtAwp, TradesAwp, Fat, Gairat, Mma]
+CASES = [PgdAt, Trades, Mart, FgsmAt, FgsmAtShort, FreeAt, AtAwp, TradesAwp, Fat, Gairat, GairatShort, Mma]

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zlib
 
 import numpy as np
 import torch
@@ -99,7 +100,12 @@ def compare(after, got):
     return wrong, largest
 
 
-def run_case(make, advc, run_steps, seed):
+def seed_of(case):
+    return zlib.crc32(case.title().encode()) % 2 ** 31
+
+
+def run_case(make, advc, run_steps):
+    seed = seed_of(make)
     with tempfile.TemporaryDirectory() as work:
         try:
             plan, draws = compile_recipe(advc, make, work, "ref64")
@@ -130,7 +136,7 @@ def main():
     wanted = [m for n in names for m in SUITES.get(n, [m for m in CASES if m.recipe == n])] if names else CASES
     results = []
     for make in wanted:
-        results.append(run_case(make, advc, run_steps, CASES.index(make) + 1))
+        results.append(run_case(make, advc, run_steps))
         sys.stdout.flush()
     print("%d passed, %d failed" % (sum(results), len(results) - sum(results)))
     return 0 if results and all(results) else 1

@@ -158,7 +158,7 @@ class Sgd:
 
 
 class Adam:
-    def __init__(self, models, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+    def __init__(self, models, lr=None, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
         self.models, self.lr, self.b1, self.b2, self.eps, self.wd = models, lr, beta1, beta2, eps, weight_decay
         self.m, self.v, self.t = {}, {}, 0
 
