@@ -139,6 +139,10 @@ static AdvStatus elaborate(Compile *c, uint32_t file)
     el->g = adv_graph_new(&c->arena, &c->reg, &c->names, c->ds);
     el->load = c->o->load;
     el->load_user = c->o->load_user;
+    el->reg = &c->reg;
+    el->plugins = c->o->plugins;
+    el->n_plugins = c->o->n_plugins;
+    el->no_plugins = c->o->flags & ADV_COMPILE_NO_PLUGINS;
     ADV_TRY(read_lints(c, c->o->allow));
     ADV_TRY(read_lints(c, c->o->deny));
     for (uint32_t i = 0; i < ADV_D_COUNT; i++) c->ds->allowed[i] = is_lint(c->o->allow, i);
@@ -150,6 +154,7 @@ static AdvStatus elaborate(Compile *c, uint32_t file)
         return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while writing the program of the plan");
     for (uint32_t i = 0; i < c->ds->list.n; i++)
         if (is_lint(c->o->deny, c->ds->list.at[i]->id)) adv_diag_relevel(c->ds->list.at[i], ADV_LEVEL_ERROR);
+    if (el->plugin_status == ADV_ENOENT || el->plugin_status == ADV_ENOMEM) return el->plugin_status;
     return ok && c->ds->n_errors == before ? ADV_OK : ADV_ERECIPE;
 }
 
@@ -287,7 +292,7 @@ static AdvStatus compile(Compile *c)
 static AdvStatus begin(Compile *c, const AdvCompileOpts *o, AdvDiags *ds)
 {
     memset(c, 0, sizeof *c);
-    if (!o || o->struct_size < offsetof(AdvCompileOpts, entry) || !o->text || (o->flags & ~7u))
+    if (!o || o->struct_size < offsetof(AdvCompileOpts, entry) || !o->text || (o->flags & ~15u))
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given options it does not know, or no text");
     memcpy(&c->own, o, o->struct_size < sizeof c->own ? o->struct_size : sizeof c->own);
     c->o = &c->own;

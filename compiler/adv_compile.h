@@ -28,7 +28,8 @@ typedef struct AdvSet { const char *key, *value; } AdvSet;
 enum {
     ADV_COMPILE_CHECK = 1u << 0,       /* stop after checking: no plan is made */
     ADV_COMPILE_VERIFY_EACH = 1u << 1, /* verify the graph after every pass (always, in debug builds) */
-    ADV_COMPILE_TIME_PASSES = 1u << 2  /* note the time of each pass in the dump */
+    ADV_COMPILE_TIME_PASSES = 1u << 2, /* note the time of each pass in the dump */
+    ADV_COMPILE_NO_PLUGINS = 1u << 3   /* `use plugin` is an error: for recipes that are not trusted with native code */
 };
 
 typedef struct AdvCompileOpts {
@@ -53,10 +54,13 @@ typedef struct AdvCompileOpts {
     void *write_user;
     const char *entry;           /* dot, json, cost: of this entry only, e.g. "step.main"; NULL: all */
     const char *allow, *deny;    /* comma-separated lints, or "all": not reported / errors; NULL: none. No such lint: ADV_EINVAL */
+    const char *const *plugins;  /* n_plugins paths. `use plugin "libx.so"` takes the one of that file name, before it looks in the
+                                 ** recipe's folder. NULL: none */
+    uint32_t n_plugins;
 } AdvCompileOpts;
 
 /* Compiles. *out_plan (of *out_bytes) is to be freed with adv_compile_free; NULL after a failure and with CHECK.
-** ADV_ERECIPE: the recipe has errors (diagnostics). ADV_ENOMEM, ADV_EINVAL (an option), ADV_EINTERNAL (our fault).
+** ADV_ERECIPE: the recipe has errors (diagnostics). ADV_ENOENT: a plugin it names is not there. ADV_ENOMEM, ADV_EINVAL (an option), ADV_EINTERNAL (our fault).
 ** Warnings alone are ADV_OK. ds may be NULL. */
 ADV_API AdvStatus adv_compile(const AdvCompileOpts *opts, AdvDiags *ds, void **out_plan, uint64_t *out_bytes) ADV_MUST_USE;
 
@@ -81,12 +85,20 @@ ADV_API const char *adv_explain(const char *name, char *buffer, size_t buffer_by
 ADV_API AdvStatus adv_compile_list(const char *kind, int32_t as_json, void (*write)(void *user, const char *text, size_t n_bytes),
                                    void *user) ADV_MUST_USE;
 
+/* The same for the ops of plugins: n_paths files, which are loaded for it. ADV_ENOENT or ADV_EDATA with a diagnostic. */
+ADV_API AdvStatus adv_plugin_list(const char *const *paths, uint32_t n_paths, AdvDiags *ds, int32_t as_json,
+                                  void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
+
 enum { ADV_DOC_TEXT = 0, ADV_DOC_MARKDOWN = 1, ADV_DOC_HTML = 2, ADV_DOC_MAN = 3 };
 
 /* Writes manual pages: of an op, built-in function, layer or function of the standard library (all that have that name), of all of a
 ** kind (ops, builtins, layers, std), or of everything (NULL). ADV_ENOENT: nothing has that name, and nothing was written. */
 ADV_API AdvStatus adv_compile_doc(const char *name, int32_t format, void (*write)(void *user, const char *text, size_t n_bytes),
                                   void *user) ADV_MUST_USE;
+
+/* The same for the ops of plugins, or the one called `name`. ADV_ENOENT, with a diagnostic: no such file, or no op of that name. */
+ADV_API AdvStatus adv_plugin_doc(const char *const *paths, uint32_t n_paths, AdvDiags *ds, const char *name, int32_t format,
+                                 void (*write)(void *user, const char *text, size_t n_bytes), void *user) ADV_MUST_USE;
 
 #ifdef __cplusplus
 }

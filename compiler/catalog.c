@@ -107,24 +107,45 @@ static json_t *op_signature(const AdvOpDef *op)
     return json_string(text);
 }
 
+static void op_row(json_t *list, const AdvOpDef *op)
+{
+    json_t *o = row(list, op->name, op->doc);
+    json_object_set_new(o, "signature", op_signature(op));
+    json_object_set_new(o, "version", json_integer(op->version));
+    json_object_set_new(o, "in", ports(op->in));
+    json_object_set_new(o, "out", ports(op->out));
+    json_object_set_new(o, "attrs", attrs(op->attrs));
+    json_object_set_new(o, "facts", facts(op));
+    put(o, "gradient", op->grad == ADV_GRAD_ZERO ? "zero" : op->grad == ADV_GRAD_NEVER || !op->grad ? "never" : "rule");
+    json_object_set_new(o, "fused", json_boolean(op->expand != NULL));
+}
+
 static AdvStatus ops(json_t *list)
 {
     AdvRegistry reg;
     ADV_TRY(adv_registry_init(&reg, adv_alloc_default()));
-    for (uint32_t i = 0; i < reg.n_ops; i++) {
-        const AdvOpDef *op = reg.ops[i];
-        json_t *o = row(list, op->name, op->doc);
-        json_object_set_new(o, "signature", op_signature(op));
-        json_object_set_new(o, "version", json_integer(op->version));
-        json_object_set_new(o, "in", ports(op->in));
-        json_object_set_new(o, "out", ports(op->out));
-        json_object_set_new(o, "attrs", attrs(op->attrs));
-        json_object_set_new(o, "facts", facts(op));
-        put(o, "gradient", op->grad == ADV_GRAD_ZERO ? "zero" : op->grad == ADV_GRAD_NEVER || !op->grad ? "never" : "rule");
-        json_object_set_new(o, "fused", json_boolean(op->expand != NULL));
-    }
+    for (uint32_t i = 0; i < reg.n_ops; i++) op_row(list, reg.ops[i]);
     adv_registry_fini(&reg);
     return ADV_OK;
+}
+
+AdvStatus adv_catalog_plugins(const char *const *paths, uint32_t n_paths, AdvDiags *ds, json_t **out)
+{
+    AdvRegistry reg;
+    AdvStatus st = adv_registry_init(&reg, adv_alloc_default());
+    *out = json_array();
+    for (uint32_t k = 0; st == ADV_OK && k < n_paths; k++) {
+        const AdvLoaded *p;
+        AdvPluginFault fault;
+        st = adv_plugin_load(&reg, NULL, paths[k], NULL, &fault, &p);
+        if (st != ADV_OK) adv_fail(ds, st, fault.id, "%s", fault.text);
+        for (uint32_t i = 0; st == ADV_OK && p->table->ops[i]; i++) op_row(*out, p->table->ops[i]);
+    }
+    adv_registry_fini(&reg);
+    if (st == ADV_OK && *out) return ADV_OK;
+    json_decref(*out);
+    *out = NULL;
+    return st == ADV_OK ? ADV_ENOMEM : st;
 }
 
 /* ---- the language ------------------------------------------------------------------------------------------------------------ */

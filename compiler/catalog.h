@@ -4,7 +4,7 @@
 #ifndef ADV_COMPILER_CATALOG_H
 #define ADV_COMPILER_CATALOG_H
 
-#include "runtime/adv_types.h"
+#include "runtime/base/diag.h"
 
 #include <jansson.h>
 
@@ -19,5 +19,8 @@ extern const char *const adv_catalog_kinds[];
 **   datasets  train, test, shape, classes          targets  float, low, layout, gflops, gbytes
 ** Owned by the caller. *out NULL: ADV_EINVAL no such kind, ADV_ENOMEM. */
 AdvStatus adv_catalog(const char *kind, json_t **out) ADV_MUST_USE;
+
+/* The same as kind "ops" for the ops of plugins alone. ADV_ENOENT or ADV_EDATA with a diagnostic where one cannot be loaded. */
+AdvStatus adv_catalog_plugins(const char *const *paths, uint32_t n_paths, AdvDiags *ds, json_t **out) ADV_MUST_USE;
 
 #endif

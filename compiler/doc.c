@@ -246,23 +246,51 @@ static void preamble(Doc *d, const char *title)
     if (d->format == ADV_DOC_MAN) put(d, "\" 7\n");
 }
 
-static AdvStatus one_kind(Doc *d, const Kind *k, const char *name, bool *found)
+/* The pages of a list, or of `name` in it. */
+static void pages(Doc *d, const json_t *list, const char *name, bool *found)
 {
-    json_t *list, *o;
+    json_t *o;
     size_t i;
-    ADV_TRY(adv_catalog(k->kind, &list));
-    if (!name) {
-        heading(d, 0, k->title);
-        paragraph(d, k->about);
-    }
     json_array_foreach(list, i, o) {
         if (name && strcmp(name, get(o, "name"))) continue;
         if (name && !*found) preamble(d, name);
         *found = true;
         page(d, o);
     }
+}
+
+static AdvStatus one_kind(Doc *d, const Kind *k, const char *name, bool *found)
+{
+    json_t *list;
+    ADV_TRY(adv_catalog(k->kind, &list));
+    if (!name) {
+        heading(d, 0, k->title);
+        paragraph(d, k->about);
+    }
+    pages(d, list, name, found);
     json_decref(list);
     return ADV_OK;
+}
+
+static void finish(Doc *d)
+{
+    end_list(d);
+    if (d->format == ADV_DOC_HTML) put(d, "</body></html>\n");
+}
+
+AdvStatus adv_plugin_doc(const char *const *paths, uint32_t n_paths, AdvDiags *ds, const char *name, int32_t format,
+                         void (*write)(void *user, const char *text, size_t n_bytes), void *user)
+{
+    Doc d = {.format = format, .write = write, .user = user};
+    bool found = false;
+    json_t *list;
+    if (format < ADV_DOC_TEXT || format > ADV_DOC_MAN) return ADV_EINVAL;
+    ADV_TRY(adv_catalog_plugins(paths, n_paths, ds, &list));
+    if (!name) preamble(&d, "plugin");
+    pages(&d, list, name, &found);
+    json_decref(list);
+    finish(&d);
+    return found || !name ? ADV_OK : adv_fail(ds, ADV_ENOENT, ADV_D_OPTION, "no op of the plugin is called `%s`", name);
 }
 
 AdvStatus adv_compile_doc(const char *name, int32_t format, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
@@ -278,8 +306,7 @@ AdvStatus adv_compile_doc(const char *name, int32_t format, void (*write)(void *
         if (is_kind) break;
         if (i + 1 == sizeof documented / sizeof *documented && !found) return ADV_ENOENT;
     }
-    end_list(&d);
-    if (format == ADV_DOC_HTML) put(&d, "</body></html>\n");
+    finish(&d);
     return ADV_OK;
 }
 
@@ -297,10 +324,9 @@ static void list_text(const json_t *list, AdvWriteFn *write, void *user)
     }
 }
 
-AdvStatus adv_compile_list(const char *kind, int32_t as_json, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
+/* Takes the list over. */
+static AdvStatus print_list(json_t *list, int32_t as_json, AdvWriteFn *write, void *user)
 {
-    json_t *list;
-    ADV_TRY(adv_catalog(kind, &list));
     char *all = as_json ? json_dumps(list, JSON_INDENT(1)) : NULL;
     if (all) {
         write(user, all, strlen(all));
@@ -311,4 +337,19 @@ AdvStatus adv_compile_list(const char *kind, int32_t as_json, void (*write)(void
     json_decref(list);
     free(all);
     return all || !as_json ? ADV_OK : ADV_ENOMEM;
+}
+
+AdvStatus adv_compile_list(const char *kind, int32_t as_json, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
+{
+    json_t *list;
+    ADV_TRY(adv_catalog(kind, &list));
+    return print_list(list, as_json, write, user);
+}
+
+AdvStatus adv_plugin_list(const char *const *paths, uint32_t n_paths, AdvDiags *ds, int32_t as_json,
+                          void (*write)(void *user, const char *text, size_t n_bytes), void *user)
+{
+    json_t *list;
+    ADV_TRY(adv_catalog_plugins(paths, n_paths, ds, &list));
+    return print_list(list, as_json, write, user);
 }

@@ -1,4 +1,4 @@
-/* adv_op.h: what an op is, what a kernel is, and the tables a plugin hands over. With adv_types.h it is all a plugin needs.
+/* adv_op.h: what an op is, what a kernel is, and the tables a plugin hands over. It is the only header a plugin includes.
 **
 ** An op is one constant AdvOpDef in one file: ports, attributes, shape rule, gradient, definition in double (`ref`), doc.
 ** Ours and a plugin's fill the same struct; nothing else in the engine knows an op by name, but rule files of passes.
@@ -10,6 +10,7 @@
 #ifndef ADV_OP_H
 #define ADV_OP_H
 
+#include "ops/adv_elem.h"
 #include "runtime/adv_types.h"
 
 #include <stdbool.h>
@@ -18,7 +19,8 @@
 extern "C" {
 #endif
 
-#define ADV_OP_ABI 1u
+#define ADV_OP_ABI 1u        /* another major version fits nothing older or newer */
+#define ADV_OP_ABI_MINOR 0u  /* a newer minor version may need what an older engine lacks */
 #define ADV_MAX_ATTRS 12   /* attributes an op may have */
 #define ADV_MAX_FIXED 12   /* ports an op may have, the last of which may repeat */
 
@@ -63,10 +65,12 @@ typedef enum AdvPortKind {
     ADV_PORT_ANY
 } AdvPortKind;
 #define ADV_PORT_REPEAT 0x80u   /* or-ed to the last input port: none or more of it */
+#define ADV_PORT_BATCH 0x40u    /* or-ed to an output port: one for the batch, though inputs are per sample */
+#define ADV_PORT_KIND(kind) ((kind) & 0x3fu)
 
 typedef struct AdvPortDef {
     const char *name;
-    uint8_t kind;     /* AdvPortKind, maybe | ADV_PORT_REPEAT */
+    uint8_t kind;     /* AdvPortKind, maybe | ADV_PORT_REPEAT or ADV_PORT_BATCH */
     const char *doc;  /* shape and meaning, e.g. "logits [N,K]" */
 } AdvPortDef;
 
@@ -195,6 +199,25 @@ typedef struct AdvEwRow {
     const char *text;                          /* in float over a, b, c, valid in C and in CUDA */
 } AdvEwRow;
 
+/* ---- self-test --------------------------------------------------------------------------------------------------- */
+
+typedef struct AdvTestTensor {
+    uint8_t dtype, rank;
+    int64_t dim[ADV_MAX_RANK];
+    const double *data; /* as many as there are elements, in row order */
+} AdvTestTensor;
+
+/* One call of an op with its known answer. The first is also what `advplugin test` makes its other cases of: each size that
+** occurs is changed wherever it occurs, so different dimensions should have different sizes. */
+typedef struct AdvTestVec {
+    const char *doc;          /* what the case shows; NULL ends a table */
+    const AdvTestTensor *in;  /* one for each operand */
+    const AdvTestTensor *out; /* one for each result */
+    uint32_t n_in, n_out;
+    const AdvAttr *attr;      /* one for each AdvAttrDef; NULL: defaults */
+    double tolerance;         /* largest |got - want| <= tolerance*(1 + |want|), in f32 */
+} AdvTestVec;
+
 /* ---- the op ------------------------------------------------------------------------------------------------------ */
 
 /* Facts that passes ask for. */
@@ -243,6 +266,7 @@ typedef struct AdvOpDef {
     const struct AdvEwRow *row;  /* ... and row (elementwise, adv_row.h), but for ADV_OP_STRUCT and ADV_OP_VIEW */
     const char *doc;       /* first line a sentence; then ranges, what happens at kinks, source (paper, equation) */
     double (*flops)(const struct AdvSig *sig); /* of one call, a multiply-add being two. NULL: see adv_sig_flops (registry.h) */
+    const AdvTestVec *tests; /* ended by doc NULL; NULL: none (ours have case files) */
 } AdvOpDef;
 
 #define ADV_OP_HEADER .abi = ADV_OP_ABI, .struct_size = sizeof(AdvOpDef)
@@ -270,10 +294,12 @@ typedef struct AdvLaunch {
     const AdvView *in, *out;
     const AdvAttr *attr;
     void *scratch;
-    void *stream;       /* the back end's; NULL on the CPU */
+    void *stream;       /* the cudaStream_t to launch on, and on no other; NULL on the CPU */
     uint32_t n_threads;
 } AdvLaunch;
 
+/* On back end "cuda" views point to device memory and `run` only launches: it neither allocates nor waits, since what it does may
+** be captured and replayed. A plugin links the CUDA runtime statically and names its architectures in its note. */
 typedef struct AdvKernel {
     uint32_t abi, struct_size;
     const char *backend;  /* "cpu", "cuda" */
@@ -297,6 +323,7 @@ typedef struct AdvKernel {
 
 /* ---- plugins ----------------------------------------------------------------------------------------------------- */
 
+/* What the engine tells a plugin. */
 typedef struct AdvHost {
     uint32_t struct_size, abi_major, abi_minor;
 } AdvHost;
@@ -305,11 +332,46 @@ typedef struct AdvPlugin {
     uint32_t struct_size, abi_major, abi_minor;
     const char *name, *version;
     const AdvOpDef *const *ops;      /* ended by NULL */
-    const AdvKernel *const *kernels; /* ended by NULL */
+    const AdvKernel *const *kernels; /* ended by NULL; NULL: none */
 } AdvPlugin;
 
-/* The one symbol a plugin exports. */
+/* The one symbol a plugin exports, `adv_plugin_v1`. NULL: it refuses this host. */
 typedef const AdvPlugin *AdvPluginFn(const AdvHost *host);
+
+/* An ELF note, section .note.adv, that says what a plugin is made for. It is read from the file before any code of the plugin
+** runs, so that a plugin that does not fit is refused with a sentence and not with a crash. */
+#define ADV_NOTE_TYPE 1u
+#define ADV_NOTE_SIZES {sizeof(AdvOpDef), sizeof(AdvKernel), sizeof(AdvPlugin), sizeof(AdvAttr), sizeof(AdvView), sizeof(AdvInferCtx), \
+                        sizeof(AdvPrep), sizeof(AdvLaunch)}
+#define ADV_NOTE_N_SIZES 8
+typedef struct AdvNote {
+    uint32_t owner_bytes, desc_bytes, type; /* 4, all that follows `owner`, ADV_NOTE_TYPE */
+    char owner[4];                          /* "ADV" */
+    uint32_t abi_major, abi_minor, sizes[ADV_NOTE_N_SIZES];
+    /* then four texts, each ended by NUL: name, version, names of the ops, CUDA architectures; both lists split by a space */
+} AdvNote;
+
+/* Makes a plugin of a file: note, table and entry. All but the tables are string literals.
+**   name, version   of the plugin
+**   op_names        of all its ops: "margin margin_grad"
+**   cuda_archs      that its CUDA kernels were compiled for: "sm_80 sm_90 compute_90"; "" if it has none. sm_XY runs on devices
+**                   of major X and a minor of at least Y, compute_XY on any device from X.Y on
+**   op_table, kernel_table   arrays of pointers ended by NULL */
+#define ADV_PLUGIN(plugin_name, plugin_version, op_names, cuda_archs, op_table, kernel_table) \
+    static const struct { \
+        AdvNote head; \
+        char text[sizeof(plugin_name "\0" plugin_version "\0" op_names "\0" cuda_archs)]; \
+    } adv_plugin_note __attribute__((section(".note.adv"), used, aligned(4))) = { \
+        {4, sizeof(AdvNote) - 16 + sizeof(plugin_name "\0" plugin_version "\0" op_names "\0" cuda_archs), ADV_NOTE_TYPE, "ADV", \
+         ADV_OP_ABI, ADV_OP_ABI_MINOR, ADV_NOTE_SIZES}, \
+        plugin_name "\0" plugin_version "\0" op_names "\0" cuda_archs}; \
+    ADV_API const AdvPlugin *adv_plugin_v1(const AdvHost *host); \
+    ADV_API const AdvPlugin *adv_plugin_v1(const AdvHost *host) \
+    { \
+        static const AdvPlugin plugin = {sizeof(AdvPlugin), ADV_OP_ABI,     ADV_OP_ABI_MINOR, plugin_name, \
+                                         plugin_version,    op_table, kernel_table}; \
+        return host->abi_major == ADV_OP_ABI ? &plugin : NULL; \
+    }
 
 #include "ops/adv_row.h"
 

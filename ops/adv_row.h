@@ -31,7 +31,7 @@ static inline AdvVal adv_val_number(AdvBuild *b, double value, AdvVal v)
     return v.i != 0 ? b->number(b, value, b->type(b, v)->dtype) : none;
 }
 
-/* ---- double: the definition. With M(f) f, K(n) n##.0 ---- */
+/* ---- double: the definition. With M(x) x, K(n) n##.0 ---- */
 
 #define ADV_ROW_DOUBLE1(name, takes, prec, flags, doc, e, ga) \
     static double f_##name(double a, double b, double c) { (void)b, (void)c; return e; }
@@ -40,7 +40,7 @@ static inline AdvVal adv_val_number(AdvBuild *b, double value, AdvVal v)
 #define ADV_ROW_DOUBLE3(name, takes, prec, flags, doc, e, ga, gb, gc) \
     static double f_##name(double a, double b, double c) { return e; }
 
-/* ---- float: a loop over a tile. With M(f) f##f, K(n) n##.0f; ADV_ROW_LOOP what stands before a function, ADV_ROW_SIMD
+/* ---- float: a loop over a tile. With M(x) x##f, K(n) n##.0f; ADV_ROW_LOOP what stands before a function, ADV_ROW_SIMD
 ** before its loop ---- */
 
 #define ADV_ROW_FLOAT1(name, takes, prec, flags, doc, e, ga) \
@@ -147,7 +147,6 @@ static inline AdvVal adv_val_number(AdvBuild *b, double value, AdvVal v)
 /* ---- a plugin's rows ---- */
 
 #ifdef ADV_PLUGIN_ROWS
-#include <math.h>
 
 /* Vector loops for three instruction sets, chosen when the plugin is loaded; left out where the choice would run too early
 ** (sanitizers) or the compiler lacks it. */
@@ -167,7 +166,7 @@ static inline AdvVal adv_val_number(AdvBuild *b, double value, AdvVal v)
 
 #define MIN(a, b) ((a) < (b) || (a) != (a) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
-#define M(f) f
+#define M(x) x
 #define K(n) n##.0
 ADV_PLUGIN_ROWS(ADV_ROW_DOUBLE1, ADV_ROW_DOUBLE2, ADV_ROW_DOUBLE3)
 #undef M
@@ -181,7 +180,7 @@ static inline float adv_row_min(float a, float b) { return adv_row_pick(a != a, 
 static inline float adv_row_max(float a, float b) { return adv_row_pick(a != a, a, adv_row_pick(a > b, a, b)); }
 #define MIN(a, b) adv_row_min(a, b)
 #define MAX(a, b) adv_row_max(a, b)
-#define M(f) f##f
+#define M(x) x##f
 #define K(n) n##.0f
 ADV_PLUGIN_ROWS(ADV_ROW_FLOAT1, ADV_ROW_FLOAT2, ADV_ROW_FLOAT3)
 #undef MIN

@@ -6,6 +6,7 @@
 #include "ops/registry.h"
 
 #include "ops/ew.h"
+#include "ops/plugin.h"
 #include "ops/shape.h"
 #include "ops/view.h"
 #include "runtime/base/checked.h"
@@ -87,7 +88,7 @@ static bool check_ports(const AdvOpDef *op, const AdvPortDef *p, const char *sid
     uint32_t n = n_ports(p) + ports_repeat(p);
     if (n > ADV_MAX_FIXED) return refuse(msg, msg_bytes, "`%s` has more than %d %s ports", op->name, ADV_MAX_FIXED, side);
     for (uint32_t i = 0; i < n; i++) {
-        uint8_t kind = p[i].kind & (uint8_t)~ADV_PORT_REPEAT;
+        uint8_t kind = ADV_PORT_KIND(p[i].kind);
         if (!is_name(p[i].name) || kind == ADV_PORT_END || kind > ADV_PORT_ANY)
             return refuse(msg, msg_bytes, "`%s` has a wrong %s port at index %u", op->name, side, (unsigned)i);
         if (!p[i].doc || !*p[i].doc) return refuse(msg, msg_bytes, "`%s` says nothing about port `%s`", op->name, p[i].name);
@@ -207,6 +208,7 @@ void adv_registry_fini(AdvRegistry *r)
 {
     adv_mem_free(&r->alloc, r->ops, r->n_ops * sizeof(void *));
     adv_mem_free(&r->alloc, r->kernels, r->n_kernels * sizeof(void *));
+    adv_plugins_free(r);
     memset(r, 0, sizeof *r);
 }
 
@@ -230,6 +232,22 @@ AdvStatus adv_registry_add_ops(AdvRegistry *r, const AdvOpDef *const *ops, AdvDi
     r->n_ops += n;
     qsort(r->ops, r->n_ops, sizeof *r->ops, by_name);
     return ADV_OK;
+}
+
+void adv_registry_drop_ops(AdvRegistry *r, const AdvOpDef *const *ops)
+{
+    uint32_t n = 0, before = r->n_ops;
+    for (uint32_t i = 0; i < before; i++) {
+        bool is_listed = false;
+        for (uint32_t k = 0; ops[k]; k++) is_listed |= r->ops[i] == ops[k];
+        if (!is_listed) r->ops[n++] = r->ops[i];
+    }
+    const AdvOpDef **smaller = adv_mem_new(&r->alloc, n * sizeof *smaller);
+    if (!smaller) return; /* without memory they stay, and are only refused a second time */
+    memcpy(smaller, r->ops, n * sizeof *smaller);
+    adv_mem_free(&r->alloc, r->ops, before * sizeof *r->ops);
+    r->ops = smaller;
+    r->n_ops = n;
 }
 
 static bool is_for_rows(const AdvKernel *k) { return strcmp(k->op, ADV_KERNEL_ROWS) == 0; }
@@ -339,7 +357,7 @@ static AdvStatus check_in(AdvInferCtx *c, const AdvOpDef *op)
                        n == 1 ? "" : "s", (unsigned)c->n_in);
     for (uint32_t k = 0; k < c->n_in; k++) {
         const AdvPortDef *p = &op->in[k < n ? k : n];
-        uint8_t kind = p->kind & (uint8_t)~ADV_PORT_REPEAT, dtype = c->in[k].dtype;
+        uint8_t kind = ADV_PORT_KIND(p->kind), dtype = c->in[k].dtype;
         bool ok = kind == ADV_PORT_FLOAT ? adv_dtype_is_float(dtype)
                   : kind == ADV_PORT_INT ? adv_dtype_is_int(dtype)
                                          : adv_dtype_bytes(dtype) != 0;

@@ -11,6 +11,7 @@ typedef struct AdvRegistry {
     uint32_t n_ops;
     const AdvKernel **kernels; /* sorted by backend, op, order */
     uint32_t n_kernels;
+    struct AdvLoaded *plugins; /* newest first: plugin.h */
 } AdvRegistry;
 
 /* All built-in ops (ops.def), no kernels yet; frozen. ADV_ENOMEM. */
@@ -21,6 +22,9 @@ void adv_registry_fini(AdvRegistry *r);
 ** size, or a def that the self-check refuses is ADV_EDATA with a sentence. */
 AdvStatus adv_registry_add_ops(AdvRegistry *r, const AdvOpDef *const *ops, AdvDiags *ds) ADV_MUST_USE;
 AdvStatus adv_registry_add_kernels(AdvRegistry *r, const AdvKernel *const *kernels, AdvDiags *ds) ADV_MUST_USE;
+
+/* Takes ops out again whose kernels were refused. */
+void adv_registry_drop_ops(AdvRegistry *r, const AdvOpDef *const *ops);
 
 /* Is this definition complete and consistent? If not, says what is missing. What init and add_ops demand of every op. */
 bool adv_op_check(const AdvOpDef *op, char *msg, size_t msg_bytes);

@@ -5,44 +5,6 @@
 
 #include <assert.h>
 
-float adv_f16_to_f32(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exp = h >> 10 & 0x1fu, frac = h & 0x3ffu, u;
-    float f;
-    if (exp == 0x1f) {
-        u = sign | 0x7f800000u | frac << 13;
-    } else if (exp != 0) {
-        u = sign | (exp + 112) << 23 | frac << 13;
-    } else { /* zero and subnormals: frac * 2^-24 is exact in float */
-        f = (float)frac * 0x1p-24f;
-        return sign ? -f : f;
-    }
-    memcpy(&f, &u, 4);
-    return f;
-}
-
-/* Round to nearest even, also into the subnormals; overflow gives infinity, NaN stays NaN. */
-uint16_t adv_f32_to_f16(float f)
-{
-    uint32_t u, sign, mag, frac, shift, half, low;
-    memcpy(&u, &f, 4);
-    sign = u >> 16 & 0x8000u;
-    mag = u & 0x7fffffffu;
-    if (mag > 0x7f800000u) return (uint16_t)(sign | 0x7e00u);
-    if (mag >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* 65520 and more round to infinity */
-    if (mag < 0x33000000u) return (uint16_t)sign;              /* less than half the smallest subnormal */
-    if (mag >= 0x38800000u) {
-        mag -= 112u << 23;
-        return (uint16_t)(sign | (mag + 0xfffu + (mag >> 13 & 1u)) >> 13);
-    }
-    frac = (mag & 0x7fffffu) | 0x800000u;
-    shift = 126 - (mag >> 23); /* 14..24 */
-    half = frac >> shift;
-    low = frac & ((1u << shift) - 1);
-    if (low > 1u << (shift - 1) || (low == 1u << (shift - 1) && (half & 1u))) half++;
-    return (uint16_t)(sign | half);
-}
-
 static int64_t elems(uint32_t rank, const int64_t *dim)
 {
     int64_t n = 1;

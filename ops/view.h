@@ -1,64 +1,8 @@
-/* view.h: strided views: making them, and moving one element to and from double. */
+/* view.h: strided views: making them and walking them. One element to and from double: adv_elem.h. */
 #ifndef ADV_OPS_VIEW_H
 #define ADV_OPS_VIEW_H
 
-#include "runtime/adv_types.h"
-
-#include <string.h>
-
-static inline float adv_bf16_to_f32(uint16_t h)
-{
-    uint32_t u = (uint32_t)h << 16;
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-}
-
-/* Round to nearest even; NaN stays NaN. */
-static inline uint16_t adv_f32_to_bf16(float f)
-{
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40u);
-    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
-}
-
-float adv_f16_to_f32(uint16_t h);
-uint16_t adv_f32_to_f16(float f);
-
-/* Element at offset `at` (in elements), as double. Integers up to 2^53 are exact. */
-static inline double adv_ld(const AdvView *v, int64_t at)
-{
-    switch (v->dtype) {
-    case ADV_F32: return (double)((const float *)v->data)[at];
-    case ADV_F64: return ((const double *)v->data)[at];
-    case ADV_BF16: return (double)adv_bf16_to_f32(((const uint16_t *)v->data)[at]);
-    case ADV_F16: return (double)adv_f16_to_f32(((const uint16_t *)v->data)[at]);
-    case ADV_I32: return (double)((const int32_t *)v->data)[at];
-    case ADV_I64: return (double)((const int64_t *)v->data)[at];
-    default: return (double)((const uint8_t *)v->data)[at];
-    }
-}
-
-/* The whole number of x towards 0, the nearest bound when it does not fit, 0 for NaN. */
-static inline int64_t adv_to_int(double x, int64_t min, int64_t max)
-{
-    if (x != x) return 0;
-    return x <= (double)min ? min : x >= (double)max ? max : (int64_t)x;
-}
-
-static inline void adv_st(const AdvView *v, int64_t at, double x)
-{
-    switch (v->dtype) {
-    case ADV_F32: ((float *)v->data)[at] = (float)x; break;
-    case ADV_F64: ((double *)v->data)[at] = x; break;
-    case ADV_BF16: ((uint16_t *)v->data)[at] = adv_f32_to_bf16((float)x); break;
-    case ADV_F16: ((uint16_t *)v->data)[at] = adv_f32_to_f16((float)x); break;
-    case ADV_I32: ((int32_t *)v->data)[at] = (int32_t)adv_to_int(x, INT32_MIN, INT32_MAX); break;
-    case ADV_I64: ((int64_t *)v->data)[at] = adv_to_int(x, INT64_MIN, INT64_MAX); break;
-    default: ((uint8_t *)v->data)[at] = (uint8_t)adv_to_int(x, 0, UINT8_MAX); break;
-    }
-}
+#include "ops/adv_elem.h"
 
 /* Number of elements. */
 int64_t adv_view_elems(const AdvView *v);

@@ -53,8 +53,12 @@ ADV_API int adv_status_exit(AdvStatus st);
 /* Levels of log lines. */
 enum { ADV_LOG_INFO = 0, ADV_LOG_WARNING = 1, ADV_LOG_DEBUG = 2 };
 
+enum {
+    ADV_CTX_PLAN_PLUGINS = 1u << 0 /* load the plugins that a plan names from where they were when it was made: native code */
+};
+
 typedef struct AdvCtxOpts {
-    uint32_t struct_size, flags; /* no flags yet */
+    uint32_t struct_size, flags; /* ADV_CTX_* */
     /* p NULL allocates; new_bytes 0 frees; else resizes. 64-byte aligned or NULL. NULL: the C library's. */
     void *(*alloc)(void *user, void *p, size_t old_bytes, size_t new_bytes);
     /* One line without newline. NULL: nothing is logged. */
@@ -68,6 +72,12 @@ ADV_API AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx) ADV_MUST
 
 /* Frees a context. Its plans, sessions and diagnostics must be closed. */
 ADV_API void adv_ctx_free(AdvCtx *ctx);
+
+/* Loads a plugin (a shared object made with adv_op.h) into the context: its ops and kernels are then as good as built-in ones. A
+** plan that was made with a plugin needs the same, byte for byte, loaded before it. A plugin is native code with all rights of the
+** process and stays loaded until the process ends. ADV_ENOENT, ADV_EIO, ADV_ENOMEM; ADV_EDATA with a sentence when it is not for
+** this version or machine, or does not hold what it promises; then nothing of it has been added. */
+ADV_API AdvStatus adv_ctx_add_plugin(AdvCtx *ctx, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
 /* ---- diagnostics ------------------------------------------------------------------------------------------------- */
 

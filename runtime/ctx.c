@@ -38,7 +38,7 @@ AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx)
 {
     AdvCtxOpts o;
     *out_ctx = NULL;
-    ADV_TRY(adv_opts_read(opts, sizeof o, 0, &o, NULL));
+    ADV_TRY(adv_opts_read(opts, sizeof o, ADV_CTX_PLAN_PLUGINS, &o, NULL));
     AdvAlloc a = adv_alloc_default();
     if (o.alloc) a = (AdvAlloc){o.alloc, o.user};
     AdvCtx *ctx = adv_mem_new0(&a, sizeof *ctx);
@@ -47,6 +47,7 @@ AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx)
     ctx->io = o.io ? o.io : adv_io_posix();
     ctx->log = o.log;
     ctx->user = o.user;
+    ctx->loads_plugins = o.flags & ADV_CTX_PLAN_PLUGINS;
     AdvStatus st = adv_registry_init(&ctx->reg, a);
     if (st == ADV_OK) {
         st = adv_registry_add_kernels(&ctx->reg, adv_kernels_cpu, NULL);
@@ -103,7 +104,8 @@ static AdvStatus load(AdvCtx *ctx, const void *bytes, size_t n_bytes, const char
     *out_plan = NULL;
     AdvStatus st = adv_plan_parse(&ctx->alloc, bytes, n_bytes, what, ds, &plan);
     if (st != ADV_OK) return st;
-    st = adv_plan_check(plan, &ctx->reg, ds);
+    st = adv_plan_plugins(ctx, plan, ds);
+    if (st == ADV_OK) st = adv_plan_check(plan, &ctx->reg, ds);
     if (st == ADV_OK) st = adv_program_check(plan, ds);
     if (st != ADV_OK) {
         adv_plan_free(plan);

@@ -18,10 +18,15 @@ struct AdvCtx {
     void *user;
     const struct AdvModule *modules[ADV_CTX_MODULES]; /* back ends of their own that are open (module.h) */
     uint32_t n_modules;
+    bool loads_plugins; /* those that plans name: ADV_CTX_PLAN_PLUGINS */
 };
 
 /* One line to the caller's log, if there is one. */
 void adv_ctx_log(const AdvCtx *ctx, int32_t level, const char *fmt, ...) ADV_PRINTF(3, 4);
+
+/* Every plugin of the plan must be loaded, byte for byte, or be loaded now from the plan's path where the context may. ADV_EDATA
+** or ADV_ENOENT with a sentence that names the recipe's line. Before adv_plan_check. */
+AdvStatus adv_plan_plugins(AdvCtx *ctx, const struct AdvPlan *plan, AdvDiags *ds) ADV_MUST_USE;
 
 /* Copies the caller's options (their struct_size bytes, the rest zero) after checking size and flags. in NULL: all zero. */
 AdvStatus adv_opts_read(const void *in, size_t own_bytes, uint32_t known_flags, void *out_own, AdvDiags *ds) ADV_MUST_USE;

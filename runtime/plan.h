@@ -9,6 +9,7 @@
 **   ops                   AdvPlanOp[]: required ops
 **   states                AdvPlanState[]: in the recipe's order and dtype, whatever the target
 **   locs                  AdvPlanLoc[]: at[0] is "no place"
+**   plugins               AdvPlanPlugin[]: where ops come from that are not the engine's own
 **   program               JSON text: what runs when (see below)
 ** and for each target T:
 **   T.attrs               AdvPlanAttr[]; T.numbers  f64[]: pool of INTS and FLOATS lists (i64 bits as such), and of OPS
@@ -47,6 +48,15 @@
 
 typedef struct AdvPlanSource { uint32_t name, text, n_bytes, zero; } AdvPlanSource;
 typedef struct AdvPlanOp { uint32_t name; uint32_t version; } AdvPlanOp;
+
+/* Checked when the plan is loaded: an op runs the code that the plan was made with, or none. */
+typedef struct AdvPlanPlugin {
+    uint32_t path, name, version; /* path: absolute, where it was */
+    uint32_t op, loc;             /* the first op of it that an instruction needs, and where: for messages */
+    uint32_t zero;
+    uint64_t n_bytes;             /* of the file */
+    uint8_t sha256[32];
+} AdvPlanPlugin;
 
 typedef struct AdvPlanState {
     uint32_t name;

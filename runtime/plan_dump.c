@@ -71,6 +71,20 @@ static void dump_ops(Dump *d)
     }
 }
 
+static void dump_plugins(Dump *d)
+{
+    for (uint32_t i = 0; i < d->p->n_plugins; i++) {
+        const AdvPlanPlugin *g = &d->p->plugins[i];
+        char sha[ADV_SHA256_TEXT];
+        adv_sha256_text(g->sha256, sha);
+        putf(d, "%s %s %llu bytes sha256 %s ", adv_plan_str(d->p, g->name), adv_plan_str(d->p, g->version), (unsigned long long)g->n_bytes,
+             sha);
+        put(d, adv_plan_str(d->p, g->path));
+        put_place(d, g->loc);
+        put(d, "\n");
+    }
+}
+
 static void dump_states(Dump *d)
 {
     static const char *const kinds[ADV_STATE_KIND_COUNT] = {"param", "buffer", "opt", "table", "slot", "scalar", "metric", "data"};
@@ -222,7 +236,7 @@ typedef struct Part {
 void adv_plan_dump(const AdvPlan *plan, const char *target, const char *section, AdvWriteFn *write, void *user)
 {
     static const Part common[] = {
-        {"sources", dump_sources}, {"ops", dump_ops}, {"states", dump_states}, {"locs", dump_locs}, {"program", dump_program}};
+        {"sources", dump_sources}, {"ops", dump_ops}, {"plugins", dump_plugins}, {"states", dump_states}, {"locs", dump_locs}, {"program", dump_program}};
     static const Part of_target[] = {{"entries", dump_entries}, {"values", dump_values}, {"insts", dump_insts}, {"info", dump_info}};
     Dump d = {plan, NULL, write, user};
     for (size_t i = 0; i < sizeof common / sizeof *common; i++) {

@@ -140,6 +140,19 @@ static AdvStatus read_ops(Load *l)
     return ADV_OK;
 }
 
+static AdvStatus read_plugins(Load *l)
+{
+    AdvPlan *p = l->p;
+    SECTION(l, "plugins", p->plugins, &p->n_plugins);
+    for (uint32_t i = 0; i < p->n_plugins; i++) {
+        const AdvPlanPlugin *g = &p->plugins[i];
+        if (!str_ok(l, g->path) || !str_ok(l, g->name) || !str_ok(l, g->version) || !p->strings[g->path] || g->zero != 0)
+            return bad_item(l, i, "has no path, name or version");
+        if (g->op >= p->n_ops || (p->n_locs ? g->loc >= p->n_locs : g->loc != 0)) return bad_item(l, i, "names no op or place");
+    }
+    return ADV_OK;
+}
+
 /* Sorts indices of states by name, to find two of one name without a quadratic search. */
 static void sift(const AdvPlan *p, uint32_t *heap, uint32_t at, uint32_t n)
 {
@@ -408,6 +421,7 @@ static AdvStatus read_all(Load *l, AdvArena *names, const void *bytes, uint64_t 
     ADV_TRY(read_ops(l));
     ADV_TRY(read_states(l));
     ADV_TRY(read_locs(l));
+    ADV_TRY(read_plugins(l));
     ADV_TRY(text_section(l, "program", &p->program, &p->n_program_bytes));
     for (uint32_t i = 0; i < p->n_targets; i++) ADV_TRY(read_target(l, &p->targets[i]));
     return ADV_OK;

@@ -17,7 +17,7 @@
 #ifndef ADV_RUNTIME_PLAN_LOAD_H
 #define ADV_RUNTIME_PLAN_LOAD_H
 
-#include "ops/registry.h"
+#include "ops/plugin.h"
 #include "runtime/base/container.h"
 #include "runtime/plan.h"
 
@@ -55,6 +55,8 @@ typedef struct AdvPlan {
     const AdvPlanOp *ops;
     const AdvOpDef **op_defs;     /* n_ops, set by adv_plan_check (NULL before) */
     uint32_t n_ops;
+    const AdvPlanPlugin *plugins;
+    uint32_t n_plugins;
     const AdvPlanState *states;
     uint32_t n_states;
     const AdvPlanLoc *locs;

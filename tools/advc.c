@@ -24,6 +24,7 @@ static const CliOption options[] = {
     {"set", "NAME=VALUE", "override a param, or a key of train or run", true, NULL},
     {"allow", "LINT", "do not report a lint: its name, or all; see `advc list lints`", true, NULL},
     {"deny", "LINT", "report a lint as an error", true, NULL},
+    {"plugin", "FILE", "where `use plugin` finds the file of that name; doc, list ops: of this plugin", true, NULL},
     {"dump", "LIST", "print ast, lowered, graph, passes, dot, json, cost", false, NULL},
     {"stop-after", "PASS", "stop after a pass", false, NULL},
     {"skip", "LIST", "leave passes out (for tests of the passes)", false, NULL},
@@ -150,7 +151,12 @@ static int do_doc(const Cli *cli, AdvDiags *ds)
                  : cli_get(cli, "man")      ? ADV_DOC_MAN
                  : cli_get(cli, "markdown") ? ADV_DOC_MARKDOWN
                                             : ADV_DOC_TEXT;
-    (void)ds;
+    if (cli_get(cli, "plugin")) {
+        const char *paths[CLI_MAX];
+        AdvStatus st = adv_plugin_doc(paths, cli_all(cli, "plugin", paths), ds, name, format, out, stdout);
+        cli_report(cli, ds);
+        return adv_status_exit(st);
+    }
     AdvStatus st = adv_compile_doc(name, format, out, stdout);
     if (st == ADV_ENOENT)
         return cli_fail(cli, EXIT_NO_INPUT, "no op, function or layer is called `%s`; see `advc list ops`, builtins, layers and std", name);
@@ -159,7 +165,13 @@ static int do_doc(const Cli *cli, AdvDiags *ds)
 
 static int do_list(const Cli *cli, AdvDiags *ds)
 {
-    (void)ds;
+    if (cli_get(cli, "plugin")) {
+        const char *paths[CLI_MAX];
+        if (strcmp(cli->args[1], "ops")) return cli_fail(cli, EXIT_USAGE, "a plugin has ops and nothing else: advc list ops --plugin=FILE");
+        AdvStatus st = adv_plugin_list(paths, cli_all(cli, "plugin", paths), ds, cli_get(cli, "json") != NULL, out, stdout);
+        cli_report(cli, ds);
+        return adv_status_exit(st);
+    }
     AdvStatus st = adv_compile_list(cli->args[1], cli_get(cli, "json") != NULL, out, stdout);
     if (st == ADV_EINVAL)
         return cli_fail(cli, EXIT_USAGE,

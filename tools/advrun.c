@@ -25,6 +25,7 @@ static const CliOption options[] = {
     {"set", "NAME=VALUE", "override a param, or a key of train or run (recipes only)", true, NULL},
     {"allow", "LINT", "do not report a lint: its name, or all (recipes only)", true, NULL},
     {"deny", "LINT", "report a lint as an error (recipes only)", true, NULL},
+    {"plugin", "FILE", "a plugin that the plan needs, if it lies elsewhere now (must be the same, byte for byte)", true, NULL},
     {"backend", "NAME", "auto, cuda, cpu, ref, null (auto: cuda if a device answers, else cpu)", false, NULL},
     {"target", "NAME", "part of the plan to run: cpu, cuda, ref, ref64 (the back end's own)", false, NULL},
     {"threads", "N", "threads of the cpu back end (one a core)", false, NULL},
@@ -132,6 +133,10 @@ static int get_plan(Run *r)
     if (!r->cli.n_args) snprintf(own, sizeof own, "%s/plan", resume);
     int rc = run_plan_get(&r->cli, r->plan_path, r->ds, &r->bytes);
     if (rc) return rc;
+    for (size_t i = 0; cli_get_nth(&r->cli, "plugin", i); i++) {
+        rc = adv_status_exit(adv_ctx_add_plugin(r->ctx, cli_get_nth(&r->cli, "plugin", i), r->ds));
+        if (rc) return rc;
+    }
     /* a file is opened by its name, so that messages show it; its bytes are for the run folder */
     AdvStatus st = r->bytes.is_compiled ? adv_plan_load(r->ctx, r->bytes.bytes, (size_t)r->bytes.n_bytes, r->ds, &r->plan)
                                         : adv_plan_open(r->ctx, r->plan_path, r->ds, &r->plan);
@@ -269,7 +274,7 @@ static int run(Run *r)
 int main(int argc, char **argv)
 {
     static Run r;
-    AdvCtxOpts co = {.struct_size = sizeof co, .log = log_line};
+    AdvCtxOpts co = {.struct_size = sizeof co, .flags = ADV_CTX_PLAN_PLUGINS, .log = log_line};
     r.argc = argc;
     r.argv = argv;
     if (!cli_parse(&r.cli, &program, argc, argv)) return EXIT_USAGE;

@@ -149,6 +149,14 @@ const char *cli_get_nth(const Cli *cli, const char *name, size_t k)
     return NULL;
 }
 
+uint32_t cli_all(const Cli *cli, const char *name, const char *values[CLI_MAX])
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < cli->n_given; i++)
+        if (!strcmp(cli->given[i].name, name)) values[n++] = cli->given[i].value;
+    return n;
+}
+
 bool cli_get_int(const Cli *cli, const char *name, long long lo, long long hi, long long dflt, long long *out)
 {
     const char *s = cli_get(cli, name);

@@ -61,6 +61,8 @@ const char *cli_get(const Cli *cli, const char *name);
 
 /* The k-th value of an option that may be repeated, or NULL. */
 const char *cli_get_nth(const Cli *cli, const char *name, size_t k);
+/* All of them; their number. */
+uint32_t cli_all(const Cli *cli, const char *name, const char *values[CLI_MAX]);
 
 /* A whole number of an option within lo..hi, or `dflt` if it is not given. False after one message on stderr. */
 bool cli_get_int(const Cli *cli, const char *name, long long lo, long long hi, long long dflt, long long *out);

@@ -119,6 +119,8 @@ int recipe_read(Recipe *r, const Cli *cli, const char *path)
     if (!join(cli, "allow", &r->allow) || !join(cli, "deny", &r->deny)) return cli_fail(cli, adv_status_exit(ADV_ENOMEM), "out of memory");
     r->opts.allow = r->allow;
     r->opts.deny = r->deny;
+    r->opts.plugins = r->plugins;
+    r->opts.n_plugins = cli_all(cli, "plugin", r->plugins);
     r->opts.text = load_text(r, path, &r->opts.n_bytes);
     return r->opts.text ? 0 : cli_fail_input(cli, path);
 }

@@ -563,6 +563,7 @@ ElVal el_call(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSpan at, ElScop
     el->n_calls++;
     if (!el_work_ok(el, at)) return el_poison(at);
     if (fn->kind == EL_FN_MODEL) return el_model_call(el, fn->model, (ElMode)fn->mode, args, n_args, at);
+    if (fn->kind == EL_FN_OP) return el_op_call(el, fn->op, args, n_args, at);
     if (fn->kind == EL_FN_BUILTIN) return call_builtin(el, fn->builtin, args, n_args, at, scope);
     if (ast(fn->ast, fn->node)->kind == AST_NET && !(el->frame && el->frame->is_net))
         return el_error(el, ADV_D_NOT_CALLABLE, at, "`%s` is a net: make a model of it first, as in `model f = %s(...)`", fn->name,

@@ -10,13 +10,14 @@
 ** Files: value.c values and arithmetic; expr.c expressions; builtin.c built-in functions, batch.c those that
 ** couple samples; weights.c arithmetic of weights, copies of models; call.c functions
 ** and blocks; loop.c loops; layer.c layers of nets; model.c models, modes, versions; item.c files, imports, names;
-** data.c data sets; step.c steps, updates, optimisers; budget.c; eval.c; program.c phases and run.
+** plugin.c plugins and their ops; data.c data sets; step.c steps, updates, optimisers; budget.c; eval.c; program.c phases and run.
 */
 #ifndef ADV_COMPILER_ELAB_H
 #define ADV_COMPILER_ELAB_H
 
 #include "compiler/graph/graph.h"
 #include "dsl/ast.h"
+#include "ops/plugin.h"
 #include "ops/view.h"
 
 #include <assert.h>
@@ -68,7 +69,7 @@ struct ElVal {
 };
 
 /* A function value. */
-typedef enum ElFnKind { EL_FN_TEMPLATE /* fn, loss, net, attack */, EL_FN_LAMBDA, EL_FN_BUILTIN, EL_FN_MODEL } ElFnKind;
+typedef enum ElFnKind { EL_FN_TEMPLATE /* fn, loss, net, attack */, EL_FN_LAMBDA, EL_FN_BUILTIN, EL_FN_MODEL, EL_FN_OP } ElFnKind;
 typedef struct ElArg { AdvStr name; ElVal val; bool bar; AdvSpan span; } ElArg;
 typedef struct ElBuiltin ElBuiltin;
 struct ElFn {
@@ -80,6 +81,7 @@ struct ElFn {
     ElScope *scope;            /* LAMBDA: captured */
     const ElBuiltin *builtin;
     ElModel *model;            /* MODEL */
+    const AdvOpDef *op;        /* OP: of a plugin */
     uint8_t mode;
 };
 
@@ -117,7 +119,8 @@ typedef enum ElItemKind {
     EL_ITEM_EQUATION,
     EL_ITEM_SIGNAL,
     EL_ITEM_SECTION,
-    EL_ITEM_OPTIM
+    EL_ITEM_OPTIM,
+    EL_ITEM_OP
 } ElItemKind;
 struct ElItem {
     AdvStr name;
@@ -134,12 +137,13 @@ struct ElItem {
     ElModel *model;            /* MODEL */
     AdvStateId state;          /* STATE */
     uint8_t state_kind;        /* STATE: EL_PER_* */
+    const AdvOpDef *op;        /* OP */
 };
 enum { EL_PER_SAMPLE = 1, EL_PER_CLASS, EL_PER_SLOT, EL_ONCE };
 
 struct ElModule {
-    AdvStr name;               /* "std.attacks", a path, or 0 for the recipe */
-    const Ast *ast;
+    AdvStr name;               /* "std.attacks", a path, a plugin's name, or 0 for the recipe */
+    const Ast *ast;            /* NULL: a plugin */
     uint32_t file;
     bool is_recipe;
     ADV_VEC(ElItem *) items;
@@ -255,6 +259,11 @@ struct El {
     ADV_VEC(ElModule *) modules;
     const char *(*load)(void *user, const char *path, size_t *out_bytes); /* text of an imported file, or NULL; for `use "file.adv"` */
     void *load_user;
+    AdvRegistry *reg;          /* the graph's, to add plugins to */
+    const char *const *plugins; /* paths given by the caller, n_plugins of them: they come before the recipe's folder */
+    uint32_t n_plugins;
+    bool no_plugins;
+    AdvStatus plugin_status;   /* why a plugin was not loaded */
     ADV_VEC(ElVal) overrides;  /* name = key, list[0] = value, span */
     json_t *params_json;       /* origins of parameters */
 
@@ -411,6 +420,12 @@ bool el_model_update(El *el, ElModel *m, ElVal v, AdvSpan at);
 /* For each copy's state, the state of its source; none for others. By state id. */
 AdvStateId *el_copied_from(El *el);
 json_t *el_weights_json(El *el);
+
+/* ---- plugin.c ---- */
+/* The plugin that `use plugin` names, as a module; NULL after a diagnostic. */
+ElModule *el_plugin_import(El *el, ElModule *m, AstId use);
+ElVal el_plugin_value(El *el, const ElItem *it);
+ElVal el_op_call(El *el, const AdvOpDef *op, ElArg *args, uint32_t n_args, AdvSpan at);
 
 /* ---- item.c ---- */
 ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe);

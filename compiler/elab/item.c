@@ -41,9 +41,6 @@ static ElModule *import(El *el, ElModule *m, const AstNode *use)
             slash && name[0] != '/' ? adv_arena_printf(el->arena, "%.*s/%s", (int)(slash - self->name), self->name, name) : name;
         text = el->load(el->load_user, path, &n_bytes);
         name = path;
-    } else if (use->kind == AST_USE_PLUGIN) {
-        el_error(el, ADV_D_NOT_YET, use->span, "plugins are not loaded by this version");
-        return NULL;
     }
     if (!text) {
         AdvDiag *d = el_diag(el, ADV_D_IMPORT, use->span, "cannot import `%s`", name);
@@ -107,7 +104,7 @@ static void take_stmt(El *el, ElModule *m, AstId st)
     const AstNode *n = ast(m->ast, st);
     switch (n->kind) {
     case AST_USE_STD: case AST_USE_FILE: case AST_USE_PLUGIN: {
-        ElModule *other = import(el, m, n);
+        ElModule *other = n->kind == AST_USE_PLUGIN ? el_plugin_import(el, m, st) : import(el, m, n);
         if (!other) return;
         *ADV_PUSH(el->arena, &m->imports) = other;
         *ADV_PUSH(el->arena, &m->aliases) = n->name2;
@@ -235,7 +232,7 @@ static ElItem *find_item(const ElModule *m, AdvStr name, bool fns)
     for (uint32_t i = 0; i < m->items.n; i++) {
         ElItem *it = m->items.at[i];
         if (it->name.i != name.i || it->kind == EL_ITEM_SECTION || it->kind == EL_ITEM_OPTIM) continue;
-        bool callable = it->kind == EL_ITEM_FN || it->kind == EL_ITEM_MODEL;
+        bool callable = it->kind == EL_ITEM_FN || it->kind == EL_ITEM_MODEL || it->kind == EL_ITEM_OP;
         if (!fns || callable) return it;
     }
     return NULL;
@@ -319,6 +316,7 @@ ElVal el_item_value(El *el, ElItem *it)
     switch (it->kind) {
     case EL_ITEM_PARAM: v = param_value(el, it); break;
     case EL_ITEM_FN: v = fn_value(el, it); break;
+    case EL_ITEM_OP: v = el_plugin_value(el, it); break;
     case EL_ITEM_MODEL:
         it->model = el_model_new(el, it);
         if (it->model) v = (ElVal){.kind = EL_MODEL, .model = it->model, .span = it->at};

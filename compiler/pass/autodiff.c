@@ -14,6 +14,7 @@
 ** There is no tape: what the backward nodes use of the forward ones is simply used later.
 */
 #include "compiler/pass/pass_list.h"
+#include "ops/plugin.h"
 #include "ops/grad.h"
 #include "ops/view.h"
 
@@ -195,7 +196,8 @@ static AdvVal fit(Diff *d, const AdvOpDef *op, AdvValueId v, AdvVal g)
     if (!g.i) return none;
     if (b->type(b, g)->dtype != b->type(b, like)->dtype || !adv_shape_eq(b->type(b, g), b->type(b, like))) {
         AdvSpan at = adv_loc_span(d->g, d->b.loc);
-        adv_diag(d->g->diags, ADV_D_INTERNAL, at, "the gradient that `%s` gives is not of its operand's type", op->name);
+        AdvDiagId id = adv_plugin_of(d->g->reg, op) ? ADV_D_PLUGIN_OP : ADV_D_INTERNAL;
+        adv_diag(d->g->diags, id, at, "the gradient that `%s` gives is not of its operand's type", op->name);
         return none;
     }
     return g;
@@ -224,7 +226,8 @@ static void sweep_node(Diff *d, AdvNodeId n)
     AdvLocId loc = d->b.loc;
     d->b.loc = adv_loc_grad(g, node.loc);
     if (node.op->grad(&d->b.base, &c) != ADV_OK)
-        adv_diag(g->diags, ADV_D_INTERNAL, adv_loc_span(g, node.loc), "the gradient of `%s` could not be built", node.op->name);
+        adv_diag(g->diags, adv_plugin_of(g->reg, node.op) ? ADV_D_PLUGIN_OP : ADV_D_INTERNAL, adv_loc_span(g, node.loc),
+                 "the gradient of `%s` could not be built", node.op->name);
     else
         for (uint32_t k = 0; k < node.n_in; k++) {
             AdvValueId v = {in[k].i};

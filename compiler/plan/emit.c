@@ -7,6 +7,7 @@
 */
 #include "compiler/plan/emit.h"
 
+#include "ops/plugin.h"
 #include "ops/view.h"
 #include "runtime/base/hash.h"
 #include "runtime/plan_load.h"
@@ -44,6 +45,7 @@ typedef struct Emit {
     Pool strings;
     ADV_VEC(AdvPlanSource) sources;
     ADV_VEC(AdvPlanOp) ops;
+    ADV_VEC(AdvPlanPlugin) plugins;
     ADV_VEC(AdvPlanState) states;
     Pool locs; /* of AdvPlanLoc: targets share equal ones */
     TargetOut *targets;
@@ -114,7 +116,22 @@ static uint32_t put_str(Emit *e, const char *s) { return pool_put(e, &e->strings
 
 /* ---- common sections ------------------------------------------------------------------------------------------------ */
 
-static uint32_t put_op(Emit *e, const AdvOpDef *op)
+static uint32_t put_loc(Emit *e, AdvLocId loc);
+
+/* The plugin of an op that is new to the plan, unless it is there already. */
+static void put_plugin(Emit *e, const AdvOpDef *op, uint32_t op_ix, AdvLocId loc)
+{
+    const AdvLoaded *from = adv_plugin_of(e->g->reg, op);
+    for (uint32_t i = 0; from && i < e->plugins.n; i++)
+        if (memcmp(e->plugins.at[i].sha256, from->sha256, sizeof from->sha256) == 0) return;
+    if (!from) return;
+    AdvPlanPlugin p = {.path = put_str(e, from->path), .name = put_str(e, from->name), .version = put_str(e, from->version),
+                       .op = op_ix, .loc = put_loc(e, loc), .n_bytes = from->n_bytes};
+    memcpy(p.sha256, from->sha256, sizeof p.sha256);
+    *ADV_PUSH(e->a, &e->plugins) = p;
+}
+
+static uint32_t put_op(Emit *e, const AdvOpDef *op, AdvLocId loc)
 {
     uint32_t name = put_str(e, op->name);
     AdvPlanOp *o;
@@ -123,6 +140,7 @@ static uint32_t put_op(Emit *e, const AdvOpDef *op)
     o = ADV_PUSH(e->a, &e->ops);
     o->name = name;
     o->version = op->version;
+    put_plugin(e, op, e->ops.n - 1, loc);
     return e->ops.n - 1;
 }
 
@@ -230,7 +248,7 @@ static uint32_t put_attrs(Emit *e, AdvNodeId id)
             if (def->kind == ADV_ATTR_INTS)
                 *number = a->ints[k];
             else if (def->kind == ADV_ATTR_OPS)
-                *number = put_op(e, a->ops[k]);
+                *number = put_op(e, a->ops[k], n->loc);
             else
                 memcpy(number, &a->floats[k], sizeof *number);
         }
@@ -249,7 +267,7 @@ static void put_node(Emit *e, AdvNodeId id)
     uint32_t at;
     if (!adv_node_is_inst(e->g, id)) return;
     assert(!adv_node_is(e->g, id, "grad"));
-    o.op = put_op(e, n->op);
+    o.op = put_op(e, n->op, n->loc);
     o.loc = put_loc(e, n->loc);
     o.attr_at = put_attrs(e, id);
     o.n_attr = n->n_attr;
@@ -330,6 +348,7 @@ static AdvStatus render(Emit *e, const AdvAlloc *a, AdvDiags *ds, void **out_byt
     PUT(NULL, "strings", e->strings.bytes);
     PUT(NULL, "sources", e->sources);
     PUT(NULL, "ops", e->ops);
+    PUT(NULL, "plugins", e->plugins);
     PUT(NULL, "states", e->states);
     PUT(NULL, "locs", e->locs.bytes);
     put_blob(e, &blobs, NULL, "program", program, strlen(program));
