@@ -60,7 +60,8 @@ typedef struct AdvCompileOpts {
 } AdvCompileOpts;
 
 /* Compiles. *out_plan (of *out_bytes) is to be freed with adv_compile_free; NULL after a failure and with CHECK.
-** ADV_ERECIPE: the recipe has errors (diagnostics). ADV_ENOENT: a plugin it names is not there. ADV_ENOMEM, ADV_EINVAL (an option), ADV_EINTERNAL (our fault).
+** ADV_ERECIPE: the recipe has errors (diagnostics). ADV_ENOENT: a plugin it names is not there. ADV_ENOMEM,
+** ADV_EINVAL (an option), ADV_EINTERNAL (our fault).
 ** Warnings alone are ADV_OK. ds may be NULL. */
 ADV_API AdvStatus adv_compile(const AdvCompileOpts *opts, AdvDiags *ds, void **out_plan, uint64_t *out_bytes) ADV_MUST_USE;
 

@@ -59,7 +59,7 @@ static json_t *attrs(const AdvAttrDef *a)
             put_number(o, "min", a->min);
             put_number(o, "max", a->max);
         }
-        if (a->kind == ADV_ATTR_OPS || a->kind == ADV_ATTR_INTS || a->kind == ADV_ATTR_FLOATS) json_object_set_new(o, "default", json_array());
+        if (a->kind >= ADV_ATTR_INTS) json_object_set_new(o, "default", json_array());
         else if (!isnan(a->dflt)) put_number(o, "default", a->dflt);
     }
     return list;

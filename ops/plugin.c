@@ -90,16 +90,17 @@ static bool has_op(const AdvPlugin *t, const char *name, size_t n)
 static AdvStatus check_table(const AdvPlugin *t, const AdvNoteView *n, const char *path, AdvPluginFault *f)
 {
     if (!t)
-        return refuse(f, ADV_EDATA, ADV_D_PLUGIN_TABLE, "plugin `%s` refuses this program, whose plugin interface is %u.%u", path, ADV_OP_ABI,
-                      ADV_OP_ABI_MINOR);
+        return refuse(f, ADV_EDATA, ADV_D_PLUGIN_TABLE, "plugin `%s` refuses this program, whose plugin interface is %u.%u", path,
+                      ADV_OP_ABI, ADV_OP_ABI_MINOR);
     if (t->struct_size != sizeof *t || t->abi_major != n->head.abi_major || !t->name || strcmp(t->name, n->name) || !t->version ||
         strcmp(t->version, n->version) || !t->ops)
-        return refuse(f, ADV_EDATA, ADV_D_PLUGIN_TABLE, "the table of plugin `%s` is not the one its note describes (`%s` %s)", path, n->name,
-                      n->version);
+        return refuse(f, ADV_EDATA, ADV_D_PLUGIN_TABLE, "the table of plugin `%s` is not the one its note describes (`%s` %s)", path,
+                      n->name, n->version);
     for (const char *s = n->ops; *s; s += strcspn(s, " "), s += *s == ' ') {
         size_t len = strcspn(s, " ");
         if (len && !has_op(t, s, len))
-            return refuse(f, ADV_EDATA, ADV_D_PLUGIN_TABLE, "the note of plugin `%s` promises op `%.*s`, which its table lacks", path, (int)len, s);
+            return refuse(f, ADV_EDATA, ADV_D_PLUGIN_TABLE, "the note of plugin `%s` promises op `%.*s`, which its table lacks", path,
+                          (int)len, s);
     }
     for (uint32_t i = 0; t->ops[i]; i++)
         if (!t->ops[i]->name || !listed(n->ops, t->ops[i]->name))
@@ -201,8 +202,10 @@ AdvStatus adv_plugin_load(AdvRegistry *r, const AdvIo *io, const char *path, con
     *out = NULL;
     if (!ds) return refuse(fault, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while loading plugin `%s`", path);
     AdvStatus st = adv_read_file(io, &r->alloc, path, ADV_PLUGIN_MAX_BYTES, ds, &bytes, &n);
-    if (st == ADV_ENOENT) refuse(fault, st, ADV_D_PLUGIN_FILE, "there is no plugin `%s`", path);
-    else if (st != ADV_OK) refuse(fault, st, ADV_D_PLUGIN_FILE, "plugin: %s", ds->list.n ? ds->list.at[0]->message : "out of memory");
+    if (st == ADV_ENOENT)
+        refuse(fault, st, ADV_D_PLUGIN_FILE, "there is no plugin `%s`", path);
+    else if (st != ADV_OK)
+        refuse(fault, st, ADV_D_PLUGIN_FILE, "plugin: %s", ds->list.n ? ds->list.at[0]->message : "out of memory");
     adv_diags_free(ds);
     if (st != ADV_OK) return st;
     st = load_bytes(r, bytes, n, path, want, fault, out);

@@ -13,13 +13,13 @@
 #include "runtime/base/sha256.h"
 
 #define ADV_PLUGIN_MAX_BYTES (UINT64_C(1) << 30)
-#define ADV_PLUGIN_MSG 600
+#define ADV_PLUGIN_MSG       600
 
 /* A plugin that a registry has. Texts are the registry's. */
 typedef struct AdvLoaded {
-    const char *path;         /* absolute, without links */
+    const char *path; /* absolute, without links */
     const char *name, *version;
-    const char *ops, *archs;  /* lists of the note */
+    const char *ops, *archs; /* lists of the note */
     uint64_t n_bytes;
     uint8_t sha256[ADV_SHA256_BYTES];
     const AdvPlugin *table;

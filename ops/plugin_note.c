@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_NOTES 4096
+#define MAX_NOTES      4096
 #define MAX_NOTE_BYTES (1u << 20)
 
 typedef struct Reader {
@@ -82,12 +82,13 @@ static bool take_texts(const unsigned char *at, uint64_t n, AdvNoteView *out)
 static AdvStatus check_version(const Reader *r, const AdvNoteView *v)
 {
     static const uint32_t own[ADV_NOTE_N_SIZES] = ADV_NOTE_SIZES;
-    static const char *const names[ADV_NOTE_N_SIZES] = {"AdvOpDef", "AdvKernel", "AdvPlugin", "AdvAttr",
-                                                        "AdvView",  "AdvInferCtx", "AdvPrep", "AdvLaunch"};
+    static const char *const names[ADV_NOTE_N_SIZES] = {"AdvOpDef", "AdvKernel",   "AdvPlugin", "AdvAttr",
+                                                        "AdvView",  "AdvInferCtx", "AdvPrep",   "AdvLaunch"};
     const AdvNote *h = &v->head;
     if (h->abi_major != ADV_OP_ABI || h->abi_minor > ADV_OP_ABI_MINOR)
         return refuse(r, "was built for plugin interface %u.%u, but this program has %u.%u: %s", h->abi_major, h->abi_minor, ADV_OP_ABI,
-                      ADV_OP_ABI_MINOR, h->abi_major < ADV_OP_ABI ? "build it again with this version's adv_op.h" : "a newer program is needed");
+                      ADV_OP_ABI_MINOR,
+                      h->abi_major < ADV_OP_ABI ? "build it again with this version's adv_op.h" : "a newer program is needed");
     for (int k = 0; k < ADV_NOTE_N_SIZES; k++)
         if (h->sizes[k] != own[k])
             return refuse(r, "says interface %u.%u, but its %s has %u bytes and this program's has %u: build it again with this adv_op.h",
@@ -114,7 +115,8 @@ static AdvStatus walk(const Reader *r, uint64_t off, uint64_t n, AdvNoteView *ou
         size = sizeof h + (((uint64_t)h.n_namesz + 3) & ~UINT64_C(3)) + (((uint64_t)h.n_descsz + 3) & ~UINT64_C(3));
         if (h.n_type == ADV_NOTE_TYPE && h.n_namesz == 4 && take(r, off + sizeof h, owner, 4) && memcmp(owner, "ADV", 4) == 0) {
             *found = true;
-            if (h.n_descsz > MAX_NOTE_BYTES || !adv_range_ok(off, sizeof h + 4 + (uint64_t)h.n_descsz, r->n) || sizeof h + 4 + (uint64_t)h.n_descsz > n)
+            if (h.n_descsz > MAX_NOTE_BYTES || !adv_range_ok(off, sizeof h + 4 + (uint64_t)h.n_descsz, r->n) ||
+                sizeof h + 4 + (uint64_t)h.n_descsz > n)
                 return refuse(r, "has a note that is cut short: it was damaged, or not made by ADV_PLUGIN");
             return read_note(r, off, sizeof h + 4 + h.n_descsz, out);
         }
@@ -139,7 +141,8 @@ AdvStatus adv_plugin_note(const void *bytes, uint64_t n_bytes, const char *path,
             st = refuse(&r, "is cut short: its program headers lie outside the file");
         else if (p.p_type == PT_NOTE && !adv_range_ok(p.p_offset, p.p_filesz, n_bytes))
             st = refuse(&r, "is cut short: its notes lie outside the file");
-        else if (p.p_type == PT_NOTE) st = walk(&r, p.p_offset, p.p_filesz, out, &found);
+        else if (p.p_type == PT_NOTE)
+            st = walk(&r, p.p_offset, p.p_filesz, out, &found);
     }
     if (st == ADV_OK && !found)
         st = refuse(&r, "has no note of ours: it was not made with ADV_PLUGIN of adv_op.h (this program's interface is %u.%u)", ADV_OP_ABI,

@@ -236,7 +236,8 @@ typedef struct Part {
 void adv_plan_dump(const AdvPlan *plan, const char *target, const char *section, AdvWriteFn *write, void *user)
 {
     static const Part common[] = {
-        {"sources", dump_sources}, {"ops", dump_ops}, {"plugins", dump_plugins}, {"states", dump_states}, {"locs", dump_locs}, {"program", dump_program}};
+        {"sources", dump_sources}, {"ops", dump_ops},   {"plugins", dump_plugins},
+        {"states", dump_states},   {"locs", dump_locs}, {"program", dump_program}};
     static const Part of_target[] = {{"entries", dump_entries}, {"values", dump_values}, {"insts", dump_insts}, {"info", dump_info}};
     Dump d = {plan, NULL, write, user};
     for (size_t i = 0; i < sizeof common / sizeof *common; i++) {

@@ -21,7 +21,8 @@ static AdvStatus refuse(const AdvPlan *plan, const AdvPlanPlugin *g, AdvStatus s
     adv_diag_note(d, (AdvSpan){0, 0, 0}, "op `%s` comes from plugin `%s` %s, which was `%s` when the plan was made",
                   adv_plan_str(plan, plan->ops[g->op].name), adv_plan_str(plan, g->name), adv_plan_str(plan, g->version),
                   adv_plan_str(plan, g->path));
-    adv_diag_help(d, st == ADV_ENOENT ? "if it lies elsewhere now: --plugin=PATH" : "compile the recipe again with the plugin that is there");
+    adv_diag_help(d,
+                  st == ADV_ENOENT ? "if it lies elsewhere now: --plugin=PATH" : "compile the recipe again with the plugin that is there");
     return st;
 }
 
@@ -35,7 +36,9 @@ static const AdvLoaded *same_name(const AdvRegistry *r, const char *name)
 
 static AdvStatus need(AdvCtx *ctx, const AdvPlan *plan, const AdvPlanPlugin *g, AdvDiags *ds)
 {
-    AdvLoaded want = {.path = adv_plan_str(plan, g->path), .name = adv_plan_str(plan, g->name), .version = adv_plan_str(plan, g->version),
+    AdvLoaded want = {.path = adv_plan_str(plan, g->path),
+                      .name = adv_plan_str(plan, g->name),
+                      .version = adv_plan_str(plan, g->version),
                       .n_bytes = g->n_bytes};
     AdvPluginFault fault;
     const AdvLoaded *p;

@@ -29,7 +29,8 @@ static const char *path_of(El *el, const ElModule *m, const char *name)
 static AdvSpan first_use(const ElModule *m, AstId id, AdvStr alias)
 {
     const AstNode *n = ast(m->ast, id);
-    if (n->kind == AST_DOT && n->first.i && ast(m->ast, n->first)->kind == AST_ID && ast(m->ast, n->first)->name.i == alias.i) return n->span;
+    const AstNode *left = n->kind == AST_DOT && n->first.i ? ast(m->ast, n->first) : NULL;
+    if (left && left->kind == AST_ID && left->name.i == alias.i) return n->span;
     for (AstId c = n->first; c.i; c = ast(m->ast, c)->next) {
         AdvSpan s = first_use(m, c, alias);
         if (s.file) return s;
@@ -59,7 +60,10 @@ ElModule *el_plugin_import(El *el, ElModule *m, AstId use)
     plugin->file = m->file;
     for (uint32_t i = 0; p->table->ops[i]; i++) {
         ElItem *it = ADV_NEW(el->arena, ElItem);
-        *it = (ElItem){.name = adv_intern(el->names, p->table->ops[i]->name), .kind = EL_ITEM_OP, .module = plugin, .at = n->span,
+        *it = (ElItem){.name = adv_intern(el->names, p->table->ops[i]->name),
+                       .kind = EL_ITEM_OP,
+                       .module = plugin,
+                       .at = n->span,
                        .op = p->table->ops[i]};
         *ADV_PUSH(el->arena, &plugin->items) = it;
     }
@@ -147,7 +151,7 @@ static AdvValueId operand(El *el, const AdvPortDef *p, ElVal v)
 }
 
 typedef struct Bound {
-    ElVal *in;      /* by port; a repeated last port's go on behind */
+    ElVal *in; /* by port; a repeated last port's go on behind */
     bool *given;
     uint32_t n_in;
     AdvAttr attr[ADV_MAX_ATTRS];
@@ -193,8 +197,9 @@ static bool bind(El *el, const AdvOpDef *op, ElArg *args, uint32_t n_args, AdvSp
         }
         while (next < n && b->given[next]) next++;
         if (next >= n && !adv_op_in_repeats(op)) {
-            adv_diag_help(el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %u operand%s, but this is one more", op->name, n, n == 1 ? "" : "s"),
-                          "it takes %s", takes(el, op));
+            AdvDiag *d =
+                el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %u operand%s, but this is one more", op->name, n, n == 1 ? "" : "s");
+            adv_diag_help(d, "it takes %s", takes(el, op));
             return false;
         }
         if (next >= b->n_in) b->n_in = next + 1;
@@ -203,7 +208,8 @@ static bool bind(El *el, const AdvOpDef *op, ElArg *args, uint32_t n_args, AdvSp
     }
     for (uint32_t k = 0; k < n; k++)
         if (!b->given[k]) {
-            adv_diag_help(el_diag(el, ADV_D_ARGUMENT, at, "`%s` needs the argument `%s`", op->name, op->in[k].name), "it takes %s", takes(el, op));
+            AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, at, "`%s` needs the argument `%s`", op->name, op->in[k].name);
+            adv_diag_help(d, "it takes %s", takes(el, op));
             return false;
         }
     return true;
@@ -217,13 +223,14 @@ static ElVal result(El *el, const AdvOpDef *op, AdvNodeId def, uint32_t k, uint8
     AdvValueId v = adv_node_out(el->g, def, k);
     const AdvTensorType *t = adv_value_type(el->g, v);
     const AdvPortDef *p = &op->out[k < adv_op_n_out(op) ? k : adv_op_n_out(op)];
-    bool is_int = t->dtype == ADV_I32 || t->dtype == ADV_I64 || t->dtype == ADV_U8;
     if (rate == ADV_RATE_SAMPLE && (p->kind & ADV_PORT_BATCH)) rate = ADV_RATE_BATCH;
     if (rate == ADV_RATE_SAMPLE && (t->rank == 0 || t->dim[0] != el->n_batch))
         return el_error(el, ADV_D_PLUGIN_OP, at,
-                        "result `%s` of `%s` should be one for each of the %lld samples, but its shape is %s: its port may lack ADV_PORT_BATCH",
+                        "result `%s` of `%s` should be one for each of the %lld samples, but its shape is %s: its port may lack "
+                        "ADV_PORT_BATCH",
                         p->name, op->name, (long long)el->n_batch, el_describe_type(el, t));
-    return el_tensor(el, v, (AdvRate)rate, is_int && t->dtype == ADV_I32 && rate == ADV_RATE_SAMPLE && t->rank == 1 ? EL_CLASS : EL_NUM, at);
+    bool is_class = t->dtype == ADV_I32 && rate == ADV_RATE_SAMPLE && t->rank == 1;
+    return el_tensor(el, v, (AdvRate)rate, is_class ? EL_CLASS : EL_NUM, at);
 }
 
 ElVal el_op_call(El *el, const AdvOpDef *op, ElArg *args, uint32_t n_args, AdvSpan at)
