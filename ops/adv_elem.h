@@ -104,6 +104,15 @@ static inline int64_t adv_elem_count(const AdvView *v)
     return n;
 }
 
+/* Do the elements lie without gaps in row order, so that a kernel may walk them as one array? */
+static inline int adv_elem_is_row(const AdvView *v)
+{
+    int64_t step = 1;
+    for (uint32_t i = v->rank; i-- > 0; step *= v->dim[i])
+        if (v->dim[i] != 1 && v->stride[i] != step) return 0;
+    return 1;
+}
+
 /* Offset, for adv_ld and adv_st, of element `flat` counted in row order (0 .. adv_elem_count - 1), whatever the strides. */
 static inline int64_t adv_elem_at(const AdvView *v, int64_t flat)
 {

@@ -199,25 +199,6 @@ typedef struct AdvEwRow {
     const char *text;                          /* in float over a, b, c, valid in C and in CUDA */
 } AdvEwRow;
 
-/* ---- self-test --------------------------------------------------------------------------------------------------- */
-
-typedef struct AdvTestTensor {
-    uint8_t dtype, rank;
-    int64_t dim[ADV_MAX_RANK];
-    const double *data; /* as many as there are elements, in row order */
-} AdvTestTensor;
-
-/* One call of an op with its known answer. The first is also what `advplugin test` makes its other cases of: each size that
-** occurs is changed wherever it occurs, so different dimensions should have different sizes. */
-typedef struct AdvTestVec {
-    const char *doc;          /* what the case shows; NULL ends a table */
-    const AdvTestTensor *in;  /* one for each operand */
-    const AdvTestTensor *out; /* one for each result */
-    uint32_t n_in, n_out;
-    const AdvAttr *attr;      /* one for each AdvAttrDef; NULL: defaults */
-    double tolerance;         /* largest |got - want| <= tolerance*(1 + |want|), in f32 */
-} AdvTestVec;
-
 /* ---- the op ------------------------------------------------------------------------------------------------------ */
 
 /* Facts that passes ask for. */
@@ -266,7 +247,6 @@ typedef struct AdvOpDef {
     const struct AdvEwRow *row;  /* ... and row (elementwise, adv_row.h), but for ADV_OP_STRUCT and ADV_OP_VIEW */
     const char *doc;       /* first line a sentence; then ranges, what happens at kinks, source (paper, equation) */
     double (*flops)(const struct AdvSig *sig); /* of one call, a multiply-add being two. NULL: see adv_sig_flops (registry.h) */
-    const AdvTestVec *tests; /* ended by doc NULL; NULL: none (ours have case files) */
 } AdvOpDef;
 
 #define ADV_OP_HEADER .abi = ADV_OP_ABI, .struct_size = sizeof(AdvOpDef)
@@ -333,6 +313,7 @@ typedef struct AdvPlugin {
     const char *name, *version;
     const AdvOpDef *const *ops;      /* ended by NULL */
     const AdvKernel *const *kernels; /* ended by NULL; NULL: none */
+    const char *const *cases;        /* self-test, ended by NULL: lines as in tests/ops, at least one for each op. `advplugin test` */
 } AdvPlugin;
 
 /* The one symbol a plugin exports, `adv_plugin_v1`. NULL: it refuses this host. */
@@ -356,8 +337,8 @@ typedef struct AdvNote {
 **   op_names        of all its ops: "margin margin_grad"
 **   cuda_archs      that its CUDA kernels were compiled for: "sm_80 sm_90 compute_90"; "" if it has none. sm_XY runs on devices
 **                   of major X and a minor of at least Y, compute_XY on any device from X.Y on
-**   op_table, kernel_table   arrays of pointers ended by NULL */
-#define ADV_PLUGIN(plugin_name, plugin_version, op_names, cuda_archs, op_table, kernel_table) \
+**   op_table, kernel_table, case_table   arrays of pointers ended by NULL; the last two may be NULL */
+#define ADV_PLUGIN(plugin_name, plugin_version, op_names, cuda_archs, op_table, kernel_table, case_table) \
     static const struct { \
         AdvNote head; \
         char text[sizeof(plugin_name "\0" plugin_version "\0" op_names "\0" cuda_archs)]; \
@@ -368,8 +349,8 @@ typedef struct AdvNote {
     ADV_API const AdvPlugin *adv_plugin_v1(const AdvHost *host); \
     ADV_API const AdvPlugin *adv_plugin_v1(const AdvHost *host) \
     { \
-        static const AdvPlugin plugin = {sizeof(AdvPlugin), ADV_OP_ABI,     ADV_OP_ABI_MINOR, plugin_name, \
-                                         plugin_version,    op_table, kernel_table}; \
+        static const AdvPlugin plugin = {sizeof(AdvPlugin), ADV_OP_ABI, ADV_OP_ABI_MINOR, plugin_name, \
+                                         plugin_version,    op_table,   kernel_table,     case_table}; \
         return host->abi_major == ADV_OP_ABI ? &plugin : NULL; \
     }
 

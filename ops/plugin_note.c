@@ -134,14 +134,14 @@ AdvStatus adv_plugin_note(const void *bytes, uint64_t n_bytes, const char *path,
     bool found = false;
     memset(out, 0, sizeof *out);
     AdvStatus st = check_elf(&r, &h);
-    for (uint32_t i = 0; st == ADV_OK && i < h.e_phnum && !found; i++) {
+    for (uint32_t i = 0; st == ADV_OK && i < h.e_phnum; i++) {
         Elf64_Phdr p;
         uint64_t at;
         if (!adv_add_ok(h.e_phoff, (uint64_t)i * sizeof p, &at) || !take(&r, at, &p, sizeof p))
             st = refuse(&r, "is cut short: its program headers lie outside the file");
-        else if (p.p_type == PT_NOTE && !adv_range_ok(p.p_offset, p.p_filesz, n_bytes))
-            st = refuse(&r, "is cut short: its notes lie outside the file");
-        else if (p.p_type == PT_NOTE)
+        else if ((p.p_type == PT_NOTE || p.p_type == PT_LOAD) && !adv_range_ok(p.p_offset, p.p_filesz, n_bytes))
+            st = refuse(&r, "is cut short: what it would load lies outside the file"); /* opening it would crash */
+        else if (p.p_type == PT_NOTE && !found)
             st = walk(&r, p.p_offset, p.p_filesz, out, &found);
     }
     if (st == ADV_OK && !found)

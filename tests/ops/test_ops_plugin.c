@@ -90,6 +90,8 @@ static void refusals_say_both_versions(void)
     check_refused(o, "cut short");
     o = object(), o.phdr[1].p_offset = UINT64_MAX - 3;
     check_refused(o, "cut short");
+    o = object(), o.phdr[0].p_filesz = sizeof o + 1; /* the part that is loaded */
+    check_refused(o, "lies outside the file");
     o = object(), o.text[0] = 0;
     check_refused(o, "cut short");
 }

@@ -1,0 +1,186 @@
+#!/bin/sh
+# run.sh ADVC ADVRUN ADVPLUGIN SOURCE: plugins as people make and use them, outside the source tree, with nothing of it but the
+# headers: the examples of recipes/plugins, the starter, and bad plugins, each with one mistake. Prints `N passed, N failed`.
+set -u
+advc=$1 advrun=$2 advplugin=$3 src=$4
+cc=${CC:-cc}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+n_good=0
+n_bad=0
+
+# What is installed for plugins, and nothing else.
+mkdir -p include/ops include/runtime
+cp "$src"/ops/adv_op.h "$src"/ops/adv_elem.h "$src"/ops/adv_row.h include/ops/
+cp "$src"/runtime/adv_types.h include/runtime/
+cp "$src"/recipes/plugins/* "$src"/tests/plugins/*.c* .
+
+# ends CODE TEXT COMMAND...: does it end with this exit code, and say this?
+ends() {
+  want=$1 text=$2
+  shift 2
+  "$@" >log 2>&1
+  got=$?
+  if [ "$got" -eq "$want" ] && { [ -z "$text" ] || grep -qF -- "$text" log; }; then
+    n_good=$((n_good + 1))
+    return
+  fi
+  n_bad=$((n_bad + 1))
+  echo "exit code $got, expected $want and \`$text\`: $*"
+  sed 's/^/  /' log
+}
+
+build() { # build OUTPUT ARGUMENTS...
+  to=$1
+  shift
+  ends 0 '' $cc -std=c11 -Wall -Wextra -Wpedantic -Werror -O2 -shared -fPIC -Iinclude "$@" -o "$to" -lm
+}
+
+# ---- the examples ----
+
+for name in margin focal momentum; do
+  build "lib$name.so" $name.c
+  ends 0 ' 0 failed' "$advplugin" test "lib$name.so"
+  ends 0 '' "$advc" $name.adv -o $name.plan
+  ends 0 'clean' "$advrun" --progress=none --run-dir=run-$name $name.plan
+  ends 0 'clean' "$advrun" --check=ref --progress=none --run-dir=check-$name --set train.epochs=1 $name.adv
+done
+
+# ---- with CUDA: compiled and tested on the CPU; its kernels run where there is a device ----
+
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+if [ -x "$nvcc" ]; then
+  ends 0 '' "$nvcc" -O1 -Xcompiler=-fPIC -gencode=arch=compute_80,code=sm_80 '-gencode=arch=compute_90,code=[sm_90,compute_90]' -c momentum_kernel.cu
+  build libcuda_momentum.so -DWITH_CUDA momentum.c momentum_kernel.o "-L$(dirname "$nvcc")/../lib64" -lcudart_static -lstdc++ -ldl -lrt \
+    -lpthread -Wl,--exclude-libs=ALL
+  ends 0 'SKIP 1 CUDA kernel (sm_80 sm_90 compute_90)' "$advplugin" test libcuda_momentum.so
+  ends 0 ' 0 failed' "$advplugin" test libcuda_momentum.so
+else
+  echo 'SKIP the plugin with a CUDA kernel: there is no nvcc'
+fi
+
+# ---- pages, another place, another file ----
+
+ends 0 'Probability of the label' "$advc" doc t_margin --plugin=libmargin.so
+ends 0 'squash' "$advc" list ops --plugin=libmargin.so
+ends 64 'a plugin has ops and nothing else' "$advc" list lints --plugin=libmargin.so
+mkdir elsewhere
+mv libmargin.so elsewhere/
+ends 66 'there is no plugin' "$advc" margin.adv
+ends 66 'margin.adv:19' "$advrun" margin.plan
+ends 0 '' "$advc" --plugin=elsewhere/libmargin.so margin.adv
+ends 0 'clean' "$advrun" --plugin=elsewhere/libmargin.so --progress=none --run-dir=moved margin.plan
+cp libfocal.so libmargin.so
+ends 65 'is not the plugin that the plan was made with' "$advrun" --progress=none margin.plan
+cp elsewhere/libmargin.so .
+printf x >>libmargin.so
+ends 65 'is not the plugin that the plan was made with' "$advrun" --progress=none margin.plan
+mv elsewhere/libmargin.so .
+sed 's/temperature = 2/heat = 2/' margin.adv >heat.adv
+ends 65 'has no argument `heat`' "$advc" check heat.adv
+sed 's/temperature = 2/temperature = 0/' margin.adv >cold.adv
+ends 65 'needs `temperature` within 0.001 and 1000, got 0' "$advc" check cold.adv
+sed 's/my.t_margin(f.eval(x), y,/my.t_margin(f.eval(x),/' margin.adv >bare.adv
+ends 65 'needs the argument `y`' "$advc" check bare.adv
+sed 's/my.t_margin(/my.margin(/' margin.adv >name.adv
+ends 65 '`my` has no `margin`' "$advc" check name.adv
+
+# ---- the starter ----
+
+ends 64 'is no name for an op' "$advplugin" new 9lives
+ends 0 'mine/mine.c' "$advplugin" new mine
+ends 74 'cannot make the folder' "$advplugin" new mine
+build libmine.so mine/mine.c
+ends 0 ' 0 failed' "$advplugin" test libmine.so
+ends 0 '' "$advc" --plugin=libmine.so mine/mine.adv -o mine.plan
+ends 0 'clean' "$advrun" --progress=none --run-dir=run-mine mine.plan
+
+# ---- one mistake each ----
+
+cat >bad.adv <<'RECIPE'
+adv 1
+use std.nets
+use std.attacks
+use plugin "libbad.so" as my
+data synthetic {
+  train = 64
+  test = 64
+  classes = 2
+  shape = [2]
+  batch = 32
+  y = id - 2*floor(id/2)
+  x = clip(0.35 + 0.3*y + 0.1*normal(like = x), 0, 1)
+}
+model f = mlp(width = 4, classes = 2)
+step {
+  loss = my.twice(ce(f(x), y))
+  minimize loss over f
+}
+optim f = sgd(lr = 0.1)
+train { epochs = 1; seed = 1 }
+RECIPE
+
+bad() { # bad NAME: builds libbad.so with this mistake
+  rm -f libbad.so
+  build libbad.so -DBAD="$1" bad.c
+}
+refused() { # refused TEXT: both programs say so, with the recipe's line
+  ends 65 "$1" "$advc" bad.adv
+  ends 65 'bad.adv:16' "$advc" bad.adv
+  ends 65 "$1" "$advplugin" test libbad.so
+}
+
+bad NOTHING
+ends 0 ' 0 failed' "$advplugin" test libbad.so
+ends 0 '' "$advc" bad.adv -o bad.plan
+bad MAJOR
+refused 'was built for plugin interface 2.0, but this program has 1.0'
+bad MINOR
+refused 'was built for plugin interface 1.9, but this program has 1.0'
+bad NO_NOTE
+refused 'has no note of ours'
+bad CUT_NOTE
+refused 'has a note that is cut short'
+bad NO_OP
+refused 'promises op `thrice`, which its table lacks'
+bad NO_DOC
+refused '`twice` has no doc'
+bad NOTHING
+printf '\267' | dd of=libbad.so bs=1 seek=18 conv=notrunc 2>/dev/null # e_machine of aarch64
+case $(uname -m) in
+x86_64) refused 'is made for aarch64, but this program runs on x86-64' ;;
+*) echo "SKIP the plugin for another processor: this one is $(uname -m)" ;;
+esac
+bad NOTHING
+head -c 700 libbad.so >cut && mv cut libbad.so
+refused 'cut short'
+echo 'no object at all' >libbad.so
+refused 'is no shared object'
+rm -f libbad.so
+ends 66 'there is no plugin' "$advc" bad.adv
+ends 66 'bad.adv:16' "$advc" bad.adv
+ends 66 'there is no plugin' "$advplugin" test libbad.so
+bad SHAPE
+ends 65 'should be one for each of the 32 samples' "$advc" bad.adv
+ends 1 'result 0 has not 3 elements' "$advplugin" test libbad.so
+bad GRADIENT
+ends 1 'but differences give' "$advplugin" test libbad.so
+bad BOUNDS
+ends 1 'writes around result 0' "$advplugin" test libbad.so
+bad RANDOM
+ends 1 'other bits when run again' "$advplugin" test libbad.so
+bad EXIT
+ends 1 'ended the process with exit code 3: kernels, in case' "$advplugin" test libbad.so
+bad SEGV
+ends 1 'died of signal 11' "$advplugin" test libbad.so
+if command -v g++ >/dev/null 2>&1; then
+  g++ -fPIC -c throw.cpp -o throw.o
+  build libbad.so -DBAD=THROW bad.c throw.o -lstdc++
+  ends 1 'died of signal 6' "$advplugin" test libbad.so
+else
+  echo 'SKIP the plugin that throws: there is no g++'
+fi
+
+echo "$n_good passed, $n_bad failed"
+[ "$n_bad" -eq 0 ]

@@ -1,0 +1,147 @@
+/* test.c: `advplugin test`: a parent that never loads the plugin, and children that do.
+**
+** A child goes through the items in order and tells the parent through a pipe which one it begins and how each ended. If it dies in
+** one, the parent says in which, and starts another child behind it. So one crash hides nothing else.
+*/
+#include "tools/plugin/checks.h"
+#include "tools/plugin/plugin.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECONDS 60 /* an item may take */
+
+enum { LOADED = 1, BEGIN, END, DONE, REFUSED };
+typedef struct Note {
+    uint32_t kind, item;
+    int32_t n;             /* END: findings; REFUSED: exit code */
+    char text[CHECK_TEXT]; /* BEGIN: what it is */
+} Note;
+
+static void tell(int to, Note n)
+{
+    if (write(to, &n, sizeof n) != sizeof n) _exit(EXIT_IO); /* a note is smaller than a pipe takes at once */
+}
+
+static void say_skipped(const AdvLoaded *p)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; p->table->kernels && p->table->kernels[i]; i++) n += !strcmp(p->table->kernels[i]->backend, "cuda");
+    if (n)
+        printf("SKIP %u CUDA kernel%s (%s): this program runs on the CPU; advrun --backend=cuda --check=ref compares them on a device\n", n,
+               n == 1 ? "" : "s", p->archs[0] ? p->archs : "no architecture");
+}
+
+static void child(const Cli *cli, const char *path, uint32_t first, int to)
+{
+    static Checks c;
+    AdvPluginFault fault;
+    alarm(SECONDS);
+    AdvStatus st = checks_init(&c, path, &fault);
+    if (st != ADV_OK) {
+        cli_fail(cli, 0, "%s", fault.text);
+        tell(to, (Note){.kind = REFUSED, .n = adv_status_exit(st)});
+        _exit(0);
+    }
+    tell(to, (Note){.kind = LOADED, .item = c.n_items});
+    if (!first) say_skipped(c.plugin);
+    for (uint32_t i = first; i < c.n_items; i++) {
+        Note n = {.kind = BEGIN, .item = i};
+        checks_describe(&c, i, n.text);
+        fflush(stdout);
+        tell(to, n);
+        alarm(SECONDS);
+        n = (Note){.kind = END, .item = i, .n = checks_run(&c, i)};
+        fflush(stdout);
+        tell(to, n);
+    }
+    tell(to, (Note){.kind = DONE});
+    checks_fini(&c);
+    _exit(0);
+}
+
+typedef struct Testing {
+    uint32_t n_items, next, n_passed, n_failed;
+    bool done;
+    int refused;
+    char doing[CHECK_TEXT];
+} Testing;
+
+static void take(Testing *r, const Note *n)
+{
+    switch (n->kind) {
+    case LOADED: r->n_items = n->item; break;
+    case BEGIN:
+        r->next = n->item + 1;
+        memcpy(r->doing, n->text, sizeof r->doing);
+        break;
+    case END:
+        r->doing[0] = 0;
+        if (n->n)
+            r->n_failed++;
+        else
+            r->n_passed++;
+        break;
+    case DONE: r->done = true; break;
+    default: r->refused = n->n;
+    }
+}
+
+/* What became of a child that did not come to the end. */
+static void say_death(Testing *r, const char *path, int status)
+{
+    const char *where = r->doing[0] ? r->doing : "loading it";
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        printf("%s: did not return within %d s: %s\n", path, SECONDS, where);
+    else if (WIFSIGNALED(status))
+        printf("%s: died of signal %d (%s): %s\n", path, WTERMSIG(status), strsignal(WTERMSIG(status)), where);
+    else
+        printf("%s: ended the process with exit code %d: %s\n", path, WEXITSTATUS(status), where);
+    r->n_failed++;
+    r->doing[0] = 0;
+}
+
+static int one_child(Testing *r, const Cli *cli, const char *path)
+{
+    int ends[2], status = 0;
+    Note n;
+    fflush(stdout);
+    if (pipe(ends)) return cli_fail(cli, EXIT_IO, "cannot start a child process: %s", strerror(errno));
+    pid_t pid = fork();
+    if (pid < 0) return cli_fail(cli, EXIT_IO, "cannot start a child process: %s", strerror(errno));
+    if (!pid) {
+        close(ends[0]);
+        child(cli, path, r->next, ends[1]);
+    }
+    close(ends[1]);
+    for (;;) {
+        ssize_t got = read(ends[0], &n, sizeof n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got != (ssize_t)sizeof n) break;
+        take(r, &n);
+    }
+    close(ends[0]);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (!r->done && !r->refused) say_death(r, path, status);
+    return 0;
+}
+
+int plugin_test(const Cli *cli, const char *path)
+{
+    Testing r = {0};
+    while (!r.done) {
+        uint32_t before = r.next;
+        int rc = one_child(&r, cli, path);
+        if (rc) return rc;
+        if (r.refused) return r.refused;
+        if (r.next == before && !r.done) break; /* it dies before it begins anything */
+        if (r.next >= r.n_items) break;         /* it died in the last item */
+    }
+    printf("%u passed, %u failed\n", r.n_passed, r.n_failed);
+    return r.n_failed ? adv_status_exit(ADV_EDIFFERS) : 0;
+}
