@@ -226,9 +226,19 @@ bool adv_plugin_fits_cuda(const char *archs, int major, int minor)
     return false;
 }
 
-AdvStatus adv_plugin_check_cuda(const AdvLoaded *p, int major, int minor, AdvPluginFault *fault)
+/* The plugin a kernel comes from, or NULL. */
+static const AdvLoaded *plugin_of_kernel(const AdvRegistry *r, const AdvKernel *k)
 {
-    if (adv_plugin_fits_cuda(p->archs, major, minor)) return ADV_OK;
+    for (const AdvLoaded *p = r->plugins; p; p = p->next)
+        for (uint32_t i = 0; p->table->kernels && p->table->kernels[i]; i++)
+            if (p->table->kernels[i] == k) return p;
+    return NULL;
+}
+
+AdvStatus adv_plugin_check_cuda(const AdvRegistry *r, const AdvKernel *k, int major, int minor, AdvPluginFault *fault)
+{
+    const AdvLoaded *p = plugin_of_kernel(r, k);
+    if (!p || adv_plugin_fits_cuda(p->archs, major, minor)) return ADV_OK;
     return refuse(fault, ADV_EDATA, ADV_D_PLUGIN_ABI, "plugin `%s` %s (`%s`) has CUDA kernels for %s, but the device is sm_%d%d", p->name,
                   p->version, p->path, p->archs[0] ? p->archs : "no architecture", major, minor);
 }

@@ -54,8 +54,9 @@ AdvStatus adv_plugin_note(const void *bytes, uint64_t n_bytes, const char *path,
 /* Does one of the architectures of a note run on a device of this compute capability? The rule of adv_op.h (ADV_PLUGIN). */
 bool adv_plugin_fits_cuda(const char *archs, int major, int minor);
 
-/* For back end "cuda": may kernels of this plugin run on such a device? If not, *fault says what it was compiled for. */
-AdvStatus adv_plugin_check_cuda(const AdvLoaded *p, int major, int minor, AdvPluginFault *fault) ADV_MUST_USE;
+/* For back end "cuda": may this kernel run on such a device? ADV_EDATA: it is of a plugin that was compiled for others, which *fault
+** says. */
+AdvStatus adv_plugin_check_cuda(const AdvRegistry *r, const AdvKernel *k, int major, int minor, AdvPluginFault *fault) ADV_MUST_USE;
 
 void adv_plugins_free(AdvRegistry *r); /* adv_registry_fini */
 

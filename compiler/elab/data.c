@@ -204,11 +204,46 @@ static AdvValueId data_state(El *el, const char *name, AdvTensorType t)
     return el_state(el, el_slot(el, name, t, ADV_STATE_DATA, false));
 }
 
+/* `my.cutout(size = 8)`: an op of a plugin that makes an image from an image. It gets what its ports ask for by name. */
+static void augment_by_op(El *el, AstId callee, AstId entry)
+{
+    const Ast *t = el->recipe->ast;
+    AdvSpan at = ast(t, entry)->span;
+    ElVal f = el_expr(el, el->recipe, NULL, callee);
+    uint32_t n = 0;
+    if (el_bad(f)) return;
+    if (f.kind != EL_FN || f.fn->kind != EL_FN_OP) {
+        el_error(el, ADV_D_NOT_CALLABLE, at, "an augmentation is `pad_crop(pad = 4)`, `hflip` or an op of a plugin");
+        return;
+    }
+    ElArg *given = ast(t, entry)->kind == AST_CALL ? el_args(el, el->recipe, NULL, entry, 1, &n) : NULL;
+    ElArg *args = ADV_NEW_ARRAY(el->arena, ElArg, n + 5);
+    for (uint32_t i = 0; i < n; i++) args[i] = given[i];
+    const struct { const char *name; ElVal val;
+    } own[] = {{"x", el->x},
+               {"seed", el_number((double)el->seed, at)},
+               {"epoch", el_tensor(el, counter(el, "run.epoch"), ADV_RATE_EPOCH, EL_NUM, at)},
+               {"ids", el->ids},
+               {"purpose", el_number((double)el_purpose(el, f.fn->name), at)}};
+    for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+        if (el_op_has(f.fn->op, own[k].name))
+            args[n++] = (ElArg){.name = adv_intern(el->names, own[k].name), .val = own[k].val, .span = at};
+    ElVal x = el_op_call(el, f.fn->op, args, n, at);
+    if (el_bad(x)) return;
+    if (x.kind != EL_TENSOR || !adv_shape_eq(adv_value_type(el->g, x.t), adv_value_type(el->g, el->x.t)))
+        el_error(el, ADV_D_PLUGIN_OP, at, "an augmentation gives images of the same shape, but `%s` gives %s", f.fn->name, el_describe(el, x));
+    else el->x = x;
+}
+
 static void augment_one(El *el, AstId entry)
 {
     const Ast *t = el->recipe->ast;
     bool is_call = ast(t, entry)->kind == AST_CALL;
     const AstNode *callee = is_call ? ast(t, ast(t, entry)->first) : ast(t, entry);
+    if (callee->kind == AST_DOT) {
+        augment_by_op(el, is_call ? ast(t, entry)->first : entry, entry);
+        return;
+    }
     const char *name = callee->kind == AST_ID ? adv_str(el->names, callee->name) : "";
     AdvSpan at = ast(t, entry)->span;
     bool crop = !strcmp(name, "pad_crop"), flip = !strcmp(name, "hflip");

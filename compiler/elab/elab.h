@@ -426,6 +426,7 @@ json_t *el_weights_json(El *el);
 ElModule *el_plugin_import(El *el, ElModule *m, AstId use);
 ElVal el_plugin_value(El *el, const ElItem *it);
 ElVal el_op_call(El *el, const AdvOpDef *op, ElArg *args, uint32_t n_args, AdvSpan at);
+bool el_op_has(const AdvOpDef *op, const char *name);            /* an input port or an attribute of that name */
 
 /* ---- item.c ---- */
 ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe);

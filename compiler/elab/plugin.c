@@ -215,6 +215,15 @@ static bool bind(El *el, const AdvOpDef *op, ElArg *args, uint32_t n_args, AdvSp
     return true;
 }
 
+bool el_op_has(const AdvOpDef *op, const char *name)
+{
+    for (uint32_t k = 0; k < adv_op_n_in(op); k++)
+        if (!strcmp(op->in[k].name, name)) return true;
+    for (uint32_t k = 0; k < adv_op_n_attrs(op); k++)
+        if (!strcmp(op->attrs[k].name, name)) return true;
+    return false;
+}
+
 /* ---- calls ---- */
 
 /* Result `k`, with its rate: see the top of the file. */

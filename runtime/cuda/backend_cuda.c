@@ -7,6 +7,7 @@
 ** Errors: a failed call is remembered as a sentence (last_error). A failure after which the device answers nothing any more
 ** is sticky: it may belong to any launch since the last sync, and every later call returns it.
 */
+#include "ops/plugin.h"
 #include "runtime/cuda/cuda_back.h"
 
 #include <assert.h>
@@ -319,7 +320,9 @@ AdvStatus adv_cuda_prepare(void *self, AdvBound *bound, AdvDiags *ds)
     for (uint32_t i = 0; i < n; i++) {
         const char *why;
         if (adv_kernel_can(ks[i], &bound->sig, &why)) {
-            st = prepare_kernel(b, bound, ks[i]);
+            AdvPluginFault fault;
+            st = adv_plugin_check_cuda(o->reg, ks[i], b->prop.major, b->prop.minor, &fault);
+            st = st == ADV_OK ? prepare_kernel(b, bound, ks[i]) : adv_fail(ds, st, fault.id, "%s", fault.text);
             break;
         }
         if (o->refused) o->refused(o->user, &bound->sig, ks[i], why);

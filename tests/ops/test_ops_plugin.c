@@ -154,10 +154,15 @@ static void architectures(void)
     CHECK(!adv_plugin_fits_cuda("compute_90", 8, 0));
     CHECK(!adv_plugin_fits_cuda("", 8, 0));
     CHECK(!adv_plugin_fits_cuda("gfx90a", 9, 0));
-    AdvLoaded p = {.path = "/p.so", .name = "margin", .version = "1.0", .archs = "sm_80"};
+    static const AdvKernel its = {ADV_KERNEL_HEADER, .backend = "cuda"}, another = {ADV_KERNEL_HEADER, .backend = "cuda"};
+    static const AdvKernel *const kernels[] = {&its, NULL};
+    static const AdvPlugin table = {.kernels = kernels};
+    AdvLoaded p = {.path = "/p.so", .name = "margin", .version = "1.0", .archs = "sm_80", .table = &table};
+    AdvRegistry r = {.plugins = &p};
     AdvPluginFault f = {0};
-    CHECK_EQ(adv_plugin_check_cuda(&p, 8, 0, &f), ADV_OK);
-    CHECK_EQ(adv_plugin_check_cuda(&p, 10, 0, &f), ADV_EDATA);
+    CHECK_EQ(adv_plugin_check_cuda(&r, &another, 10, 0, &f), ADV_OK);
+    CHECK_EQ(adv_plugin_check_cuda(&r, &its, 8, 0, &f), ADV_OK);
+    CHECK_EQ(adv_plugin_check_cuda(&r, &its, 10, 0, &f), ADV_EDATA);
     CHECK_STR(f.text, "plugin `margin` 1.0 (`/p.so`) has CUDA kernels for sm_80, but the device is sm_100");
 }
 

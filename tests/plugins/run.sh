@@ -12,7 +12,7 @@ n_bad=0
 
 # What is installed for plugins, and nothing else.
 mkdir -p include/ops include/runtime
-cp "$src"/ops/adv_op.h "$src"/ops/adv_elem.h "$src"/ops/adv_row.h include/ops/
+cp "$src"/ops/adv_op.h "$src"/ops/adv_elem.h "$src"/ops/adv_row.h "$src"/ops/rng.h include/ops/
 cp "$src"/runtime/adv_types.h include/runtime/
 cp "$src"/recipes/plugins/* "$src"/tests/plugins/*.c* .
 
@@ -85,6 +85,26 @@ sed 's/my.t_margin(f.eval(x), y,/my.t_margin(f.eval(x),/' margin.adv >bare.adv
 ends 65 'needs the argument `y`' "$advc" check bare.adv
 sed 's/my.t_margin(/my.margin(/' margin.adv >name.adv
 ends 65 '`my` has no `margin`' "$advc" check name.adv
+
+# ---- a reader of data and an augmentation ----
+
+build libdata.so data.c
+ends 0 ' 0 failed' "$advplugin" test libdata.so
+sed -e 's/libmargin/libdata/' -e 's/  x = clip.*/  x = my.points(id)/' -e '/^signal/d' -e '/^budget/,/^}/d' -e 's/x, eps,/x, 0.05,/' margin.adv >reader.adv
+ends 0 'clean' "$advrun" --progress=none --run-dir=run-reader reader.adv
+cat >augment.adv <<'RECIPE'
+adv 1
+use std.nets
+use plugin "libdata.so" as my
+data mnist { batch = 100; augment = [pad_crop(pad = 2), my.shake(by = 0.02)] }
+model f = mlp()
+step { minimize ce(f(x), y) over f }
+optim f = sgd(lr = 0.1)
+train { epochs = 1; seed = 1 }
+RECIPE
+ends 0 ' = shake ' "$advc" check --dump=graph augment.adv
+sed 's/my.shake(by = 0.02)/my.points/' augment.adv >flat.adv
+ends 65 'gives images of the same shape, but `points` gives' "$advc" check flat.adv
 
 # ---- the starter ----
 
