@@ -2,7 +2,7 @@
 # run.sh ADVC ADVRUN ADVPLUGIN SOURCE: plugins as people make and use them, outside the source tree, with nothing of it but the
 # headers: the examples of recipes/plugins, the starter, and bad plugins, each with one mistake. Prints `N passed, N failed`.
 set -u
-advc=$1 advrun=$2 advplugin=$3 src=$4
+advc=$(realpath "$1") advrun=$(realpath "$2") advplugin=$(realpath "$3") src=$(realpath "$4")
 cc=${CC:-cc}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
