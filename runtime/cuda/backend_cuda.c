@@ -101,6 +101,12 @@ static AdvStatus open_device(AdvCudaBack *b)
     ADV_TRY(CHECK(b, cudaStreamCreateWithFlags, (&b->cuda.stream, cudaStreamNonBlocking)));
     ADV_TRY(CHECK(b, cudaEventCreate, (&b->t0)));
     ADV_TRY(CHECK(b, cudaEventCreate, (&b->t1)));
+    void *word = NULL, *pinned = NULL;
+    ADV_TRY(CHECK(b, cudaMalloc, (&word, sizeof *b->cuda.fault)));
+    b->cuda.fault = word;
+    ADV_TRY(CHECK(b, cudaMemsetAsync, (word, 0, sizeof *b->cuda.fault, b->cuda.stream)));
+    ADV_TRY(CHECK(b, cudaMallocHost, (&pinned, sizeof *b->fault)));
+    b->fault = pinned;
     for (uint32_t i = 0; i < CUDA_STAGES; i++) {
         void *p = NULL;
         ADV_TRY(CHECK(b, cudaMallocHost, (&p, CUDA_STAGE_BYTES)));
@@ -137,6 +143,8 @@ static void close_device(AdvCudaBack *b)
     if (b->dnn) b->api.cudnnDestroy(b->dnn);
     if (b->blas) b->api.cublasDestroy_v2(b->blas);
     if (b->blas_workspace) b->api.cudaFree(b->blas_workspace);
+    if (b->cuda.fault) b->api.cudaFree(b->cuda.fault);
+    if (b->fault) b->api.cudaFreeHost(b->fault);
     for (uint32_t i = 0; i < CUDA_STAGES; i++) {
         if (b->stage[i]) b->api.cudaFreeHost(b->stage[i]);
         if (b->stage_free[i]) b->api.cudaEventDestroy(b->stage_free[i]);
@@ -218,6 +226,19 @@ static AdvStatus to_device(AdvCudaBack *b, char *dst, const char *src, size_t n)
     return ADV_OK;
 }
 
+/* Waits for everything, and looks whether a kernel met data that it cannot take. */
+static AdvStatus wait_all(AdvCudaBack *b)
+{
+    cudaStream_t s = b->cuda.stream;
+    ADV_TRY(CHECK(b, cudaMemcpyAsync, (b->fault, b->cuda.fault, sizeof *b->fault, cudaMemcpyDeviceToHost, s)));
+    ADV_TRY(CHECK(b, cudaStreamSynchronize, (s)));
+    if (!*b->fault) return ADV_OK;
+    uint32_t at = *b->fault - 1;
+    ADV_TRY(CHECK(b, cudaMemsetAsync, (b->cuda.fault, 0, sizeof *b->fault, s)));
+    return adv_cuda_fail(b, ADV_EDATA, "`%s` was given a class or a row number that is out of range",
+                         at < b->n_prepared ? b->op_names[at] : "an instruction");
+}
+
 static AdvStatus to_host(AdvCudaBack *b, char *dst, const char *src, size_t n)
 {
     for (size_t at = 0, len; at < n; at += len) {
@@ -225,7 +246,7 @@ static AdvStatus to_host(AdvCudaBack *b, char *dst, const char *src, size_t n)
         len = n - at < CUDA_STAGE_BYTES ? n - at : CUDA_STAGE_BYTES;
         ADV_TRY(next_stage(b, &i));
         ADV_TRY(CHECK(b, cudaMemcpyAsync, (b->stage[i], src + at, len, cudaMemcpyDeviceToHost, b->cuda.stream)));
-        ADV_TRY(CHECK(b, cudaStreamSynchronize, (b->cuda.stream)));
+        ADV_TRY(wait_all(b));
         memcpy(dst + at, b->stage[i], len);
     }
     return ADV_OK;
@@ -248,11 +269,7 @@ AdvStatus adv_cuda_fill(void *self, void *dst, int byte, uint64_t n_bytes)
     return CHECK(b, cudaMemsetAsync, (dst, byte, (size_t)n_bytes, b->cuda.stream));
 }
 
-AdvStatus adv_cuda_sync(void *self)
-{
-    AdvCudaBack *b = self;
-    return CHECK(b, cudaStreamSynchronize, (b->cuda.stream));
-}
+AdvStatus adv_cuda_sync(void *self) { return wait_all(self); }
 
 /* ---- preparing ------------------------------------------------------------------------------------------------------- */
 
@@ -307,6 +324,22 @@ static AdvStatus prepare_kernel(AdvCudaBack *b, AdvBound *bound, const AdvKernel
     return ADV_OK;
 }
 
+/* Gives the instruction about to be prepared a code to report by. */
+static AdvStatus number_inst(AdvCudaBack *b, const char *op_name)
+{
+    if (b->n_prepared == b->cap_prepared) {
+        uint32_t cap = b->cap_prepared ? 2 * b->cap_prepared : 256;
+        const char **names = adv_host_keep(&b->host, cap * sizeof *names);
+        if (!names) return adv_cuda_fail(b, ADV_ENOMEM, "out of memory while preparing `%s`", op_name);
+        if (b->n_prepared) memcpy(names, b->op_names, b->n_prepared * sizeof *names);
+        b->op_names = names;
+        b->cap_prepared = cap;
+    }
+    b->op_names[b->n_prepared++] = op_name;
+    b->cuda.fault_code = b->n_prepared;
+    return ADV_OK;
+}
+
 /* The first kernel that can. None is for the session to say: there is no definition to fall back on. */
 AdvStatus adv_cuda_prepare(void *self, AdvBound *bound, AdvDiags *ds)
 {
@@ -317,7 +350,8 @@ AdvStatus adv_cuda_prepare(void *self, AdvBound *bound, AdvDiags *ds)
     const AdvKernel *const *ks = adv_registry_kernels(o->reg, "cuda", bound->sig.op->name, &n);
     bound->kernel = NULL;
     b->ds = ds;
-    for (uint32_t i = 0; i < n; i++) {
+    st = number_inst(b, bound->sig.op->name);
+    for (uint32_t i = 0; i < n && st == ADV_OK; i++) {
         const char *why;
         if (adv_kernel_can(ks[i], &bound->sig, &why)) {
             AdvPluginFault fault;
@@ -354,6 +388,8 @@ void adv_cuda_unprepare(void *self)
     b->trial_mem = NULL;
     b->trial_bytes = 0;
     adv_cuda_forget_code(b);
+    b->op_names = NULL;
+    b->n_prepared = b->cap_prepared = 0;
     AdvBackendOpts o = b->host.opts;
     adv_host_fini(&b->host);
     b->host = (AdvHostSelf){.opts = o};

@@ -47,6 +47,9 @@ typedef struct AdvCudaBack {
     char error[320];          /* the newest failure */
     cudaError_t sticky;       /* the first failure that the device does not recover from */
     CudaRelease *release;
+    unsigned *fault;          /* pinned: what cuda.fault held when the device was last waited for */
+    const char **op_names;    /* of what was prepared: fault_code - 1 is an index */
+    uint32_t n_prepared, cap_prepared;
 
     char *stage[CUDA_STAGES]; /* pinned: what is on its way to the device */
     cudaEvent_t stage_free[CUDA_STAGES];

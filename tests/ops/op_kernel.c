@@ -202,9 +202,10 @@ int suite_kernels(Suite *s, const OpCase *c)
 {
     uint32_t n_kernels;
     const AdvKernel *const *k = adv_registry_kernels(&s->reg, s->backend, c->op->name, &n_kernels);
-    static const uint8_t dtypes[] = {ADV_F32, ADV_BF16};
+    static const uint8_t dtypes[] = {ADV_F32, ADV_BF16, ADV_F16};
+    uint32_t n_dtypes = s->dev ? 3 : 2; /* no back end of the host computes in f16 */
     int n = 0;
-    for (uint32_t d = 0; d < 2 && n_kernels; d++) {
+    for (uint32_t d = 0; d < n_dtypes && n_kernels; d++) {
         AdvTensorType in[CASE_MAX_IN], out[CASE_MAX_IN + ADV_MAX_FIXED];
         char msg[256];
         uint32_t n_out;
