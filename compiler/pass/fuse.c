@@ -180,6 +180,21 @@ bool rule_step_linf(Fuse *f, AdvNodeId n)
     return fuse_replace(f, n, adv_build_op(&b, "step_linf", arg, 5, attrs));
 }
 
+/* relayout(cast(x))  ->  cast(x) in the relayout's order;  cast(relayout(x))  ->  cast(x) in the cast's order */
+bool rule_turned_cast(Fuse *f, AdvNodeId n)
+{
+    bool is_cast = adv_node_is(f->g, n, "cast");
+    AdvNodeId inner, none = {0};
+    AdvGraphBuild b;
+    AdvValueId from;
+    if (!is_cast && !adv_node_is(f->g, n, "relayout")) return false;
+    inner = fuse_only_by(f, n, fuse_in(f, n, 0), is_cast ? "relayout" : "cast");
+    if (!inner.i) return false;
+    from = fuse_in(f, inner, 0);
+    fuse_builder(f, n, inner, none, &b);
+    return fuse_replace(f, n, adv_build_op(&b, "cast", &from, 1, adv_node_attr(f->g, is_cast ? n : inner)));
+}
+
 static const struct {
     const char *name;
     bool (*fn)(Fuse *f, AdvNodeId n);

@@ -62,4 +62,4 @@ const AdvOpDef adv_op_cast = {ADV_OP_HEADER,
                               .ref = ref_cast,
                               .doc = "The same numbers in another element type.\nTo narrower floats: nearest, ties to even. To integers: "
                                      "towards 0, kept within the type's "
-                                     "range, NaN gives 0, and no gradient."};
+                                     "range, NaN gives 0, and no gradient. Fusion may let it change the order of memory too."};

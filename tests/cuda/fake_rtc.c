@@ -16,6 +16,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* As this build is. */
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZE " -fsanitize=address,undefined"
+#else
+#define SANITIZE ""
+#endif
+
 enum { MAX_HEADERS = 16, MAX_PATH = 600 };
 
 struct _nvrtcProgram {
@@ -142,7 +149,7 @@ static nvrtcResult build(struct _nvrtcProgram *p, const char *dir, const char *o
     fprintf(f, "#include \"tests/cuda/shim.hpp\"\n%s\n", p->text);
     add_exports(f, p->text);
     fclose(f);
-    snprintf(command, sizeof command, "g++ -std=c++17 -O1 -w -shared -fPIC -fvisibility=hidden -ffp-contract=off -I%s -I%s -o %s.tmp %s > %s/log 2>&1 && mv %s.tmp %s",
+    snprintf(command, sizeof command, "g++ -std=c++17 -O1 -w" SANITIZE " -shared -fPIC -fvisibility=hidden -ffp-contract=off -I%s -I%s -o %s.tmp %s > %s/log 2>&1 && mv %s.tmp %s",
              dir, root_dir(), out, path, dir, out, out);
     int rc = system(command);
     size_t n;
