@@ -15,6 +15,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __CUDACC__
 #define ADV_RNG_FN static __host__ __device__ inline
@@ -69,13 +70,63 @@ ADV_RNG_FN float adv_rng_rademacher(uint32_t word) { return word >> 31 ? -1.0f :
 /* 1 with probability p, else 0. */
 ADV_RNG_FN float adv_rng_bernoulli(uint32_t word, double p) { return (double)adv_rng_uniform(word) < p ? 1.0f : 0.0f; }
 
+/* Natural logarithm of a whole number m, 1 <= m <= 2^32, over 2^32; error below 2e-16 of the largest result. Of additions,
+** multiplications and one division, so that every back end gets the same bits and loops over it become vectors. */
+ADV_RNG_FN double adv_rng_log(double m)
+{
+    uint64_t bits;
+    memcpy(&bits, &m, 8);
+    int64_t e = (int64_t)(bits >> 52) - 1023;
+    int64_t high = (int64_t)(bits >> 51 & 1); /* 1.5 and above count as below 1 */
+    bits = (bits & 0xFFFFFFFFFFFFFu) | (uint64_t)(1023 - high) << 52;
+    double x;
+    memcpy(&x, &bits, 8);
+    double s = (x - 1.0) / (x + 1.0), q = s * s, p = 1.0 / 23;
+    p = p * q + 1.0 / 21;
+    p = p * q + 1.0 / 19;
+    p = p * q + 1.0 / 17;
+    p = p * q + 1.0 / 15;
+    p = p * q + 1.0 / 13;
+    p = p * q + 1.0 / 11;
+    p = p * q + 1.0 / 9;
+    p = p * q + 1.0 / 7;
+    p = p * q + 1.0 / 5;
+    p = p * q + 1.0 / 3;
+    return (double)(int32_t)(e + high - 32) * 0.693147180559945309417 + (2.0 * s + 2.0 * s * q * p);
+}
+
+/* Cosine and sine of a turn's fraction b/2^32. */
+ADV_RNG_FN void adv_rng_turn(uint32_t b, double *out_cos, double *out_sin)
+{
+    uint32_t quarter = (b + 0x20000000u) >> 30;
+    double a = (double)(int32_t)(b - (quarter << 30)) * (6.283185307179586476925 / 4294967296.0), q = a * a; /* up to an eighth */
+    double s = -1.0 / 1307674368000.0, c = 1.0 / 20922789888000.0;
+    s = s * q + 1.0 / 6227020800.0;
+    s = s * q - 1.0 / 39916800.0;
+    s = s * q + 1.0 / 362880.0;
+    s = s * q - 1.0 / 5040.0;
+    s = s * q + 1.0 / 120.0;
+    s = s * q - 1.0 / 6.0;
+    s = a + a * q * s;
+    c = c * q - 1.0 / 87178291200.0;
+    c = c * q + 1.0 / 479001600.0;
+    c = c * q - 1.0 / 3628800.0;
+    c = c * q + 1.0 / 40320.0;
+    c = c * q - 1.0 / 720.0;
+    c = c * q + 1.0 / 24.0;
+    c = 1.0 - 0.5 * q + q * q * c;
+    double x = quarter & 1 ? s : c, y = quarter & 1 ? c : s;
+    *out_cos = (quarter + 1) & 2 ? -x : x;
+    *out_sin = quarter & 2 ? -y : y;
+}
+
 /* Two independent normals from two words (Box and Muller), in double, rounded last; at most 6.7 in size. */
 ADV_RNG_FN void adv_rng_normal2(uint32_t a, uint32_t b, float out[2])
 {
-    double radius = sqrt(-2.0 * log(((double)a + 1.0) * (1.0 / 4294967296.0)));
-    double angle = 6.283185307179586476925 * ((double)b * (1.0 / 4294967296.0));
-    out[0] = (float)(radius * cos(angle));
-    out[1] = (float)(radius * sin(angle));
+    double radius = sqrt(-2.0 * adv_rng_log((double)a + 1.0)), c, s;
+    adv_rng_turn(b, &c, &s);
+    out[0] = (float)(radius * c);
+    out[1] = (float)(radius * s);
 }
 
 /* One element of an integer permutation of 0..n-1: a Feistel network over the smallest even number of bits that holds n,

@@ -111,6 +111,50 @@ bool rule_relu_mask(Fuse *f, AdvNodeId n)
     return true;
 }
 
+static bool is_zero(const Fuse *f, AdvValueId v)
+{
+    double x;
+    return adv_value_number(f->g, v, &x) && x == 0;
+}
+
+/* A node of n's region before it that pools x as `grad`, a max_pool_grad, says; or none. */
+static AdvNodeId pool_before(const Fuse *f, AdvNodeId n, AdvValueId x, AdvNodeId grad)
+{
+    const AdvRegion *reg = adv_region(f->g, f->region_of[n.i]);
+    AdvNodeId none = {0};
+    for (uint32_t i = 0; i < reg->nodes.n && reg->nodes.at[i].i != n.i; i++) {
+        AdvNodeId p = reg->nodes.at[i];
+        bool same = adv_node_is(f->g, p, "max_pool") && fuse_in(f, p, 0).i == x.i;
+        for (uint32_t k = 0; same && k < adv_op_n_attrs(adv_node(f->g, p)->op); k++)
+            same = adv_node_attr(f->g, p)[k].i == adv_node_attr(f->g, grad)[k].i;
+        if (same) return p;
+    }
+    return none;
+}
+
+/* select(gt(x, 0), max_pool_grad(x, g), 0)  ->  max_pool_grad(x, select(gt(max_pool(x), 0), g, 0)): the place of a window that
+** gets its gradient holds the window's maximum, so the mask may come before, on the smaller image. The same bits. */
+bool rule_pool_mask(Fuse *f, AdvNodeId n)
+{
+    AdvGraph *g = f->g;
+    AdvGraphBuild b;
+    if (!adv_node_is(g, n, "select") || !is_zero(f, fuse_in(f, n, 2))) return false;
+    AdvNodeId gt = fuse_made_by(f, fuse_in(f, n, 0), "gt");
+    AdvNodeId grad = fuse_only_by(f, n, fuse_in(f, n, 1), "max_pool_grad");
+    if (!gt.i || !grad.i || !is_zero(f, fuse_in(f, gt, 1)) || fuse_in(f, gt, 0).i != fuse_in(f, grad, 0).i) return false;
+    AdvNodeId pool = pool_before(f, n, fuse_in(f, grad, 0), grad);
+    if (!pool.i) return false;
+    fuse_builder(f, n, gt, grad, &b);
+    AdvValueId mask[2] = {adv_node_out(g, pool, 0), fuse_in(f, gt, 1)};
+    AdvValueId masked[3] = {{0}, fuse_in(f, grad, 1), fuse_in(f, n, 2)}, in[2] = {fuse_in(f, grad, 0), {0}};
+    uint8_t layout = adv_value_type(g, masked[1])->layout;
+    masked[0] = adv_build_op(&b, "gt", mask, 2, NULL);
+    g->values.at[masked[0].i].type.layout = layout;
+    in[1] = adv_build_op(&b, "select", masked, 3, NULL);
+    g->values.at[in[1].i].type.layout = layout;
+    return fuse_replace(f, n, adv_build_op(&b, "max_pool_grad", in, 2, adv_node_attr(g, grad)));
+}
+
 /* The two sides of size*sign(g), in either order. */
 static bool signed_step(const Fuse *f, AdvNodeId user, AdvValueId v, AdvValueId *out_size, AdvNodeId *out_sign)
 {
