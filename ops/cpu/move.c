@@ -53,19 +53,12 @@ static int panel_dim(const AdvLoop *l)
 }
 
 #define PANEL 16
-#define INTERLEAVE(a, b, i) \
-    __builtin_shufflevector(a, b, i, 16 + i, 1 + i, 17 + i, 2 + i, 18 + i, 3 + i, 19 + i, 4 + i, 20 + i, 5 + i, 21 + i, 6 + i, 22 + i, \
-                            7 + i, 23 + i)
-
-/* 16 columns and 16 rows of four bytes, turned: read as one row of 256, it is shuffled perfectly four times. */
+/* 16 columns and 16 rows of four bytes. */
 ADV_CLONES static void turn_16(float *dst, int64_t dst_step, const float *src, int64_t src_step)
 {
-    AdvVec r[16], t[16];
+    AdvVec r[16];
     for (int i = 0; i < 16; i++) r[i] = *(const AdvVec *)(src + i * src_step);
-    for (int round = 0; round < 4; round++) {
-        for (int i = 0; i < 8; i++) t[2 * i] = INTERLEAVE(r[i], r[i + 8], 0), t[2 * i + 1] = INTERLEAVE(r[i], r[i + 8], 8);
-        memcpy(r, t, sizeof r);
-    }
+    adv_turn_16(r);
     for (int i = 0; i < 16; i++) *(AdvVec *)(dst + i * dst_step) = r[i];
 }
 
