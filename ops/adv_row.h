@@ -149,10 +149,9 @@ static inline AdvVal adv_val_number(AdvBuild *b, double value, AdvVal v)
 #ifdef ADV_PLUGIN_ROWS
 
 /* Vector loops for three instruction sets, chosen when the plugin is loaded; left out where the choice would run too early
-** (sanitizers) or the compiler lacks it. */
+** (sanitizers) or the compiler lacks it. The options are those of our own rows, whatever the rest is built with. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define ADV_ROW_LOOP \
-    __attribute__((optimize("O3", "no-math-errno", "no-trapping-math"), target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define ADV_ROW_LOOP __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define ADV_ROW_LOOP
 #endif
@@ -174,6 +173,10 @@ ADV_PLUGIN_ROWS(ADV_ROW_DOUBLE1, ADV_ROW_DOUBLE2, ADV_ROW_DOUBLE3)
 #undef MIN
 #undef MAX
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#endif
 /* Without a branch, so that loops over them vectorise. */
 static inline float adv_row_pick(int c, float a, float b) { return c ? a : b; }
 static inline float adv_row_min(float a, float b) { return adv_row_pick(a != a, a, adv_row_pick(a < b, a, b)); }
@@ -183,6 +186,9 @@ static inline float adv_row_max(float a, float b) { return adv_row_pick(a != a, 
 #define M(x) x##f
 #define K(n) n##.0f
 ADV_PLUGIN_ROWS(ADV_ROW_FLOAT1, ADV_ROW_FLOAT2, ADV_ROW_FLOAT3)
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 #undef MIN
 #undef MAX
 

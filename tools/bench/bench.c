@@ -3,7 +3,7 @@
 **   bench [--threads=N] [--rounds=N] [--seconds=S] [--peer=FILE | --no-peer] [--recipes=FOLDER] [--profile] [CASE...]
 **
 ** Without a CASE everything is measured, and the tables of docs/performance.md are printed at the end: the cases of cases.txt, then
-** `open`, `advc` and `bandwidth`. Run it from the source folder.
+** `open`, `advc`, `bandwidth` and `plugin`. Run it from the source folder.
 **
 ** Each side of a case is a process of its own that runs steps when told to, so that memory is told apart and nothing of one
 ** side disturbs the other: ours (this program again, as `bench --worker RECIPE BATCH THREADS`), and torch_peer.py once in each
@@ -25,7 +25,7 @@ static const char usage[] =
 #define MAX_CASES 32
 
 typedef struct Single { const char *name; bool (*run)(const Opts *o, Tables *t); } Single;
-static const Single singles[] = {{"open", bench_open}, {"advc", bench_advc}, {"bandwidth", bench_bandwidth}};
+static const Single singles[] = {{"open", bench_open}, {"advc", bench_advc}, {"bandwidth", bench_bandwidth}, {"plugin", bench_plugin}};
 
 static bool is_wanted(const char *name, int argc, char **argv)
 {

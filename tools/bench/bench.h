@@ -51,5 +51,6 @@ bool bench_speed(const Case *c, const Opts *o, Tables *t);       /* sides.c: our
 bool bench_open(const Opts *o, Tables *t);                       /* single.c: opening a session for ResNet-18 */
 bool bench_advc(const Opts *o, Tables *t);                       /* compiling the largest recipe for both targets */
 bool bench_bandwidth(const Opts *o, Tables *t);                  /* elementwise groups and updates against a copy */
+bool bench_plugin(const Opts *o, Tables *t);                     /* elementwise groups of a plugin's rows against the same of ours */
 
 #endif

@@ -135,3 +135,43 @@ bool bench_bandwidth(const Opts *o, Tables *t)
                 bench_median(rate[k], o->n_rounds), 100 * bench_median(ratio[k], o->n_rounds));
     return true;
 }
+
+/* ---- rows of a plugin ---------------------------------------------------------------------------------------------------- */
+
+/* Best times of the two groups, ours and the plugin's, by what their steps are called. */
+typedef struct Groups { double ours[2], its[2]; } Groups;
+
+static void hear_group(void *user, const char *text, size_t n_bytes)
+{
+    Groups *g = user;
+    char line[1024];
+    double us, best;
+    int n_runs;
+    snprintf(line, sizeof line, "%.*s", (int)n_bytes, text);
+    const char *runs = strstr(line, "  # "), *steps = strstr(line, "max]");
+    if (runs) runs = strchr(runs, ',');
+    if (!steps || !runs || sscanf(runs, ", %d runs, %lf us, best %lf us", &n_runs, &us, &best) != 3) return;
+    (strstr(line, "twin_max]") ? g->its : g->ours)[strstr(line, "sigmoid") == NULL] = best;
+}
+
+bool bench_plugin(const Opts *o, Tables *t)
+{
+    static const char *const names[] = {"six steps with a sigmoid", "five steps of arithmetic"};
+    char recipe[4096];
+    double ours[2][MAX_ROUNDS], ratio[2][MAX_ROUNDS];
+    snprintf(recipe, sizeof recipe, "%s/plugin.adv", o->recipes);
+    for (int r = 0; r < o->n_rounds; r++) {
+        Groups got = {{0}, {0}};
+        const char *argv[] = {recipe, "256", o->n_threads};
+        if (!bench_profile(argv, 20, hear_group, &got)) return false;
+        for (int k = 0; k < 2; k++) {
+            if (got.ours[k] == 0 || got.its[k] == 0) return false; /* the profile names no such group */
+            ours[k][r] = got.ours[k];
+            ratio[k][r] = got.its[k] / got.ours[k];
+        }
+    }
+    for (int k = 0; k < 2; k++)
+        add_row(t, "| an elementwise group of a plugin's rows, %s | %.3f of the time of built-in ones (%.0f us) | at most 1.05 |\n", names[k],
+                bench_median(ratio[k], o->n_rounds), bench_median(ours[k], o->n_rounds));
+    return true;
+}

@@ -76,8 +76,10 @@ typedef struct Ours {
 
 static AdvStatus load_plan(Ours *w, const char *recipe, const char *batch)
 {
+    static const char *const plugins[] = {BENCH_PLUGIN}; /* where it was built */
     AdvSet set = {"batch", batch};
-    AdvCompileOpts co = {.struct_size = sizeof co, .name = recipe, .targets = "cpu", .allow = "all", .sets = &set, .n_sets = 1};
+    AdvCompileOpts co = {.struct_size = sizeof co, .name = recipe, .targets = "cpu", .allow = "all", .sets = &set, .n_sets = 1,
+                         .plugins = plugins, .n_plugins = 1};
     void *bytes;
     uint64_t n_bytes;
     char *text = read_text(recipe, &co.n_bytes);
@@ -124,7 +126,8 @@ static AdvStatus open_ours(Ours *w, const char *const *argv, uint32_t flags)
 {
     static const char *const states[] = {"data.train.x", "data.train.y", "data.test.x", "data.test.y"};
     memset(w, 0, sizeof *w);
-    if (adv_ctx_new(NULL, &w->ctx) != ADV_OK || adv_diags_open(w->ctx, &w->ds) != ADV_OK) return ADV_ENOMEM;
+    AdvCtxOpts opts = {.struct_size = sizeof opts, .flags = ADV_CTX_PLAN_PLUGINS};
+    if (adv_ctx_new(&opts, &w->ctx) != ADV_OK || adv_diags_open(w->ctx, &w->ds) != ADV_OK) return ADV_ENOMEM;
     AdvStatus st = load_plan(w, argv[0], argv[1]);
     if (st == ADV_OK) st = open_session(w, argv[2], flags);
     for (size_t i = 0; st == ADV_OK && i < sizeof states / sizeof *states; i++) st = bind_numbers(w, states[i]);
