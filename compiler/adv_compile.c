@@ -13,6 +13,7 @@
 #include "compiler/graph/show.h"
 #include "compiler/pass/pass.h"
 #include "compiler/pass/target.h"
+#include "ops/plugin.h"
 #include "runtime/plan_load.h"
 
 #include <stdlib.h>
@@ -167,7 +168,7 @@ static const char *base_name(Compile *c)
     return adv_arena_strn(&c->arena, name, n);
 }
 
-/* Of all sources with their names (overrides are sources too), and of op versions. */
+/* Of all sources with their names (overrides are sources too), of op versions, and of plugins. */
 static const char *hash_of(Compile *c)
 {
     XXH3_state_t *s = XXH3_createState();
@@ -181,6 +182,7 @@ static const char *hash_of(Compile *c)
         XXH3_128bits_update(s, c->reg.ops[i]->name, strlen(c->reg.ops[i]->name));
         XXH3_128bits_update(s, &c->reg.ops[i]->version, sizeof c->reg.ops[i]->version);
     }
+    for (const AdvLoaded *p = c->reg.plugins; p; p = p->next) XXH3_128bits_update(s, p->sha256, sizeof p->sha256);
     XXH128_hash_t h = XXH3_128bits_digest(s);
     XXH3_freeState(s);
     return adv_arena_printf(&c->arena, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);

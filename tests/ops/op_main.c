@@ -2,6 +2,7 @@
 #include "op_main.h"
 
 #include "op_suite.h"
+#include "ops/plugin.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -15,10 +16,28 @@ typedef struct Count {
     int passed, failed;
 } Count;
 
-/* One .case file; marks the ops it names. */
+/* One line of `name`; marks the op it names. */
+static void run_line(Suite *s, const char *name, int at, const char *line, bool *is_named, Count *n)
+{
+    OpCase c;
+    char msg[256];
+    adv_arena_fini(&s->arena);
+    adv_arena_init(&s->arena, adv_alloc_default());
+    if (!case_parse(&c, &s->arena, &s->reg, name, at, line, msg, sizeof msg)) {
+        if (msg[0]) printf("%s:%d: %s\n", name, at, msg), n->failed++;
+        return;
+    }
+    for (uint32_t i = 0; i < s->reg.n_ops; i++) is_named[i] |= s->reg.ops[i] == c.op && !c.refuse;
+    if (suite_case(s, &c))
+        n->failed++;
+    else
+        n->passed++;
+}
+
+/* One .case file. */
 static void run_file(Suite *s, const char *folder, const char *name, bool *is_named, Count *n)
 {
-    char path[512], line[MAX_LINE], msg[256];
+    char path[512], line[MAX_LINE];
     FILE *f;
     snprintf(path, sizeof path, "%s/%s", folder, name);
     f = fopen(path, "r");
@@ -27,20 +46,7 @@ static void run_file(Suite *s, const char *folder, const char *name, bool *is_na
         n->failed++;
         return;
     }
-    for (int at = 1; fgets(line, sizeof line, f); at++) {
-        OpCase c;
-        adv_arena_fini(&s->arena);
-        adv_arena_init(&s->arena, adv_alloc_default());
-        if (!case_parse(&c, &s->arena, &s->reg, name, at, line, msg, sizeof msg)) {
-            if (msg[0]) printf("%s:%d: %s\n", name, at, msg), n->failed++;
-            continue;
-        }
-        for (uint32_t i = 0; i < s->reg.n_ops; i++) is_named[i] |= s->reg.ops[i] == c.op && !c.refuse;
-        if (suite_case(s, &c))
-            n->failed++;
-        else
-            n->passed++;
-    }
+    for (int at = 1; fgets(line, sizeof line, f); at++) run_line(s, name, at, line, is_named, n);
     fclose(f);
 }
 
@@ -65,6 +71,8 @@ static void run_files(Suite *s, bool *is_named, Count *n)
     if (n_files == 0 || n_files == MAX_FILES) printf("%s: %u case files\n", folder, (unsigned)n_files), n->failed++;
     qsort(names, n_files, sizeof names[0], by_text);
     for (uint32_t i = 0; i < n_files; i++) run_file(s, folder, names[i], is_named, n);
+    for (const AdvLoaded *p = s->reg.plugins; p; p = p->next)
+        for (int i = 0; p->table->cases[i]; i++) run_line(s, p->name, i + 1, p->table->cases[i], is_named, n);
 }
 
 /* All cases once to prepare their kernels; then they are made ready together. */
@@ -77,6 +85,16 @@ static void prepare_all(Suite *s, bool *is_named, Count *n)
     s->dev->n_cases = 0;
     n->failed += dry.failed;
     if (s->dev->prepared() != ADV_OK) printf("the kernels are not made\n"), n->failed++;
+}
+
+/* Rows of a plugin go through every back end as ours do. */
+static void load_plugin(AdvRegistry *reg, Count *n)
+{
+    const char *path = getenv("ADV_TEST_ROWS");
+    const AdvLoaded *p;
+    AdvPluginFault fault;
+    if (!path) printf("SKIP rows of a plugin: ADV_TEST_ROWS does not name it\n");
+    else if (adv_plugin_load(reg, NULL, path, NULL, &fault, &p) != ADV_OK) printf("%s\n", fault.text), n->failed++;
 }
 
 int op_main(const char *backend, const AdvKernel *const *kernels, SuiteDevice *dev)
@@ -92,6 +110,7 @@ int op_main(const char *backend, const AdvKernel *const *kernels, SuiteDevice *d
         printf("the registry refuses a kernel: %s\n", ds && ds->list.n ? ds->list.at[0]->message : "");
         n.failed++;
     }
+    load_plugin(&s.reg, &n);
     if (dev) adv_arena_init(&dev->arena, adv_alloc_default());
     if (dev) prepare_all(&s, is_named, &n);
     if (n.failed == 0 || !dev) run_files(&s, is_named, &n);

@@ -116,6 +116,26 @@ ends 0 ' 0 failed' "$advplugin" test libmine.so
 ends 0 '' "$advc" --plugin=libmine.so mine/mine.adv -o mine.plan
 ends 0 'clean' "$advrun" --progress=none --run-dir=run-mine mine.plan
 
+# ---- the tutorial: what docs/plugins.md says to write, written ----
+
+block() { awk -v want="$2" -v kind='```'"$1" '$0 == kind { n++; on = n == want; next } /^```/ { on = 0 } on' "$src/docs/plugins.md"; }
+{
+  echo '#include "ops/adv_op.h"'
+  for n in 1 2 3; do block c $n; done
+  cat <<'CODE'
+static const AdvOpDef brier = {ADV_OP_HEADER, .name = "brier", .version = 1, .precision = ADV_PREC_F32, .in = in, .out = out,
+                               .infer = infer, .grad = grad, .ref = ref, .doc = "Squared distance of probabilities and label."};
+static const AdvOpDef *const ops[] = {&brier, NULL};
+CODE
+  block c 4
+} >brier.c
+build libbrier.so brier.c
+ends 0 ' 0 failed' "$advplugin" test libbrier.so
+ends 0 'brier/brier.adv' "$advplugin" new brier
+block adv 2 >step
+sed -e '/^step {/r step' -e '/^step {/,/^}/d' brier/brier.adv >brier.adv
+ends 0 'clean' "$advrun" --progress=none --run-dir=run-brier brier.adv
+
 # ---- one mistake each ----
 
 cat >bad.adv <<'RECIPE'
