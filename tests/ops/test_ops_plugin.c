@@ -166,6 +166,66 @@ static void architectures(void)
     CHECK_STR(f.text, "plugin `margin` 1.0 (`/p.so`) has CUDA kernels for sm_80, but the device is sm_100");
 }
 
+typedef struct Limit { int left, n_live; } Limit;
+
+static void *limited(void *user, void *p, size_t old_bytes, size_t new_bytes)
+{
+    Limit *l = user;
+    AdvAlloc a = adv_alloc_default();
+    if (new_bytes && l->left-- <= 0) return NULL;
+    if (!p && new_bytes) l->n_live++;
+    if (p && !new_bytes) l->n_live--;
+    return a.fn(a.user, p, old_bytes, new_bytes);
+}
+
+/* Loading a plugin with the k-th allocation failing: it is there or not, and nothing is lost. */
+static void every_allocation_may_fail(void)
+{
+    const char *path = getenv("ADV_TEST_ROWS");
+    AdvStatus st = ADV_ENOMEM;
+    if (!path) {
+        printf("SKIP loading a plugin: ADV_TEST_ROWS does not name it\n");
+        return;
+    }
+    for (int k = 0; st != ADV_OK && k < 200; k++) {
+        Limit l = {k, 0};
+        AdvAlloc a = {limited, &l};
+        AdvRegistry r;
+        AdvPluginFault f = {0};
+        const AdvLoaded *p = NULL;
+        st = adv_registry_init(&r, a);
+        if (st == ADV_OK) st = adv_plugin_load(&r, NULL, path, NULL, &f, &p);
+        CHECK(st == ADV_OK || st == ADV_ENOMEM);
+        CHECK((st == ADV_OK) == (p != NULL));
+        CHECK((p != NULL) == (adv_registry_op(&r, "twin_mul") != NULL));
+        if (p) CHECK(adv_plugin_of(&r, adv_registry_op(&r, "twin_mul")) == p);
+        adv_registry_fini(&r);
+        CHECK_EQ(l.n_live, 0);
+    }
+    CHECK_EQ(st, ADV_OK);
+}
+
+/* A second load finds the first; a plugin of other bytes with the same ops is refused, and so is one whose digest is not wanted. */
+static void loading_twice(void)
+{
+    const char *path = getenv("ADV_TEST_ROWS");
+    const AdvLoaded *p, *again;
+    AdvRegistry r;
+    AdvPluginFault f = {0};
+    if (!path) return;
+    CHECK_EQ(adv_registry_init(&r, adv_alloc_default()), ADV_OK);
+    CHECK_EQ(adv_plugin_load(&r, NULL, path, NULL, &f, &p), ADV_OK);
+    CHECK_EQ(adv_plugin_load(&r, NULL, path, p, &f, &again), ADV_OK);
+    CHECK(again == p && adv_plugin_by_digest(&r, p->sha256) == p);
+    AdvLoaded want = *p;
+    want.sha256[0] ^= 1;
+    CHECK_EQ(adv_plugin_load(&r, NULL, path, &want, &f, &again), ADV_EDATA);
+    CHECK_EQ(f.id, ADV_D_PLUGIN_OTHER);
+    CHECK_EQ(adv_plugin_load(&r, NULL, "/no/such/plugin.so", NULL, &f, &again), ADV_ENOENT);
+    CHECK_EQ(f.id, ADV_D_PLUGIN_FILE);
+    adv_registry_fini(&r);
+}
+
 int main(void)
 {
     RUN(a_good_note);
@@ -173,5 +233,7 @@ int main(void)
     RUN(no_bytes_are_trusted);
     RUN(sha256);
     RUN(architectures);
+    RUN(every_allocation_may_fail);
+    RUN(loading_twice);
     return ADV_TEST_END();
 }
