@@ -3,6 +3,8 @@
 ** A kernel reads each operand once and writes its result once, whatever the number of steps: its limit is memory bandwidth. A thread
 ** takes a pack of up to 16 bytes of the narrowest operand. How an operand lies is part of the text, with dimensions as numbers, so
 ** that dividing by them costs a multiplication; the outermost dimension is not, so that another batch size is the same kernel.
+** Where result and operand lie in different orders and one of them runs along a short dimension (the 9 places of a 3x3 filter), a
+** thread takes that dimension as a whole, so that memory on both sides is touched line by line.
 **
 ** Numbers. Steps compute in float, or in double where an operand is an integer or f64, with the rows' own expressions; each result
 ** is rounded to the group's type before the next step reads it, as the definition stores it. So + - * / sqrt and everything that
@@ -24,6 +26,35 @@
 
 /* ---- laying -------------------------------------------------------------------------------------------------------- */
 
+#define LONGEST_RUN 16 /* elements: as many registers an operand */
+
+/* Does some operand as large as the result lie together along dimension d? */
+static bool runs_along(const AdvEwKernel *k, uint32_t d)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < k->n_in; i++) {
+        bool is_whole = k->stride[1 + i][d] == 1;
+        for (uint32_t e = 0; e < k->rank; e++) is_whole = is_whole && k->stride[1 + i][e] != 0;
+        any = any || is_whole;
+    }
+    return any;
+}
+
+/* A short dimension along which an operand lies together while the result does so along the last, or the other way round. */
+static void find_run(AdvEwKernel *k)
+{
+    uint32_t last = k->rank - 1;
+    k->n_run = 1;
+    if (k->pack > 1 || k->rank < 2 || k->stride[0][last] != 1) return;
+    for (uint32_t d = 0; d < k->rank; d++) {
+        bool turned = d == last ? runs_along(k, last - 1) && !runs_along(k, last) : runs_along(k, d);
+        if (!turned || k->dim[d] > LONGEST_RUN) continue;
+        k->run = d;
+        k->n_run = (uint32_t)k->dim[d];
+        return;
+    }
+}
+
 void adv_ew_kernel_lay(AdvEwKernel *k, const AdvView *out, const AdvView *in)
 {
     AdvView wide[ADV_EW_MAX_IN];
@@ -40,9 +71,13 @@ void adv_ew_kernel_lay(AdvEwKernel *k, const AdvView *out, const AdvView *in)
     if (k->n_steps && most > 8) most = 8; /* computing on 16 at once would take too many registers */
     k->pack = adv_cuda_pack(k->rank, k->dim, k->stride, 1 + k->n_in, k->at, most);
     if (k->n == 1) k->stride[0][0] = 1; /* one number is a row of one */
+    find_run(k);
 }
 
-uint64_t adv_ew_kernel_threads(const AdvEwKernel *k) { return (uint64_t)(k->n / k->pack + k->n % k->pack); }
+uint64_t adv_ew_kernel_threads(const AdvEwKernel *k)
+{
+    return (uint64_t)(k->n_run > 1 ? k->n / k->n_run : k->n / k->pack + k->n % k->pack);
+}
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
 
@@ -123,6 +158,8 @@ static void put_element(Out *o, const AdvEwKernel *k, const char *name)
     else put(o, "    return adv_narrow<%s>(x0);\n}\n", type);
 }
 
+static bool is_run(const AdvEwKernel *k, uint32_t d) { return k->n_run > 1 && d == k->run; }
+
 static bool is_dense(const AdvEwKernel *k, uint32_t i) { return k->rank == 1 && k->stride[i][0] == 1; }
 static bool is_one(const AdvEwKernel *k, uint32_t i)
 {
@@ -136,7 +173,7 @@ static void put_place(Out *o, const AdvEwKernel *k, uint32_t i)
 {
     bool any = false;
     for (uint32_t d = 0; d < k->rank; d++) {
-        if (k->stride[i][d] == 0) continue;
+        if (k->stride[i][d] == 0 || is_run(k, d)) continue;
         put(o, "%s(long long)i%u", any ? " + " : "", (unsigned)d);
         if (k->stride[i][d] != 1) put(o, " * %" PRId64, k->stride[i][d]);
         any = true;
@@ -148,13 +185,15 @@ static void put_place(Out *o, const AdvEwKernel *k, uint32_t i)
 static void put_indices(Out *o, const AdvEwKernel *k)
 {
     const char *type = k->n <= INT64_C(0xffffffff) ? "unsigned" : "unsigned long long";
+    uint32_t first = is_run(k, 0) ? 1 : 0;
     put(o, "    %s u = (%s)p;\n", type, type);
-    for (uint32_t d = k->rank; d-- > 1;) {
+    for (uint32_t d = k->rank; d-- > first;) {
+        if (is_run(k, d) || d == first) continue;
         put(o, "    const %s i%u = u %% %" PRId64 "u;\n", type, (unsigned)d, k->dim[d]);
         put(o, "    u /= %" PRId64 "u;\n", k->dim[d]);
         put(o, "    (void)i%u;\n", (unsigned)d);
     }
-    put(o, "    const %s i0 = u;\n    (void)i0;\n", type);
+    put(o, "    const %s i%u = u;\n    (void)i%u;\n", type, (unsigned)first, (unsigned)first);
 }
 
 /* The element function's arguments: element j of packs, or single elements. */
@@ -197,12 +236,38 @@ static void put_body(Out *o, const AdvEwKernel *k, const char *name, bool is_pac
     put(o, "), r);\n");
 }
 
+/* All elements along the short dimension, at position p of the others. */
+static void put_run(Out *o, const AdvEwKernel *k, const char *name)
+{
+    unsigned n = k->n_run;
+    put_indices(o, k);
+    for (uint32_t i = 0; i < k->n_in; i++) {
+        int64_t step = k->stride[1 + i][k->run];
+        put(o, "    %s v%u[%u];\n", type_of(k, 1 + i), (unsigned)i, n);
+        put(o, "    ADV_UNROLL(%u)\n    for (int j = 0; j < %u; j++) v%u[j] = p%u[j * %" PRId64 "LL + ", n, n, (unsigned)i, (unsigned)i,
+            step);
+        put_place(o, k, 1 + i);
+        put(o, "];\n");
+    }
+    put(o, "    ADV_UNROLL(%u)\n    for (int j = 0; j < %u; j++) y[j * %" PRId64 "LL + ", n, n, k->stride[0][k->run]);
+    put_place(o, k, 0);
+    put(o, "] = %s_of(", name);
+    for (uint32_t i = 0; i < k->n_in; i++) put(o, is_move(k) ? "%sv%u[j]" : "%sadv_wide(v%u[j])", i ? ", " : "", (unsigned)i);
+    put(o, ");\n");
+}
+
 static void put_kernel(Out *o, const AdvEwKernel *k, const char *name)
 {
     put_element(o, k, name);
     put(o, "extern \"C\" __global__ void __launch_bounds__(%d) %s(%s *y, ", ADV_CUDA_BLOCK, name, type_of(k, 0));
     for (uint32_t i = 0; i < k->n_in; i++) put(o, "const %s *p%u, ", type_of(k, 1 + i), (unsigned)i);
     put(o, "long long n)\n{\n    long long p = adv_thread();\n");
+    if (k->n_run > 1) {
+        put(o, "    if (p >= n / %u) return;\n", (unsigned)k->n_run);
+        put_run(o, k, name);
+        put(o, "}\n");
+        return;
+    }
     if (k->pack == 1) {
         put(o, "    if (p >= n) return;\n");
         put_body(o, k, name, false);

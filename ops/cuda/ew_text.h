@@ -15,7 +15,8 @@ typedef struct AdvEwKernel {
     uint8_t dtype[1 + ADV_EW_MAX_IN];     /* of the result and the operands; all of one type and no steps: bits are moved */
     int64_t at[1 + ADV_EW_MAX_IN];        /* offset of each from its view's data, in elements */
     /* Filled by adv_ew_kernel_lay: */
-    uint32_t rank, pack;
+    uint32_t rank, pack;                  /* pack: elements that lie together in every operand */
+    uint32_t run, n_run;                  /* or: a thread takes all n_run elements along dimension `run`; n_run = 1: no such */
     int64_t n;                            /* elements */
     int64_t dim[ADV_MAX_RANK], stride[1 + ADV_EW_MAX_IN][ADV_MAX_RANK];
 } AdvEwKernel;

@@ -4,7 +4,6 @@
 #include <assert.h>
 
 #define MAX_BLOCKS 0x7fffffffu
-#define BLOCKS_PER_SM 32 /* of a grid that goes on by strides: a few rounds of what fits at once, so that the end is even */
 
 AdvCudaGrid adv_cuda_grid_blocks(uint64_t n, uint32_t block)
 {
@@ -16,12 +15,6 @@ AdvCudaGrid adv_cuda_grid_blocks(uint64_t n, uint32_t block)
 }
 
 AdvCudaGrid adv_cuda_grid_x(uint64_t n, uint32_t block) { return adv_cuda_grid_blocks(n / block + (n % block != 0), block); }
-
-AdvCudaGrid adv_cuda_grid_stride(uint64_t n, uint32_t block, int n_sms)
-{
-    uint64_t need = n / block + (n % block != 0), most = (uint64_t)(n_sms > 0 ? n_sms : 1) * BLOCKS_PER_SM;
-    return adv_cuda_grid_blocks(need < most ? need : most, block);
-}
 
 uint32_t adv_cuda_pow2(uint64_t n, uint32_t most)
 {

@@ -16,9 +16,6 @@ AdvCudaGrid adv_cuda_grid_x(uint64_t n, uint32_t block);
 /* n blocks of `block` threads. */
 AdvCudaGrid adv_cuda_grid_blocks(uint64_t n, uint32_t block);
 
-/* As many blocks as keep the device busy, at most those that n threads need: for kernels that go on by strides of the grid. */
-AdvCudaGrid adv_cuda_grid_stride(uint64_t n, uint32_t block, int n_sms);
-
 /* Smallest power of two that is at least n, and at most `most` (a power of two). */
 uint32_t adv_cuda_pow2(uint64_t n, uint32_t most);
 

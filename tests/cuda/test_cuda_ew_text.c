@@ -75,6 +75,25 @@ static void test_rounding(void)
     CHECK(strstr(a.text, "double s0;") != NULL); /* integers compute in double, as definitions do */
 }
 
+/* Filters turned to channels-last: a thread takes the 9 places of a window. */
+static void test_runs(void)
+{
+    AdvTensorType row = {.dtype = ADV_F32, .rank = 4, .dim = {128, 64, 3, 3}}, cl = row;
+    cl.dtype = ADV_BF16;
+    cl.layout = ADV_LAYOUT_CL;
+    AdvView from = adv_view_of(&row, NULL), to = adv_view_of(&cl, NULL);
+    a.k = (AdvEwKernel){.n_in = 1, .dtype = {ADV_BF16, ADV_F32}};
+    adv_ew_kernel_lay(&a.k, &to, &from);
+    CHECK_EQ(a.k.n_run, 9);
+    CHECK_EQ(adv_ew_kernel_threads(&a.k), 128 * 64);
+    a.k = (AdvEwKernel){.n_in = 1, .dtype = {ADV_F32, ADV_BF16}};
+    adv_ew_kernel_lay(&a.k, &from, &to);
+    CHECK_EQ(a.k.n_run, 9);
+    a.k = (AdvEwKernel){.n_in = 1, .dtype = {ADV_F32, ADV_F32}};
+    adv_ew_kernel_lay(&a.k, &from, &from);
+    CHECK_EQ(a.k.n_run, 1);
+}
+
 /* Beyond 2^32 elements positions are divided in 64 bits. */
 static void test_huge(void)
 {
@@ -100,6 +119,7 @@ int main(void)
     RUN(test_names);
     RUN(test_packs);
     RUN(test_rounding);
+    RUN(test_runs);
     RUN(test_huge);
     RUN(test_length);
     return ADV_TEST_END();
