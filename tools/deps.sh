@@ -6,14 +6,15 @@
 #
 #   build   compilers, meson, re2c, lemon and the libraries that advc and advrun link
 #   data    what advdata needs to fetch and decode data sets (and the build, since advdata is built with it)
-#   test    what the tests compare with: PyTorch for the system's Python, C++ compilers, fuzzing run times
+#   test    what the tests compare with: PyTorch for the system's Python, C++ compilers, fuzzing run times, static analysers,
+#           coverage
 #
 # Written for Debian 12 and systems derived from it. Elsewhere it lists what is needed and ends with code 69.
 set -eu
 
 BUILD='meson ninja-build re2c lemon pkg-config gcc libc6-dev libjansson-dev libxxhash-dev libdnnl-dev'
 DATA='libmd-dev libspng-dev zlib1g-dev libcurl4-openssl-dev libarchive-dev ca-certificates npm'
-TEST='clang g++ libclang-rt-dev python3 python3-torch'
+TEST='clang g++ libclang-rt-dev python3 python3-torch clang-tidy cppcheck gcovr'
 
 case ${1:-all} in
 build) wanted=$BUILD ;;

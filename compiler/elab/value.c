@@ -289,14 +289,12 @@ static ElVal fold_exact(const char *op, ElVal a, ElVal b, AdvSpan at, bool *done
 {
     const int64_t most = INT64_C(1) << 62;
     int64_t p = 0, q = 1, r = 0;
-    bool ok = a.q && b.q;
-    if (!ok) ok = false;
-    else if (!strcmp(op, "mul")) ok = !__builtin_mul_overflow(a.p, b.p, &p) && !__builtin_mul_overflow(a.q, b.q, &q);
-    else if (!strcmp(op, "div")) ok = b.p && !__builtin_mul_overflow(a.p, b.q, &p) && !__builtin_mul_overflow(a.q, b.p, &q);
-    else if (!strcmp(op, "add") || !strcmp(op, "sub"))
+    bool exact = a.q && b.q, ok = false;
+    if (exact && !strcmp(op, "mul")) ok = !__builtin_mul_overflow(a.p, b.p, &p) && !__builtin_mul_overflow(a.q, b.q, &q);
+    else if (exact && !strcmp(op, "div")) ok = b.p && !__builtin_mul_overflow(a.p, b.q, &p) && !__builtin_mul_overflow(a.q, b.p, &q);
+    else if (exact && (!strcmp(op, "add") || !strcmp(op, "sub")))
         ok = !__builtin_mul_overflow(a.p, b.q, &p) && !__builtin_mul_overflow(b.p, a.q, &r) && !__builtin_mul_overflow(a.q, b.q, &q) &&
              !(op[0] == 'a' ? __builtin_add_overflow(p, r, &p) : __builtin_sub_overflow(p, r, &p));
-    else ok = false;
     *done = ok && p < most && p > -most && q < most && q > -most;
     return *done ? el_ratio(p, q, at) : a;
 }

@@ -39,8 +39,8 @@ const char *adv_dtype_st_name(uint8_t dtype)
 
 uint8_t adv_dtype_parse(const char *name)
 {
-    for (uint8_t i = ADV_DTYPE_NONE + 1; i < ADV_DTYPE_COUNT; i++)
-        if (strcmp(name, dtype_rows[i].name) == 0 || strcmp(name, dtype_rows[i].st_name) == 0) return i;
+    for (int i = ADV_DTYPE_NONE + 1; i < ADV_DTYPE_COUNT; i++)
+        if (strcmp(name, dtype_rows[i].name) == 0 || strcmp(name, dtype_rows[i].st_name) == 0) return (uint8_t)i;
     return ADV_DTYPE_NONE;
 }
 

@@ -118,7 +118,11 @@ static void random_programs(void)
         int open = 0;
         text_add(&t, "adv 1\n", 6);
         for (uint32_t n = 1 + rng(6); n; n--) {
-            if (rng(5) == 0) text_add(&t, rng(2) ? "step {" : "repeat 3 {\n", rng(2) ? 6 : 6), open++;
+            if (rng(5) == 0) {
+                const char *block = rng(2) ? "step {" : "repeat 3 {\n";
+                text_add(&t, block, strlen(block));
+                open++;
+            }
             const char *head = heads[rng(sizeof heads / sizeof *heads)], *end = ends[rng(sizeof ends / sizeof *ends)];
             text_add(&t, head, strlen(head));
             expression(&t, 4);

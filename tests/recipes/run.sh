@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# run.sh ADVC ADVRUN RECIPES_DIR: every recipe is compiled and run, on the cpu back end with --strict, so that no instruction
-# of any recipe falls back to the reference.
+# run.sh ADVC ADVRUN RECIPES_DIR [PART/OF]: every recipe (or every OF-th, from the PART-th on) is compiled and run, on the cpu back
+# end with --strict, so that no instruction of any recipe falls back to the reference.
 #
 #   same bytes   compiling twice gives the same plan
 #   dry run      the whole program on back end null, with the kernels of cpu chosen under --strict
@@ -14,14 +14,15 @@ set -eu
 advc=$(realpath "$1")
 advrun=$(realpath "$2")
 recipes=$(realpath "$3")
+part=${4:-1/1}
 seconds=${RECIPE_SECONDS:-4}
-QUICK='natural natural_cifar pgd_at_cifar trades_cifar mart_cifar ades_cifar ades_literal_cifar' # of those on larger images: one step in seconds on two cores
+QUICK='natural natural_cifar pgd_at_cifar trades_cifar mart_cifar ades_cifar ades_literal_cifar' # of those on larger images: one step in seconds on one core
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 n_good=0
 n_bad=0
-export OMP_NUM_THREADS=2
+export OMP_NUM_THREADS=1
 
 good() { n_good=$((n_good + 1)); }
 bad() {
@@ -68,7 +69,10 @@ real() {
   stopped "$1" "resumed" --resume="$work/runs/$1"
 }
 
+n_recipes=0
 for recipe in "$recipes"/*.adv; do
+  n_recipes=$((n_recipes + 1))
+  [ $(((n_recipes - ${part%/*}) % ${part#*/})) -eq 0 ] || continue
   name=$(basename "$recipe" .adv)
   mkdir -p "$work/runs"
   expect "$name: compiling" 0 "$advc" "$recipe" -o "$work/a.plan"
