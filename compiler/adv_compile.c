@@ -14,6 +14,7 @@
 #include "compiler/pass/pass.h"
 #include "compiler/pass/target.h"
 #include "ops/plugin.h"
+#include "runtime/base/json_text.h"
 #include "runtime/plan_load.h"
 
 #include <stdlib.h>
@@ -190,17 +191,20 @@ static const char *hash_of(Compile *c)
 
 static AdvStatus emit(Compile *c, const AdvEmitTarget *targets, uint32_t n_targets)
 {
-    el_json_set(c->el, c->program, "recipe", json_string(base_name(c)));
-    char *text = c->el->lacks_json ? NULL : json_dumps(c->program, JSON_COMPACT | JSON_SORT_KEYS);
+    const char *name = base_name(c), *hash = hash_of(c); /* may leave this function */
+    size_t n_text;
+    el_json_set(c->el, c->program, "recipe", json_string(name));
+    char *text = c->el->lacks_json ? NULL : adv_json_text(&c->alloc, c->program, JSON_COMPACT | JSON_SORT_KEYS, &n_text);
     if (!text) return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while writing the program of the plan");
     AdvEmitIn in = {.sources = &c->ds->sources,
-                    .program = adv_arena_strn(&c->arena, text, strlen(text)),
-                    .recipe = base_name(c),
-                    .hash = hash_of(c),
+                    .program = text,
+                    .recipe = name,
+                    .hash = hash,
                     .n_targets = n_targets,
                     .targets = targets};
-    free(text);
-    return adv_emit(&c->alloc, c->ds, &in, &c->out, &c->n_out);
+    AdvStatus st = adv_emit(&c->alloc, c->ds, &in, &c->out, &c->n_out);
+    adv_mem_free(&c->alloc, text, n_text + 1);
+    return st;
 }
 
 /* What `run { precision, device }` makes of a target's 16-bit type. */

@@ -301,7 +301,7 @@ static void read_head(Reader *r, const json_t *root)
 AdvStatus adv_program_check(AdvPlan *plan, AdvDiags *ds)
 {
     Reader r = {.plan = plan, .ds = ds};
-    json_error_t err;
+    json_error_t err = {.text = ""}; /* untouched if there is no memory to begin with */
     json_t *root = json_loadb(plan->program, (size_t)plan->n_program_bytes, JSON_REJECT_DUPLICATES, &err);
     if (!json_is_object(root)) {
         bool is_memory = !root && (json_error_code(&err) == json_error_out_of_memory || !err.text[0]);

@@ -173,9 +173,8 @@ static bool signed_step(const Fuse *f, AdvNodeId user, AdvValueId v, AdvValueId 
 static AdvValueId as_f32(Fuse *f, AdvGraphBuild *b, AdvValueId v)
 {
     AdvAttr to = adv_attr_i(0);
-    AdvValueId r = v;
     if (adv_value_type(f->g, v)->dtype == ADV_F32) return v;
-    r = adv_build_op(b, "cast", &v, 1, &to);
+    AdvValueId r = adv_build_op(b, "cast", &v, 1, &to);
     f->g->values.at[r.i].type.layout = adv_value_type(f->g, v)->layout;
     return r;
 }

@@ -231,7 +231,7 @@ static AdvStatus parse(Reader *r, const unsigned char *bytes, uint64_t n_bytes)
     if (n_header < 2 || bytes[8] != '{') return REFUSE(r, "`%s` is not of this format: its header does not begin with `{`", r->what);
     r->data = bytes + 8 + n_header;
     r->n_data = n_bytes - 8 - n_header;
-    json_error_t err;
+    json_error_t err = {.text = ""}; /* untouched if there is no memory to begin with */
     json_t *root = json_loadb((const char *)bytes + 8, (size_t)n_header, JSON_REJECT_DUPLICATES, &err);
     /* the library has no words for most lacks of memory */
     if (!root && (json_error_code(&err) == json_error_out_of_memory || !err.text[0])) return no_memory(r);

@@ -1,6 +1,7 @@
 /* container_write.c: the digest, and writing: the header is made first, in memory, since it holds the digest of what follows. */
 #include "runtime/base/checked.h"
 #include "runtime/base/container_int.h"
+#include "runtime/base/json_text.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -92,8 +93,8 @@ static json_t *blob_object(const AdvBlob *b, uint64_t at)
     return o;
 }
 
-/* The header's JSON as jansson's string (its memory), or NULL when memory is out. */
-static char *header_text(const AdvBlob *blobs, uint32_t n_blobs, const AdvMeta *sorted, uint32_t n_meta)
+/* The header's JSON, len + 1 bytes of `a`, or NULL when memory is out. */
+static char *header_text(const AdvAlloc *a, const AdvBlob *blobs, uint32_t n_blobs, const AdvMeta *sorted, uint32_t n_meta, size_t *out_len)
 {
     char digest[CONTAINER_DIGEST_CHARS + 1];
     adv_container_digest(blobs, n_blobs, sorted, n_meta, digest);
@@ -105,7 +106,7 @@ static char *header_text(const AdvBlob *blobs, uint32_t n_blobs, const AdvMeta *
         bad = json_object_set_new(root, blobs[i].name, blob_object(&blobs[i], at));
         at += blobs[i].n_bytes;
     }
-    char *text = bad ? NULL : json_dumps(root, JSON_COMPACT);
+    char *text = bad ? NULL : adv_json_text(a, root, JSON_COMPACT, out_len);
     json_decref(root);
     return text;
 }
@@ -142,11 +143,11 @@ static AdvStatus make_header(const AdvAlloc *a, const AdvBlob *blobs, uint32_t n
     if (n_meta) memcpy(sorted, meta, sorted_bytes);
     if (n_meta > 1) qsort(sorted, n_meta, sizeof *sorted, meta_compare);
     for (uint32_t i = 1; i < n_meta; i++) assert(strcmp(sorted[i - 1].key, sorted[i].key) != 0 && "keys are distinct");
-    char *text = header_text(blobs, n_blobs, sorted, n_meta);
+    size_t len;
+    char *text = header_text(a, blobs, n_blobs, sorted, n_meta, &len);
     adv_mem_free(a, sorted, sorted_bytes);
     if (!text) return no_memory(ds);
 
-    size_t len = strlen(text);
     size_t total = (8 + len + CONTAINER_ALIGN_BYTES - 1) / CONTAINER_ALIGN_BYTES * CONTAINER_ALIGN_BYTES;
     AdvStatus st = ADV_OK;
     if (total - 8 > CONTAINER_MAX_HEADER_BYTES) {
@@ -159,7 +160,7 @@ static AdvStatus make_header(const AdvAlloc *a, const AdvBlob *blobs, uint32_t n
         memset(*out + 8 + len, ' ', total - 8 - len);
         *out_bytes = total;
     }
-    free(text);
+    adv_mem_free(a, text, len + 1);
     return st;
 }
 

@@ -1,5 +1,6 @@
 /* test_base_container.c: round trips, every truncation, every flipped bit, wrong headers, lack of memory (ours and jansson's). */
 #include "runtime/base/container.h"
+#include "runtime/base/json_text.h"
 #include "tests/adv_test.h"
 #include "tests/base/fault_alloc.h"
 #include "tests/base/fault_io.h"
@@ -317,6 +318,8 @@ static void json_memory_fails(void)
     AdvAlloc a = adv_alloc_default();
     AdvBlob blobs[5];
     uint32_t n_blobs = small_blobs(blobs);
+    uint64_t n_good;
+    void *good = render_small(&n_good);
     json_set_alloc_funcs(json_fault_malloc, free);
     long k = 1, n_refused = 0;
     for (bool done = false; !done && k < 2000; k++) {
@@ -327,6 +330,7 @@ static void json_memory_fails(void)
         AdvStatus st = adv_container_render(&a, blobs, n_blobs, small_meta, 3, NULL, &bytes, &n);
         if (st == ADV_OK) {
             bool same;
+            CHECK(n == n_good && memcmp(bytes, good, n) == 0); /* whole, or not there */
             st = parse(bytes, n, NULL, &same);
             CHECK(same == (st == ADV_OK));
             adv_mem_free(&a, bytes, n);
@@ -337,6 +341,39 @@ static void json_memory_fails(void)
     }
     json_set_alloc_funcs(malloc, free);
     CHECK(n_refused > 50 && n_refused == k - 2);
+    adv_mem_free(&a, good, n_good);
+}
+
+/* A long text with sorted keys: no key is lost when memory is out somewhere on the way. */
+static void json_text_is_whole(void)
+{
+    AdvAlloc a = adv_alloc_default();
+    char key[32], *good;
+    size_t n_good, n;
+    json_t *o = json_object();
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "a key of some length %d", i);
+        CHECK_EQ(json_object_set_new(o, key, json_pack("{s:i}", "number", i)), 0);
+    }
+    good = adv_json_text(&a, o, JSON_SORT_KEYS, &n_good);
+    CHECK(good && strlen(good) == n_good && strstr(good, "length 199"));
+    json_set_alloc_funcs(json_fault_malloc, free);
+    long k = 1;
+    for (bool done = false; !done && k < 5000; k++) {
+        json_calls = 0;
+        json_fail_at = k;
+        char *text = adv_json_text(&a, o, JSON_SORT_KEYS, &n);
+        done = json_calls < k;
+        CHECK(done ? text != NULL : text == NULL);
+        if (text) {
+            CHECK(n == n_good && !strcmp(text, good));
+            adv_mem_free(&a, text, n + 1);
+        }
+    }
+    CHECK(k > 200);
+    json_set_alloc_funcs(malloc, free);
+    adv_mem_free(&a, good, n_good + 1);
+    json_decref(o);
 }
 
 /* Written through the table, each call failing in turn: what is there is the old or the new file, whole. */
@@ -384,6 +421,7 @@ int main(void)
     RUN(header_limits);
     RUN(our_memory_fails);
     RUN(json_memory_fails);
+    RUN(json_text_is_whole);
     RUN(writing_fails_safely);
     return ADV_TEST_END();
 }

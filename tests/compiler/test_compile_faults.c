@@ -7,8 +7,8 @@
 #include "runtime/base/diag.h"
 #include "tests/adv_test.h"
 #include "tests/base/fault_alloc.h"
+#include "tests/base/fault_json.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 
 static bool wants_all;
@@ -147,16 +147,6 @@ static void any_budget(void)
     }
     CHECK_EQ(st, ADV_OK);
     CHECK(n > 15);
-}
-
-/* The JSON library's own allocator, which is the program's and not the context's. */
-static struct { long calls, fail_at; int persistent; } json;
-
-static void *failing_new(size_t n)
-{
-    json.calls++;
-    if (json.fail_at && (json.persistent ? json.calls >= json.fail_at : json.calls == json.fail_at)) return NULL;
-    return malloc(n);
 }
 
 /* A program that lacks a part would train something else: either all of it or none. (The library's lexer, when it finds no memory,

@@ -12,9 +12,9 @@
 #include "runtime/base/container.h"
 #include "tests/base/fault_alloc.h"
 #include "tests/base/fault_io.h"
+#include "tests/base/fault_json.h"
 #include "tests/runtime/toy.h"
 
-#include <jansson.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -253,15 +253,6 @@ static void each_allocation_of_each_call(void) { each_fault(true); }
 static void each_file_call_of_each_call(void) { each_fault(false); }
 
 /* ---- the JSON library ------------------------------------------------------------------------------------------------------- */
-
-static struct { long calls, fail_at; int persistent; } json;
-
-static void *failing_new(size_t n)
-{
-    json.calls++;
-    if (json.fail_at && (json.persistent ? json.calls >= json.fail_at : json.calls == json.fail_at)) return NULL;
-    return malloc(n);
-}
 
 /* Never a plan, a checkpoint or a file that lacks a part: the call fails, or all is as without the fault. */
 static void json_memory_of_each_call(void)

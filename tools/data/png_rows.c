@@ -76,7 +76,7 @@ static AdvStatus read_list(const DataCtx *ctx, const DataSetDef *set, const Data
 
 AdvStatus data_read_json_labels(const DataCtx *ctx, const DataSetDef *set, const DataBlob *file, DataRows out)
 {
-    json_error_t err;
+    json_error_t err = {.text = ""}; /* untouched if there is no memory to begin with */
     json_t *list = json_loadb((const char *)file->bytes, file->n_bytes, JSON_REJECT_DUPLICATES, &err);
     if (!list)
         return adv_fail(ctx->ds, ADV_EDATA, ADV_D_DATA_FORMAT, "`%s` is not valid JSON: %s, at byte %d", file->def->name, err.text,
