@@ -212,7 +212,7 @@ int suite_kernels(Suite *s, const OpCase *c)
         Run want;
         for (uint32_t i = 0; i < c->n_in; i++) {
             in[i] = c->in[i].type;
-            if (in[i].dtype == ADV_F64) in[i].dtype = dtypes[d];
+            in[i].dtype = suite_dtype(c, i, dtypes[d]);
         }
         if (adv_op_infer(c->op, in, c->n_in, c->attr, dtypes[d], out, &n_out, msg, sizeof msg) != ADV_OK) continue;
         if (suite_run(s, c, dtypes[d], BUF_ROW, 0x11, &want)) return 1;

@@ -1,0 +1,123 @@
+/* bn.c: bn_train and bn_grad on cuda: three launches each (bn.cu). */
+#include "ops/cuda/bn.h"
+#include "ops/cuda/geometry.h"
+#include "ops/cuda/kernels_cuda.h"
+#include "ops/nn/bn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+extern const AdvCudaFn adv_cuda_fns_bn[];
+
+typedef struct BnState {
+    AdvCuda *cuda;
+    AdvBnForm form;
+    const void *sums, *finish, *apply;
+    AdvCudaGrid by_block, by_channel, by_pack;
+    uint64_t factor_at; /* in the scratch, behind the partial sums */
+} BnState;
+
+static bool is_vector(const AdvView *v) { return v->dtype == ADV_F32 && adv_view_is_row(v); }
+
+/* Both row and channels-last order will do, if all tensors are in the same one. */
+static bool can(const AdvSig *s, const char **why)
+{
+    const AdvView *x = &s->in[0];
+    uint32_t n_tensors = s->op->in[1].name[0] == 'g' ? 2 : 1; /* bn_grad has gy beside x */
+    *why = "needs f32 or bf16 tensors";
+    if (x->dtype != ADV_F32 && x->dtype != ADV_BF16) return false;
+    *why = "needs dense tensors of one type and order";
+    if (!adv_view_is_row(x) && !(x->rank == 4 && adv_view_is_cl(x))) return false;
+    for (uint32_t k = 0; k < n_tensors + 1; k++) {
+        const AdvView *v = k < n_tensors ? &s->in[k] : &s->out[0];
+        if (v->dtype != x->dtype || memcmp(v->stride, x->stride, sizeof v->stride) != 0) return false;
+    }
+    *why = "needs dense vectors in f32";
+    for (uint32_t k = n_tensors; k < s->n_in; k++)
+        if (!is_vector(&s->in[k])) return false;
+    return is_vector(&s->out[1]) && is_vector(&s->out[2]);
+}
+
+static void describe(AdvBnForm *f, const AdvView *x, float eps)
+{
+    bool is_cl = x->rank == 2 || adv_view_is_cl(x);
+    f->channels = (int)x->dim[1];
+    f->inner = x->rank == 2 ? 1 : x->dim[2] * x->dim[3];
+    f->places = adv_bn_count(x);
+    f->outer_step = f->inner * x->dim[1];
+    f->inner_step = is_cl ? x->dim[1] : 1;
+    f->channel_step = is_cl ? 1 : f->inner;
+    f->eps = eps;
+}
+
+/* Groups of 8 places that a block leaves to the others: about four blocks a multiprocessor, each thread at least 8 places. */
+static int partials_of(const AdvBnForm *f, int64_t n_columns, int n_sms)
+{
+    int64_t most = (f->places + 63) / 64, want = ((int64_t)4 * n_sms + n_columns - 1) / n_columns;
+    return (int)(want < 1 ? 1 : want < most ? want : most);
+}
+
+static const void *fn_of(const char *stem, uint8_t dtype, bool is_wide)
+{
+    char name[40];
+    snprintf(name, sizeof name, "adv_bn_%s_%s%s", stem, dtype == ADV_BF16 ? "bf16" : "f32", is_wide ? "" : "_1");
+    return adv_cuda_fn(adv_cuda_fns_bn, name);
+}
+
+static AdvStatus prepare(AdvPrep *p, bool is_grad, void **out_state)
+{
+    const AdvView *x = &p->sig->in[0];
+    BnState *s = p->alloc(p, sizeof *s);
+    if (!s) return ADV_ENOMEM;
+    AdvBnForm *f = &s->form;
+    s->cuda = adv_cuda_of(p);
+    describe(f, x, (float)p->sig->attr[0].f);
+    int width = x->dtype == ADV_BF16 ? 8 : 4;
+    bool is_wide = f->channel_step == 1 && f->channels % width == 0;
+    if (!is_wide) width = 1;
+    int64_t n_columns = (f->channels / width + 31) / 32;
+    f->n_partials = partials_of(f, n_columns, s->cuda->n_sms);
+    s->by_block = (AdvCudaGrid){{(unsigned)n_columns, (unsigned)f->n_partials, 1}, {32, 8, 1}, 0};
+    s->by_channel = adv_cuda_grid_x((uint64_t)f->channels, 128);
+    s->by_pack = adv_cuda_grid_x((uint64_t)(f->places * (f->channels / width)), ADV_CUDA_BLOCK);
+    s->sums = fn_of(is_grad ? "grad_sums" : "sums", x->dtype, is_wide);
+    s->finish = is_grad ? adv_cuda_fn(adv_cuda_fns_bn, "adv_bn_grad_finish") : fn_of("finish", x->dtype, is_wide);
+    s->apply = fn_of(is_grad ? "grad_apply" : "apply", x->dtype, is_wide);
+    s->factor_at = (uint64_t)f->n_partials * 2 * (uint64_t)f->channels * sizeof(float);
+    p->scratch_bytes = s->factor_at + 4 * (uint64_t)f->channels * sizeof(float);
+    *out_state = s;
+    return ADV_OK;
+}
+
+static AdvStatus prepare_train(AdvPrep *p, void **out_state) { return prepare(p, false, out_state); }
+static AdvStatus prepare_grad(AdvPrep *p, void **out_state) { return prepare(p, true, out_state); }
+
+static AdvStatus run_train(const AdvLaunch *l, void *state)
+{
+    BnState *s = state;
+    void *x = l->in[0].data, *w = l->in[1].data, *b = l->in[2].data, *y = l->out[0].data, *mean = l->out[1].data, *var = l->out[2].data;
+    void *partial = l->scratch, *factor = (char *)l->scratch + s->factor_at;
+    void *sums[] = {&s->form, &x, &partial}, *finish[] = {&s->form, &x, &partial, &w, &b, &mean, &var, &factor},
+         *apply[] = {&s->form, &x, &y, &factor};
+    AdvStatus st = adv_cuda_launch(s->cuda, s->sums, &s->by_block, sums);
+    if (st == ADV_OK) st = adv_cuda_launch(s->cuda, s->finish, &s->by_channel, finish);
+    return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
+}
+
+static AdvStatus run_grad(const AdvLaunch *l, void *state)
+{
+    BnState *s = state;
+    void *x = l->in[0].data, *gy = l->in[1].data, *w = l->in[2].data, *mean = l->in[3].data, *var = l->in[4].data;
+    void *gx = l->out[0].data, *gw = l->out[1].data, *gb = l->out[2].data;
+    void *partial = l->scratch, *factor = (char *)l->scratch + s->factor_at;
+    void *sums[] = {&s->form, &x, &gy, &mean, &var, &partial}, *finish[] = {&s->form, &partial, &w, &mean, &var, &gw, &gb, &factor},
+         *apply[] = {&s->form, &x, &gy, &gx, &factor};
+    AdvStatus st = adv_cuda_launch(s->cuda, s->sums, &s->by_block, sums);
+    if (st == ADV_OK) st = adv_cuda_launch(s->cuda, s->finish, &s->by_channel, finish);
+    return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
+}
+
+const AdvKernel adv_k_cuda_bn_train_sums = {ADV_KERNEL_HEADER, .backend = "cuda", .op = "bn_train", .name = "sums", .op_version = 1,
+                                            .can = can, .prepare = prepare_train, .run = run_train};
+const AdvKernel adv_k_cuda_bn_grad_sums = {ADV_KERNEL_HEADER, .backend = "cuda", .op = "bn_grad", .name = "sums", .op_version = 1,
+                                           .can = can, .prepare = prepare_grad, .run = run_grad};

@@ -1,0 +1,192 @@
+/* bn.cu: batch normalisation by the batch's statistics, and its gradient: two sums a channel, then one pass.
+**
+** sums: a block takes 32 packs of channels and every gridDim.y-th group of 8 places; its partial sums go to scratch, so that the
+**   order of every addition is fixed by shape and grid. Sums are of differences from the channel's first element, in f32 in a thread
+**   and in double across blocks: the variance is a difference of two of them.
+** finish: a thread a channel adds the partials and writes what the last pass multiplies with.
+** apply: 16 bytes a thread and operand.
+** Element (place m, channel c) is at m / inner * outer_step + m % inner * inner_step + c * channel_step; packs only where channel_step is
+** 1. Expected limit: memory bandwidth, x (and gy) read twice and y (gx) written once. Not measured on a device yet.
+*/
+#include "ops/cuda/kernel.cuh"
+
+#include "ops/cuda/bn.h"
+
+ADV_DEVICE long long at_place(const AdvBnForm &f, long long m) { return m / f.inner * f.outer_step + m % f.inner * f.inner_step; }
+
+/* Adds the two sums of each of V channels over the block's 8 rows of threads and writes them to the scratch. */
+template <int V> ADV_DEVICE void put_partials(const AdvBnForm &f, int c, const float *s, const float *q, float *partial)
+{
+    __shared__ float all[8][2][32 * V];
+    for (int k = 0; k < V; k++) {
+        all[threadIdx.y][0][threadIdx.x * V + k] = s[k];
+        all[threadIdx.y][1][threadIdx.x * V + k] = q[k];
+    }
+    __syncthreads();
+    if (threadIdx.y < 2 && c < f.channels)
+        for (int k = 0; k < V; k++) {
+            float sum = 0;
+            for (int r = 0; r < 8; r++) sum += all[r][threadIdx.y][threadIdx.x * V + k];
+            partial[((long long)blockIdx.y * 2 + threadIdx.y) * f.channels + c + k] = sum;
+        }
+}
+
+template <class T, int V> ADV_DEVICE void stats_sums(const AdvBnForm &f, const T *x, float *partial)
+{
+    int c = (int)(blockIdx.x * 32 + threadIdx.x) * V;
+    float s[V], q[V], first[V];
+    for (int k = 0; k < V; k++) s[k] = q[k] = 0, first[k] = c + k < f.channels ? adv_wide(x[(c + k) * f.channel_step]) : 0.0f;
+    if (c < f.channels)
+        for (long long m = (long long)blockIdx.y * 8 + threadIdx.y; m < f.places; m += (long long)gridDim.y * 8) {
+            AdvPack<T, V> v = adv_load<V>(x + at_place(f, m) + c * f.channel_step);
+            for (int k = 0; k < V; k++) {
+                float d = adv_wide(v.v[k]) - first[k];
+                s[k] += d;
+                q[k] = fmaf(d, d, q[k]);
+            }
+        }
+    put_partials<V>(f, c, s, q, partial);
+}
+
+/* The sums of gy and of gy * (x - mean) / sqrt(var + eps). */
+template <class T, int V>
+ADV_DEVICE void grad_sums(const AdvBnForm &f, const T *x, const T *gy, const float *mean, const float *var, float *partial)
+{
+    int c = (int)(blockIdx.x * 32 + threadIdx.x) * V;
+    float s[V], q[V], mid[V], r[V];
+    for (int k = 0; k < V; k++) {
+        s[k] = q[k] = mid[k] = r[k] = 0;
+        if (c + k >= f.channels) continue;
+        mid[k] = mean[c + k];
+        r[k] = 1.0f / sqrtf(var[c + k] + f.eps);
+    }
+    if (c < f.channels)
+        for (long long m = (long long)blockIdx.y * 8 + threadIdx.y; m < f.places; m += (long long)gridDim.y * 8) {
+            long long at = at_place(f, m) + c * f.channel_step;
+            AdvPack<T, V> v = adv_load<V>(x + at), g = adv_load<V>(gy + at);
+            for (int k = 0; k < V; k++) {
+                s[k] += adv_wide(g.v[k]);
+                q[k] = fmaf(adv_wide(g.v[k]), (adv_wide(v.v[k]) - mid[k]) * r[k], q[k]);
+            }
+        }
+    put_partials<V>(f, c, s, q, partial);
+}
+
+ADV_DEVICE void add_partials(const AdvBnForm &f, const float *partial, int c, double *s, double *q)
+{
+    *s = *q = 0;
+    for (int b = 0; b < f.n_partials; b++) {
+        *s += (double)partial[(long long)b * 2 * f.channels + c];
+        *q += (double)partial[((long long)b * 2 + 1) * f.channels + c];
+    }
+}
+
+/* factor[3][C]: what apply subtracts, multiplies with and adds. */
+template <class T>
+ADV_DEVICE void stats_finish(const AdvBnForm &f, const T *x, const float *partial, const float *w, const float *b, float *mean, float *var,
+                             float *factor)
+{
+    int c = (int)adv_thread();
+    double s, q;
+    if (c >= f.channels) return;
+    add_partials(f, partial, c, &s, &q);
+    s /= (double)f.places;
+    q = q / (double)f.places - s * s;
+    if (q < 0) q = 0;
+    s += (double)adv_wide(x[c * f.channel_step]);
+    mean[c] = factor[c] = (float)s;
+    var[c] = (float)q;
+    factor[f.channels + c] = (float)((double)w[c] / sqrt(q + (double)f.eps));
+    factor[2 * f.channels + c] = b[c];
+}
+
+/* Pack i of the tensor as (place, first channel). */
+template <int V> ADV_DEVICE bool pack_at(const AdvBnForm &f, long long *out_at, int *out_c)
+{
+    long long i = adv_thread(), packs = f.channels / V;
+    if (i >= f.places * packs) return false;
+    *out_c = (int)(i % packs) * V;
+    *out_at = at_place(f, i / packs) + *out_c * f.channel_step;
+    return true;
+}
+
+template <class T, int V> ADV_DEVICE void stats_apply(const AdvBnForm &f, const T *x, T *y, const float *factor)
+{
+    long long at;
+    int c;
+    if (!pack_at<V>(f, &at, &c)) return;
+    AdvPack<T, V> v = adv_load<V>(x + at);
+    for (int k = 0; k < V; k++)
+        v.v[k] = adv_narrow<T>(fmaf(adv_wide(v.v[k]) - factor[c + k], factor[f.channels + c + k], factor[2 * f.channels + c + k]));
+    adv_store<V>(y + at, v);
+}
+
+template <class T, int V> ADV_DEVICE void grad_apply(const AdvBnForm &f, const T *x, const T *gy, T *gx, const float *factor)
+{
+    long long at;
+    int c;
+    if (!pack_at<V>(f, &at, &c)) return;
+    AdvPack<T, V> v = adv_load<V>(x + at), g = adv_load<V>(gy + at);
+    for (int k = 0; k < V; k++) {
+        float d = adv_wide(v.v[k]) - factor[c + k], rest = fmaf(d, factor[3 * f.channels + c + k], factor[2 * f.channels + c + k]);
+        v.v[k] = adv_narrow<T>(factor[f.channels + c + k] * (adv_wide(g.v[k]) - rest));
+    }
+    adv_store<V>(gx + at, v);
+}
+
+/* ---- by type: of the tensors, and packs of them; vectors are f32 --------------------------------------------------------- */
+
+#define BN_KERNELS(t, T, V) \
+    extern "C" __global__ void __launch_bounds__(256) adv_bn_sums_##t(AdvBnForm f, const T *x, float *partial) \
+    { \
+        stats_sums<T, V>(f, x, partial); \
+    } \
+    extern "C" __global__ void __launch_bounds__(256) adv_bn_grad_sums_##t(AdvBnForm f, const T *x, const T *gy, const float *mean, \
+                                                                           const float *var, float *partial) \
+    { \
+        grad_sums<T, V>(f, x, gy, mean, var, partial); \
+    } \
+    extern "C" __global__ void adv_bn_finish_##t(AdvBnForm f, const T *x, const float *partial, const float *w, const float *b, \
+                                                 float *mean, float *var, float *factor) \
+    { \
+        stats_finish(f, x, partial, w, b, mean, var, factor); \
+    } \
+    extern "C" __global__ void adv_bn_apply_##t(AdvBnForm f, const T *x, T *y, const float *factor) { stats_apply<T, V>(f, x, y, factor); } \
+    extern "C" __global__ void adv_bn_grad_apply_##t(AdvBnForm f, const T *x, const T *gy, T *gx, const float *factor) \
+    { \
+        grad_apply<T, V>(f, x, gy, gx, factor); \
+    }
+
+BN_KERNELS(f32, float, 4)
+BN_KERNELS(bf16, AdvBf16, 8)
+BN_KERNELS(f32_1, float, 1)
+BN_KERNELS(bf16_1, AdvBf16, 1)
+
+/* factor[4][C]: mean, scale, mean of gy, and what multiplies (x - mean). */
+extern "C" __global__ void adv_bn_grad_finish(AdvBnForm f, const float *partial, const float *w, const float *mean, const float *var,
+                                              float *gw, float *gb, float *factor)
+{
+    int c = (int)adv_thread();
+    double s, q, r;
+    if (c >= f.channels) return;
+    add_partials(f, partial, c, &s, &q);
+    r = 1.0 / sqrt((double)var[c] + (double)f.eps);
+    gb[c] = (float)s;
+    gw[c] = (float)q;
+    factor[c] = mean[c];
+    factor[f.channels + c] = (float)((double)w[c] * r);
+    factor[2 * f.channels + c] = (float)(s / (double)f.places);
+    factor[3 * f.channels + c] = (float)(q * r / (double)f.places);
+}
+
+#define BN_ROWS(t) \
+    ADV_CUDA_FN(adv_bn_sums_##t) ADV_CUDA_FN(adv_bn_grad_sums_##t) ADV_CUDA_FN(adv_bn_finish_##t) ADV_CUDA_FN(adv_bn_apply_##t) \
+    ADV_CUDA_FN(adv_bn_grad_apply_##t)
+
+ADV_CUDA_TABLE(adv_cuda_fns_bn)
+BN_ROWS(f32)
+BN_ROWS(bf16)
+BN_ROWS(f32_1)
+BN_ROWS(bf16_1)
+ADV_CUDA_FN(adv_bn_grad_finish)
+ADV_CUDA_END

@@ -1,0 +1,162 @@
+/* conv.cu: direct convolutions, the passes behind a library's convolution, and weights turned round.
+**
+** direct: a thread an element of the result (gradient by weights: a block), operands read as they lie, sums in f32. It takes any
+**   size, type and stride, and is what runs where cuDNN refuses: small images, odd strides. Expected limit: the load units, far from
+**   both FLOP and memory peaks; nothing large should come here.
+** tails: 16 bytes a thread and operand, in place on what the library wrote. Expected limit: memory bandwidth.
+** turn: w[o,c,p,q] to [c,o,kh-1-p,kw-1-q], so that a gradient by the image of stride 1 is a forward convolution. A weight, so small.
+** Nothing here has been measured on a device yet.
+*/
+#include "ops/cuda/kernel.cuh"
+
+#include "ops/cuda/conv.h"
+#include "ops/cuda/place.cuh"
+
+/* ---- direct --------------------------------------------------------------------------------------------------------- */
+
+template <class T>
+ADV_DEVICE void direct_forward(const AdvConvForm &f, const T *x, const T *w, T *y, const T *bias, const T *sum, const T *mask)
+{
+    Place p;
+    if (!adv_place(f.n, f.o, f.oh, f.ow, &p)) return;
+    float s = 0;
+    for (int a = 0; a < f.kh; a++) {
+        int h = p.h * f.stride - f.pad + a;
+        if (h < 0 || h >= f.h) continue;
+        for (int b = 0; b < f.kw; b++) {
+            int u = p.w * f.stride - f.pad + b;
+            if (u < 0 || u >= f.w) continue;
+            const T *xs = x + adv_at4(f.image, p.n, 0, h, u), *ws = w + adv_at4(f.weights, p.c, 0, a, b);
+            for (int c = 0; c < f.c; c++) s = fmaf(adv_wide(xs[c * f.image[1]]), adv_wide(ws[c * f.weights[1]]), s);
+        }
+    }
+    if (bias) s += adv_wide(bias[p.c * f.bias]);
+    if (sum) s += adv_wide(sum[adv_at4(f.sum, p.n, p.c, p.h, p.w)]);
+    if (f.relu && s < 0) s = 0;
+    (void)mask;
+    y[adv_at4(f.output, p.n, p.c, p.h, p.w)] = adv_narrow<T>(s);
+}
+
+template <class T>
+ADV_DEVICE void direct_by_image(const AdvConvForm &f, T *gx, const T *w, const T *gy, const T *bias, const T *sum, const T *mask)
+{
+    Place p;
+    if (!adv_place(f.n, f.c, f.h, f.w, &p)) return;
+    float s = 0;
+    for (int a = 0; a < f.kh; a++) {
+        int h = p.h + f.pad - a;
+        if (h < 0 || h % f.stride || h / f.stride >= f.oh) continue;
+        for (int b = 0; b < f.kw; b++) {
+            int u = p.w + f.pad - b;
+            if (u < 0 || u % f.stride || u / f.stride >= f.ow) continue;
+            const T *gs = gy + adv_at4(f.output, p.n, 0, h / f.stride, u / f.stride), *ws = w + adv_at4(f.weights, 0, p.c, a, b);
+            for (int o = 0; o < f.o; o++) s = fmaf(adv_wide(gs[o * f.output[1]]), adv_wide(ws[o * f.weights[0]]), s);
+        }
+    }
+    (void)bias;
+    if (sum) s += adv_wide(sum[adv_at4(f.sum, p.n, p.c, p.h, p.w)]);
+    if (mask && !(adv_wide(mask[adv_at4(f.mask, p.n, p.c, p.h, p.w)]) > 0)) s = 0;
+    gx[adv_at4(f.image, p.n, p.c, p.h, p.w)] = adv_narrow<T>(s);
+}
+
+enum { GW_THREADS = 128 };
+
+/* A block an element of the weights: places of the output are dealt to its threads, and their sums added in a fixed order. */
+template <class T> ADV_DEVICE void direct_by_weights(const AdvConvForm &f, const T *x, T *gw, const T *gy)
+{
+    int q = (int)(blockIdx.x % f.kw), p = (int)(blockIdx.x / f.kw % f.kh);
+    int c = (int)(blockIdx.x / (f.kw * f.kh) % f.c), o = (int)(blockIdx.x / (f.kw * f.kh) / f.c);
+    long long n_places = (long long)f.n * f.oh * f.ow;
+    float s = 0;
+    for (long long i = threadIdx.x; i < n_places; i += GW_THREADS) {
+        int j = (int)(i % f.ow), r = (int)(i / f.ow % f.oh), n = (int)(i / f.ow / f.oh);
+        int h = r * f.stride - f.pad + p, u = j * f.stride - f.pad + q;
+        if (h < 0 || h >= f.h || u < 0 || u >= f.w) continue;
+        s = fmaf(adv_wide(x[adv_at4(f.image, n, c, h, u)]), adv_wide(gy[adv_at4(f.output, n, o, r, j)]), s);
+    }
+    s = adv_block_reduce<AdvSum, GW_THREADS>(s);
+    if (threadIdx.x == 0) gw[adv_at4(f.weights, o, c, p, q)] = adv_narrow<T>(s);
+}
+
+/* ---- tails ---------------------------------------------------------------------------------------------------------- */
+
+/* y = y + bias + sum, relu: n packs of V elements, channels a multiple of V. */
+template <class T, int V> ADV_DEVICE void tail_forward(T *y, const T *bias, const T *sum, int relu, long long n, int channels)
+{
+    long long i = adv_thread();
+    if (i >= n) return;
+    AdvPack<T, V> v = adv_load<V>(y + i * V), r, b;
+    if (sum) r = adv_load<V>(sum + i * V);
+    if (bias) b = adv_load<V>(bias + i * V % channels);
+    for (int k = 0; k < V; k++) {
+        float s = adv_wide(v.v[k]);
+        if (bias) s += adv_wide(b.v[k]);
+        if (sum) s += adv_wide(r.v[k]);
+        v.v[k] = adv_narrow<T>(relu && s < 0 ? 0.0f : s);
+    }
+    adv_store<V>(y + i * V, v);
+}
+
+/* g = g + sum where mask is above 0, else 0. */
+template <class T, int V> ADV_DEVICE void tail_by_image(T *g, const T *sum, const T *mask, long long n)
+{
+    long long i = adv_thread();
+    if (i >= n) return;
+    AdvPack<T, V> v = adv_load<V>(g + i * V), m = adv_load<V>(mask + i * V), r;
+    if (sum) r = adv_load<V>(sum + i * V);
+    for (int k = 0; k < V; k++) {
+        float s = adv_wide(v.v[k]);
+        if (sum) s += adv_wide(r.v[k]);
+        v.v[k] = adv_narrow<T>(adv_wide(m.v[k]) > 0 ? s : 0.0f);
+    }
+    adv_store<V>(g + i * V, v);
+}
+
+/* Both channels-last: element i of the turned weights [c,o,kh,kw], o fastest. */
+template <class T> ADV_DEVICE void turn(T *turned, const T *w, int o, int c, int kh, int kw)
+{
+    long long i = adv_thread(), j = i;
+    if (i >= (long long)o * c * kh * kw) return;
+    int a = (int)(j % o), q, p;
+    j /= o;
+    q = (int)(j % kw), j /= kw;
+    p = (int)(j % kh), j /= kh;
+    turned[i] = w[(((long long)a * kh + (kh - 1 - p)) * kw + (kw - 1 - q)) * c + j];
+}
+
+/* ---- by type -------------------------------------------------------------------------------------------------------- */
+
+#define CONV_KERNELS(t, T, V) \
+    extern "C" __global__ void adv_conv_forward_##t(AdvConvForm f, const T *x, const T *w, T *y, const T *b, const T *s, const T *m) \
+    { \
+        direct_forward(f, x, w, y, b, s, m); \
+    } \
+    extern "C" __global__ void adv_conv_by_image_##t(AdvConvForm f, T *x, const T *w, const T *y, const T *b, const T *s, const T *m) \
+    { \
+        direct_by_image(f, x, w, y, b, s, m); \
+    } \
+    extern "C" __global__ void adv_conv_by_weights_##t(AdvConvForm f, const T *x, T *w, const T *y) { direct_by_weights(f, x, w, y); } \
+    extern "C" __global__ void adv_conv_tail_##t(T *y, const T *b, const T *s, int relu, long long n, int c) \
+    { \
+        tail_forward<T, V>(y, b, s, relu, n, c); \
+    } \
+    extern "C" __global__ void adv_conv_tail1_##t(T *y, const T *b, const T *s, int relu, long long n, int c) \
+    { \
+        tail_forward<T, 1>(y, b, s, relu, n, c); \
+    } \
+    extern "C" __global__ void adv_conv_mask_##t(T *g, const T *s, const T *m, long long n) { tail_by_image<T, V>(g, s, m, n); } \
+    extern "C" __global__ void adv_conv_mask1_##t(T *g, const T *s, const T *m, long long n) { tail_by_image<T, 1>(g, s, m, n); } \
+    extern "C" __global__ void adv_conv_turn_##t(T *to, const T *w, int o, int c, int kh, int kw) { turn(to, w, o, c, kh, kw); }
+
+CONV_KERNELS(f32, float, 4)
+CONV_KERNELS(bf16, AdvBf16, 8)
+
+#define CONV_ROWS(t) \
+    ADV_CUDA_FN(adv_conv_forward_##t) ADV_CUDA_FN(adv_conv_by_image_##t) ADV_CUDA_FN(adv_conv_by_weights_##t) \
+    ADV_CUDA_FN(adv_conv_tail_##t) ADV_CUDA_FN(adv_conv_tail1_##t) ADV_CUDA_FN(adv_conv_mask_##t) ADV_CUDA_FN(adv_conv_mask1_##t) \
+    ADV_CUDA_FN(adv_conv_turn_##t)
+
+ADV_CUDA_TABLE(adv_cuda_fns_conv)
+CONV_ROWS(f32)
+CONV_ROWS(bf16)
+ADV_CUDA_END

@@ -1,0 +1,57 @@
+/* conv_own.h: a convolution instruction as roles of tensors, and launching our own kernels for it (conv.c, conv.cu). */
+#ifndef ADV_OPS_CUDA_CONV_OWN_H
+#define ADV_OPS_CUDA_CONV_OWN_H
+
+#include "ops/cuda/conv.h"
+#include "ops/cuda/cuda.h"
+#include "ops/cuda/cudnn_graph.h"
+#include "ops/cuda/kernels_cuda.h"
+#include "ops/view.h"
+
+/* Any of the convolution ops: which operand plays which role (ADV_DNN_*), -1 for none. */
+typedef struct AdvConvTask {
+    AdvDnnKind kind;
+    int in[ADV_DNN_ROLES], result;
+    int64_t stride, pad;
+    bool relu;
+} AdvConvTask;
+
+void adv_conv_task(const AdvSig *s, AdvConvTask *t);
+const AdvView *adv_conv_view(const AdvSig *s, const AdvConvTask *t, int role); /* NULL: the instruction has no such operand */
+bool adv_conv_has_tail(const AdvConvTask *t);
+void adv_conv_pointers(const AdvLaunch *l, const AdvConvTask *t, void *pointer[ADV_DNN_ROLES]);
+
+/* May our own kernels run it? One type, f32 or bf16, any strides. */
+bool adv_conv_can(const AdvSig *s, const char **why);
+
+/* The whole of it by the direct kernel. */
+typedef struct AdvConvDirect {
+    AdvConvForm form;
+    AdvDnnKind kind;
+    const void *fn;
+    AdvCudaGrid grid;
+} AdvConvDirect;
+void adv_conv_direct_init(AdvConvDirect *d, const AdvSig *s, const AdvConvTask *t);
+AdvStatus adv_conv_direct_run(AdvCuda *c, const AdvConvDirect *d, void *const pointer[ADV_DNN_ROLES]) ADV_MUST_USE;
+
+/* What is done to the result, in place, where all tensors are dense and channels-last. */
+typedef struct AdvConvTail {
+    const void *fn;
+    AdvCudaGrid grid;
+    bool by_image;
+    int relu, channels;
+    long long n;
+} AdvConvTail;
+void adv_conv_tail_init(AdvConvTail *a, const AdvSig *s, const AdvConvTask *t);
+AdvStatus adv_conv_tail_run(AdvCuda *c, const AdvConvTail *a, void *result, void *const pointer[ADV_DNN_ROLES]) ADV_MUST_USE;
+
+/* Weights [O,C,kh,kw] to [C,O,kh,kw], mirrored in both directions of the window; both channels-last. */
+typedef struct AdvConvTurn {
+    const void *fn;
+    AdvCudaGrid grid;
+    int dim[4];
+} AdvConvTurn;
+void adv_conv_turn_init(AdvConvTurn *a, const AdvView *w);
+AdvStatus adv_conv_turn_run(AdvCuda *c, const AdvConvTurn *a, void *turned, void *weights) ADV_MUST_USE;
+
+#endif

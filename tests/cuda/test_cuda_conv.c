@@ -1,0 +1,195 @@
+/* test_cuda_conv.c: each way of doing a convolution on the fake device, chosen by the order that a checkpoint gives, against the op's
+** definition; one more with a device that runs none of the library's plans; and failures at each call while one is prepared.
+*/
+#include "tests/adv_test.h"
+
+#include "ops/cuda/kernels_cuda.h"
+#include "ops/view.h"
+#include "tests/cuda/fake.h"
+
+#include <stdlib.h>
+
+enum { MAX_IN = 4, MAX_ELEMS = 4096 };
+
+typedef struct Case {
+    const char *op;
+    uint8_t dtype;
+    int64_t dim[MAX_IN][4]; /* of the operands; a first dim of 0 ends them, a second of 0 is a vector */
+    int64_t attr[4];
+} Case;
+
+static const Case cases[] = {
+    {"conv2d", ADV_F32, {{2, 3, 6, 5}, {4, 3, 3, 3}}, {2, 1}},
+    {"conv2d_bias", ADV_BF16, {{2, 8, 5, 5}, {8, 8, 3, 3}, {8}}, {1, 1, 1}},
+    {"conv2d_sum", ADV_F32, {{2, 3, 5, 5}, {5, 3, 3, 3}, {2, 5, 5, 5}, {5}}, {1, 1, 1}},
+    {"conv2d_sum", ADV_BF16, {{1, 8, 4, 4}, {8, 8, 1, 1}, {1, 8, 4, 4}}, {1, 0, 0}},
+    {"conv2d_gx", ADV_F32, {{2, 4, 5, 5}, {4, 3, 3, 3}}, {1, 1, 5, 5}},
+    {"conv2d_gx", ADV_BF16, {{2, 4, 3, 3}, {4, 3, 2, 2}}, {2, 0, 7, 7}},
+    {"conv2d_gx_mask", ADV_F32, {{2, 5, 4, 6}, {5, 3, 3, 3}, {2, 3, 4, 6}, {2, 3, 4, 6}}, {1, 1, 4, 6}},
+    {"conv2d_gx_mask", ADV_BF16, {{2, 8, 2, 2}, {8, 8, 3, 3}, {2, 8, 4, 4}}, {1, 0, 4, 4}},
+    {"conv2d_gx_mask", ADV_F32, {{2, 4, 3, 3}, {4, 2, 3, 3}, {2, 2, 6, 6}, {2, 2, 6, 6}}, {2, 1, 6, 6}},
+    {"conv2d_gw", ADV_BF16, {{2, 3, 6, 6}, {2, 4, 6, 6}}, {1, 1, 3, 3}},
+};
+
+static const AdvBackend *const be = &adv_backend_fake;
+static AdvRegistry reg;
+
+/* Operands of a case, their types, and what the definition makes of them. */
+typedef struct World {
+    AdvSig sig;
+    AdvView in[MAX_IN], out, want;
+    AdvAttr attr[4];
+    unsigned char mem[MAX_IN + 2][MAX_ELEMS * 4];
+} World;
+
+static void make_world(const Case *c, World *w)
+{
+    AdvTensorType t[MAX_IN], out[ADV_MAX_FIXED + MAX_IN];
+    AdvAlloc a = adv_alloc_default();
+    uint32_t n = 0, n_out;
+    char msg[256];
+    memset(w, 0, sizeof *w);
+    for (; n < MAX_IN && c->dim[n][0]; n++) {
+        t[n] = (AdvTensorType){.dtype = c->dtype, .rank = c->dim[n][1] ? 4 : 1, .layout = c->dim[n][1] ? ADV_LAYOUT_CL : ADV_LAYOUT_ROW};
+        memcpy(t[n].dim, c->dim[n], t[n].rank * sizeof t[n].dim[0]);
+        w->in[n] = adv_view_of(&t[n], w->mem[n]);
+        for (int64_t i = 0; i < adv_view_elems(&w->in[n]); i++) adv_st(&w->in[n], i, (double)((i * 37 + n * 11) % 23 - 11) / 8);
+    }
+    for (int k = 0; k < 4; k++) w->attr[k].i = c->attr[k];
+    w->sig = (AdvSig){.op = adv_registry_op(&reg, c->op), .n_in = n, .n_out = 1, .in = w->in, .out = &w->out, .attr = w->attr};
+    CHECK_EQ(adv_op_infer(w->sig.op, t, n, w->attr, ADV_F32, out, &n_out, msg, sizeof msg), ADV_OK);
+    out[0].layout = ADV_LAYOUT_CL;
+    w->out = adv_view_of(&out[0], w->mem[MAX_IN]);
+    w->want = adv_view_of(&out[0], w->mem[MAX_IN + 1]);
+    CHECK_EQ(adv_op_run_ref(&reg, w->sig.op, w->in, n, w->attr, &w->want, 1, &a), ADV_OK);
+}
+
+static size_t bytes_of(const AdvView *v) { return (size_t)adv_view_elems(v) * (v->dtype == ADV_BF16 ? 2 : 4); }
+
+/* Prepares the instruction and, if it is that far, runs it and fills w->out. The label chosen is put in `label`. */
+static AdvStatus run_world(World *w, void *self, AdvDiags *ds, char *label, char *key)
+{
+    AdvView in[MAX_IN], out = w->out;
+    AdvBound b = {.sig = w->sig};
+    AdvStatus st;
+    void *scratch = NULL;
+    memcpy(in, w->in, sizeof in);
+    b.sig.in = in, b.sig.out = &out;
+    for (uint32_t k = 0; k < w->sig.n_in; k++) in[k].data = NULL;
+    out.data = NULL;
+    st = be->prepare(self, &b, ds);
+    if (st == ADV_OK) st = be->prepared(self, ds);
+    if (st != ADV_OK) return st;
+    if (label) CHECK_EQ(sscanf(be->choices(self), "%63[^\t]\t%159[^\n]", label, key), 2);
+    for (uint32_t k = 0; k < w->sig.n_in && st == ADV_OK; k++) {
+        in[k].data = be->alloc(self, bytes_of(&in[k]));
+        st = in[k].data ? be->copy(self, in[k].data, w->in[k].data, bytes_of(&in[k]), ADV_TO_DEVICE) : ADV_ENOMEM;
+    }
+    if (st == ADV_OK && !(out.data = be->alloc(self, bytes_of(&out)))) st = ADV_ENOMEM;
+    if (st == ADV_OK && b.scratch_bytes && !(scratch = be->alloc(self, b.scratch_bytes))) st = ADV_ENOMEM;
+    if (st == ADV_OK) st = be->launch(self, &b, scratch);
+    if (st == ADV_OK) st = be->launch(self, &b, scratch); /* again with the same addresses */
+    if (st == ADV_OK) st = be->copy(self, w->out.data, out.data, bytes_of(&out), ADV_TO_HOST);
+    for (uint32_t k = 0; k < w->sig.n_in; k++)
+        if (in[k].data) be->free(self, in[k].data, bytes_of(&in[k]));
+    if (out.data) be->free(self, out.data, bytes_of(&out));
+    if (scratch) be->free(self, scratch, b.scratch_bytes);
+    return st;
+}
+
+static bool is_right(const World *w)
+{
+    double eps = w->out.dtype == ADV_BF16 ? 0x1p-7 : 0x1p-20, most = 0, worst = 0;
+    for (int64_t i = 0; i < adv_view_elems(&w->out); i++) {
+        double got = adv_ld(&w->out, i), want = adv_ld(&w->want, i);
+        most = fabs(want) > most ? fabs(want) : most;
+        worst = !(fabs(got - want) <= worst) ? fabs(got - want) : worst;
+    }
+    return worst <= eps * most;
+}
+
+/* Opens the back end, gives it an order where there is one, runs. */
+static AdvStatus run_by_order(World *w, const char *order, uint32_t n_threads, char *label, char *key)
+{
+    AdvBackendOpts o = {.alloc = adv_alloc_default(), .reg = &reg, .n_threads = n_threads, .io = adv_io_posix()};
+    AdvDiags *ds = adv_diags_new(adv_alloc_default());
+    void *self = NULL;
+    AdvStatus st = be->open(&o, ds, &self);
+    if (st == ADV_OK && order) st = be->obey(self, order);
+    if (st == ADV_OK) st = run_world(w, self, ds, label, key);
+    be->close(self);
+    adv_diags_free(ds);
+    return st;
+}
+
+static void each_way_computes_the_definition(void)
+{
+    static const char *const ways[] = {"one0.engine0", "one1.engine1", "turned0.engine0", "turned1.engine1", "two0.engine0", "two1.engine1", "own"};
+    uint32_t n_ran[7] = {0};
+    World *w = malloc(sizeof *w);
+    for (size_t i = 0; w && i < sizeof cases / sizeof *cases; i++) {
+        char label[64] = "", key[160] = "", order[256];
+        make_world(&cases[i], w);
+        CHECK_EQ(run_by_order(w, NULL, 3, label, key), ADV_OK);
+        CHECK(is_right(w));
+        for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
+            snprintf(order, sizeof order, "%s\t%s\n", ways[k], key);
+            memset(w->mem[MAX_IN], 0x55, sizeof w->mem[MAX_IN]);
+            AdvStatus st = run_by_order(w, order, 1, label, key);
+            if (st == ADV_EUNAVAILABLE) continue; /* not a way of this problem */
+            CHECK_EQ(st, ADV_OK);
+            CHECK_STR(label, ways[k]);
+            CHECK(is_right(w));
+            n_ran[k]++;
+        }
+    }
+    for (size_t k = 0; k < 7; k++) CHECK(n_ran[k] >= 3);
+    CHECK_EQ(n_ran[6], sizeof cases / sizeof *cases);
+    CHECK_EQ(adv_fake_reset(), 0);
+    free(w);
+}
+
+/* Every call of the library and the device that can fail while a fused convolution is prepared and run. */
+static void failures_end_cleanly(void)
+{
+    World *w = malloc(sizeof *w);
+    if (!w) return;
+    make_world(&cases[2], w);
+    for (uint64_t at = 1; at < 4000; at++) {
+        adv_fake_reset();
+        adv_fake.fail_at = at;
+        adv_fake.fail_with = cudaErrorMemoryAllocation;
+        AdvStatus st = run_by_order(w, NULL, 1, NULL, NULL);
+        bool failed = adv_fake.has_failed;
+        CHECK(st == ADV_OK || st == ADV_ENOMEM || st == ADV_EUNAVAILABLE);
+        if (st == ADV_OK) CHECK(is_right(w));
+        if (!failed) break;
+    }
+    CHECK_EQ(adv_fake_reset(), 0);
+    free(w);
+}
+
+/* Ops that nothing of a plan for target cuda needs a kernel for. */
+static bool needs_none(const AdvOpDef *op) { return (op->flags & (ADV_OP_STRUCT | ADV_OP_VIEW)) != 0; }
+
+static void every_op_has_a_kernel(void)
+{
+    for (uint32_t i = 0; i < reg.n_ops; i++) {
+        uint32_t n = 0;
+        if (needs_none(reg.ops[i])) continue;
+        adv_registry_kernels(&reg, "cuda", reg.ops[i]->name, &n);
+        if (n == 0) printf("`%s` has no kernel on cuda\n", reg.ops[i]->name);
+        CHECK(n > 0);
+    }
+}
+
+int main(void)
+{
+    CHECK_EQ(adv_registry_init(&reg, adv_alloc_default()), ADV_OK);
+    CHECK_EQ(adv_registry_add_kernels(&reg, adv_kernels_cuda, NULL), ADV_OK);
+    RUN(each_way_computes_the_definition);
+    RUN(failures_end_cleanly);
+    RUN(every_op_has_a_kernel);
+    adv_registry_fini(&reg);
+    return ADV_TEST_END();
+}
