@@ -14,7 +14,7 @@
 #include "ops/adv_op.h"
 #include "runtime/cuda/api.h"
 
-/* The device of a session. All members are set when it opens and only read by kernels. */
+/* The device of a session. All members are set when it opens and only read by kernels, but dnn_problems. */
 typedef struct AdvCuda {
     const AdvCudaApi *api;
     cudaStream_t stream;     /* all work of the session, in order */
@@ -27,6 +27,7 @@ typedef struct AdvCuda {
     ** the word when it waits for the device: not 0 is ADV_EDATA. */
     unsigned *fault;         /* one word of device memory, 0 at open */
     unsigned fault_code;
+    struct AdvDnnProblem *dnn_problems; /* of cudnn_conv.c: what its instructions share; NULL at open and after the last release */
     struct AdvCudaBack *back; /* the back end's own */
 } AdvCuda;
 

@@ -8,7 +8,8 @@
 **   own     the direct kernel, where the work is small
 ** Each of the first three offers several engine configurations. All are candidates of one choice by time (adv_cuda_choose); a choice
 ** that is known builds the chosen plan alone. Plans take up to seconds each where the library compiles code, so a choice by time
-** builds them in parallel. A problem that the library refuses in every form is left to the direct kernel.
+** builds them in parallel, and instructions with the same problem share what was built. A problem that the library refuses in every
+** form is left to the direct kernel.
 **
 ** Expected limit: FLOP on the tensor cores from 64 channels on, memory below. What the library reached on an H200 when asked for
 ** these graphs is 300 to 680 TFLOP/s; this file has not run on a device yet.
@@ -36,7 +37,10 @@ typedef struct Candidate {
     char label[32];
 } Candidate;
 
-typedef struct ConvState {
+/* A problem and how it is solved. Instructions that have the same problem use the same one; the last to be released ends it. */
+typedef struct AdvDnnProblem {
+    struct AdvDnnProblem *next; /* in the session's list */
+    uint32_t n_users;
     AdvCuda *cuda;
     cudnnHandle_t handle;
     AdvDnnFor to;
@@ -49,13 +53,18 @@ typedef struct ConvState {
     Candidate candidate[MAX_CANDIDATES];
     uint32_t n, n_failed, chosen, n_threads;
     uint64_t at[ADV_DNN_ROLES], trial_bytes; /* places of operands in trial memory; the scratch lies behind them */
-    AdvDnnPack pack;
+    AdvDnnPack trial_pack;
     char key[160];
+} Problem;
+
+typedef struct ConvState {
+    Problem *problem;
+    AdvDnnPack pack;
 } ConvState;
 
 /* ---- candidates ---------------------------------------------------------------------------------------------------------- */
 
-static void add_way(ConvState *s, Way way, const AdvDnnConv *conv, uint32_t most)
+static void add_way(Problem *s, Way way, const AdvDnnConv *conv, uint32_t most)
 {
     static const char *const names[] = {"one", "turned", "two"};
     adv_dnn_graph_init(&s->graph[way], &s->to, conv, most);
@@ -68,7 +77,7 @@ static void add_way(ConvState *s, Way way, const AdvDnnConv *conv, uint32_t most
 }
 
 /* The same gradient as a forward convolution of the output's gradient. */
-static void add_turned(ConvState *s, const AdvDnnConv *c, uint32_t most)
+static void add_turned(Problem *s, const AdvDnnConv *c, uint32_t most)
 {
     AdvView turned = *c->weights;
     AdvDnnConv f = *c;
@@ -87,7 +96,7 @@ static double work_of(const AdvConvDirect *d)
     return 2.0 * f->n * f->o * f->oh * f->ow * (double)f->c * f->kh * f->kw;
 }
 
-static void add_own(ConvState *s)
+static void add_own(Problem *s)
 {
     Candidate *c = &s->candidate[s->n++];
     c->way = OWN;
@@ -95,7 +104,7 @@ static void add_own(ConvState *s)
     snprintf(c->label, sizeof c->label, "own");
 }
 
-static void add_candidates(ConvState *s, const AdvSig *sig)
+static void add_candidates(Problem *s, const AdvSig *sig)
 {
     const AdvConvTask *t = &s->task;
     AdvDnnConv full = {.kind = t->kind,
@@ -120,7 +129,7 @@ static void add_candidates(ConvState *s, const AdvSig *sig)
 
 /* ---- building plans ------------------------------------------------------------------------------------------------------- */
 
-static void build(ConvState *s, Candidate *c)
+static void build(Problem *s, Candidate *c)
 {
     if (c->is_built) return;
     c->is_built = true;
@@ -131,7 +140,7 @@ static void build(ConvState *s, Candidate *c)
 }
 
 typedef struct Crew {
-    ConvState *s;
+    Problem *s;
     atomic_uint next;
 } Crew;
 
@@ -145,7 +154,7 @@ static void *build_some(void *user)
 }
 
 /* With a handle the library wants one thread; so it is where a thread cannot be had. */
-static void build_all(ConvState *s)
+static void build_all(Problem *s)
 {
     Crew crew = {.s = s};
     pthread_t thread[MAX_THREADS];
@@ -158,7 +167,7 @@ static void build_all(ConvState *s)
 
 /* ---- running --------------------------------------------------------------------------------------------------------------- */
 
-static AdvStatus dnn_status(const ConvState *s, cudnnStatus_t st)
+static AdvStatus dnn_status(const Problem *s, cudnnStatus_t st)
 {
     if (st == CUDNN_STATUS_SUCCESS) return ADV_OK;
     cudaError_t e = s->cuda->api->cudaGetLastError();
@@ -166,7 +175,7 @@ static AdvStatus dnn_status(const ConvState *s, cudnnStatus_t st)
     return adv_cuda_check(s->cuda, e, "cudnnBackendExecute");
 }
 
-static AdvStatus run_turned(ConvState *s, const Candidate *c, void *const pointer[ADV_DNN_ROLES], char *scratch)
+static AdvStatus run_turned(Problem *s, const Candidate *c, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], char *scratch)
 {
     void *p[ADV_DNN_ROLES];
     memcpy(p, pointer, sizeof p);
@@ -175,36 +184,36 @@ static AdvStatus run_turned(ConvState *s, const Candidate *c, void *const pointe
     p[ADV_DNN_WEIGHTS] = scratch;
     p[ADV_DNN_IMAGE] = pointer[ADV_DNN_OUTPUT];
     p[ADV_DNN_OUTPUT] = pointer[ADV_DNN_IMAGE];
-    return dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, &s->pack, p, scratch + s->turned_bytes));
+    return dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, pack, p, scratch + s->turned_bytes));
 }
 
-static AdvStatus run_two(ConvState *s, const Candidate *c, void *const pointer[ADV_DNN_ROLES], char *scratch)
+static AdvStatus run_two(Problem *s, const Candidate *c, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], char *scratch)
 {
     void *p[ADV_DNN_ROLES] = {NULL};
     for (int r = ADV_DNN_IMAGE; r <= ADV_DNN_OUTPUT; r++) p[r] = pointer[r];
-    AdvStatus st = dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, &s->pack, p, scratch));
+    AdvStatus st = dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, pack, p, scratch));
     if (st != ADV_OK || !adv_conv_has_tail(&s->task)) return st;
     return adv_conv_tail_run(s->cuda, &s->tail, pointer[s->task.result], pointer);
 }
 
-static AdvStatus run_candidate(ConvState *s, const Candidate *c, void *const pointer[ADV_DNN_ROLES], char *scratch)
+static AdvStatus run_candidate(Problem *s, const Candidate *c, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], char *scratch)
 {
     switch (c->way) {
-    case ONE: return dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, &s->pack, pointer, scratch));
-    case TURNED: return run_turned(s, c, pointer, scratch);
-    case TWO: return run_two(s, c, pointer, scratch);
+    case ONE: return dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, pack, pointer, scratch));
+    case TURNED: return run_turned(s, c, pack, pointer, scratch);
+    case TWO: return run_two(s, c, pack, pointer, scratch);
     default: return adv_conv_direct_run(s->cuda, &s->direct, pointer);
     }
 }
 
-static uint64_t scratch_of(const ConvState *s, const Candidate *c)
+static uint64_t scratch_of(const Problem *s, const Candidate *c)
 {
     return (c->way == TURNED ? s->turned_bytes : 0) + (uint64_t)c->workspace;
 }
 
 /* ---- choosing -------------------------------------------------------------------------------------------------------------- */
 
-static AdvStatus try_candidate(ConvState *s, Candidate *c)
+static AdvStatus try_candidate(Problem *s, Candidate *c)
 {
     void *pointer[ADV_DNN_ROLES] = {NULL};
     if (!c->is_built && s->to.is_deterministic)
@@ -216,24 +225,24 @@ static AdvStatus try_candidate(ConvState *s, Candidate *c)
     if (!memory) return ADV_ENOMEM;
     for (int r = 0; r < ADV_DNN_ROLES; r++)
         if (r == s->task.result || s->task.in[r] >= 0) pointer[r] = memory + s->at[r];
-    return run_candidate(s, c, pointer, memory + s->trial_bytes);
+    return run_candidate(s, c, &s->trial_pack, pointer, memory + s->trial_bytes);
 }
 
 static AdvStatus try_run(void *user, uint32_t ix)
 {
-    ConvState *s = user;
+    Problem *s = user;
     AdvStatus st = try_candidate(s, &s->candidate[ix]);
     s->n_failed += st == ADV_EUNAVAILABLE;
     return st;
 }
 
-static const char *label(void *user, uint32_t ix) { return ((ConvState *)user)->candidate[ix].label; }
+static const char *label(void *user, uint32_t ix) { return ((Problem *)user)->candidate[ix].label; }
 
 static uint64_t rounded(uint64_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 static uint64_t bytes_of(const AdvView *v) { return (uint64_t)adv_view_elems(v) * (v->dtype == ADV_BF16 ? 2 : 4); }
 
-static void describe(ConvState *s, const AdvSig *sig)
+static void describe(Problem *s, const AdvSig *sig)
 {
     const AdvView *x = adv_conv_view(sig, &s->task, ADV_DNN_IMAGE), *w = adv_conv_view(sig, &s->task, ADV_DNN_WEIGHTS);
     snprintf(s->key, sizeof s->key, "%s %s image=%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " weights=%" PRId64 "x%" PRId64 "x%" PRId64
@@ -248,7 +257,7 @@ static void describe(ConvState *s, const AdvSig *sig)
 }
 
 /* Only the chosen plan stays, and the graph behind it. */
-static void drop_others(ConvState *s)
+static void drop_others(Problem *s)
 {
     for (uint32_t k = 0; k < s->n; k++) {
         if (k == s->chosen || !s->candidate[k].plan) continue;
@@ -259,7 +268,7 @@ static void drop_others(ConvState *s)
         if (s->graph[w].api && w != (int)s->candidate[s->chosen].way) adv_dnn_graph_fini(&s->graph[w]);
 }
 
-static AdvStatus choose(ConvState *s)
+static AdvStatus choose(Problem *s)
 {
     AdvCudaTrial trial = {.key = s->key, .n_candidates = s->n, .try_run = try_run, .label = label, .user = s};
     uint32_t ix = 0;
@@ -271,13 +280,12 @@ static AdvStatus choose(ConvState *s)
     return ADV_OK;
 }
 
-/* ---- the kernel ------------------------------------------------------------------------------------------------------------ */
+/* ---- problems of the session ----------------------------------------------------------------------------------------------- */
 
-static void release(void *state)
+static void end_problem(Problem *s)
 {
-    ConvState *s = state;
     const AdvCudaApi *api = s->cuda->api;
-    adv_dnn_pack_fini(api, &s->pack);
+    adv_dnn_pack_fini(api, &s->trial_pack);
     for (uint32_t k = 0; k < s->n; k++)
         if (s->candidate[k].plan) (void)api->cudnnBackendDestroyDescriptor(s->candidate[k].plan);
     for (int w = ONE; w < OWN; w++)
@@ -285,20 +293,12 @@ static void release(void *state)
     if (s->to.device) (void)api->cudnnBackendDestroyDescriptor(s->to.device);
 }
 
-static AdvStatus prepare_state(AdvPrep *p, ConvState *s)
+static AdvStatus solve(AdvPrep *p, Problem *s)
 {
-    s->cuda = adv_cuda_of(p);
-    s->n_threads = p->n_threads;
-    adv_conv_task(p->sig, &s->task);
-    adv_conv_direct_init(&s->direct, p->sig, &s->task);
-    adv_conv_tail_init(&s->tail, p->sig, &s->task);
-    adv_conv_turn_init(&s->turn, adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS));
-    s->turned_bytes = rounded(bytes_of(adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS)));
     AdvStatus st = adv_cuda_dnn(s->cuda, &s->handle);
     if (st != ADV_OK) return st;
     s->to = (AdvDnnFor){s->cuda->api, adv_dnn_device(s->cuda->api, s->cuda->device), NULL, s->cuda->is_deterministic, s->cuda->allow_tf32};
     if (!s->to.device) s->to.handle = s->handle;
-    describe(s, p->sig);
     add_candidates(s, p->sig);
     st = choose(s);
     if (st != ADV_OK) return st == ADV_EUNAVAILABLE ? p->fail(p, st, "no way to compute it runs on this device") : st;
@@ -306,26 +306,65 @@ static AdvStatus prepare_state(AdvPrep *p, ConvState *s)
     build(s, c);
     if (!c->plan && c->way != OWN) return p->fail(p, ADV_EUNAVAILABLE, "cuDNN cannot build the plan `%s` that was chosen before", c->label);
     drop_others(s);
-    p->scratch_bytes = scratch_of(s, c);
     return ADV_OK;
+}
+
+/* The problem of an instruction: one that is solved, or a new one. */
+static AdvStatus problem_of(AdvPrep *p, Problem **out)
+{
+    Problem *s = p->alloc(p, sizeof *s);
+    if (!s) return ADV_ENOMEM;
+    s->cuda = adv_cuda_of(p);
+    s->n_threads = p->n_threads;
+    adv_conv_task(p->sig, &s->task);
+    adv_conv_direct_init(&s->direct, p->sig, &s->task);
+    adv_conv_tail_init(&s->tail, p->sig, &s->task);
+    adv_conv_turn_init(&s->turn, adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS));
+    s->turned_bytes = rounded(bytes_of(adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS)));
+    describe(s, p->sig);
+    for (*out = s->cuda->dnn_problems; *out; *out = (*out)->next)
+        if (!strcmp((*out)->key, s->key)) return ADV_OK;
+    AdvStatus st = solve(p, s);
+    if (st != ADV_OK) {
+        end_problem(s);
+        return st;
+    }
+    s->next = s->cuda->dnn_problems;
+    s->cuda->dnn_problems = *out = s;
+    return ADV_OK;
+}
+
+/* ---- the kernel ------------------------------------------------------------------------------------------------------------ */
+
+static void release(void *state)
+{
+    ConvState *c = state;
+    Problem *s = c->problem, **at = &s->cuda->dnn_problems;
+    adv_dnn_pack_fini(s->cuda->api, &c->pack);
+    if (--s->n_users > 0) return;
+    while (*at != s) at = &(*at)->next;
+    *at = s->next;
+    end_problem(s);
 }
 
 static AdvStatus prepare(AdvPrep *p, void **out_state)
 {
-    ConvState *s = p->alloc(p, sizeof *s);
-    if (!s) return ADV_ENOMEM;
-    AdvStatus st = prepare_state(p, s);
-    if (st != ADV_OK) release(s);
-    else *out_state = s;
-    return st;
+    ConvState *c = p->alloc(p, sizeof *c);
+    if (!c) return ADV_ENOMEM;
+    AdvStatus st = problem_of(p, &c->problem);
+    if (st != ADV_OK) return st;
+    c->problem->n_users++;
+    p->scratch_bytes = scratch_of(c->problem, &c->problem->candidate[c->problem->chosen]);
+    *out_state = c;
+    return ADV_OK;
 }
 
 static AdvStatus run(const AdvLaunch *l, void *state)
 {
-    ConvState *s = state;
+    ConvState *c = state;
     void *pointer[ADV_DNN_ROLES];
-    adv_conv_pointers(l, &s->task, pointer);
-    return run_candidate(s, &s->candidate[s->chosen], pointer, l->scratch);
+    adv_conv_pointers(l, &c->problem->task, pointer);
+    return run_candidate(c->problem, &c->problem->candidate[c->problem->chosen], &c->pack, pointer, l->scratch);
 }
 
 static bool can(const AdvSig *sig, const char **why)

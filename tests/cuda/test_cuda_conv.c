@@ -169,6 +169,40 @@ static void failures_end_cleanly(void)
     free(w);
 }
 
+/* The second instruction with a problem takes what the first built, also after that is gone. */
+static void equal_problems_are_solved_once(void)
+{
+    AdvBackendOpts o = {.alloc = adv_alloc_default(), .reg = &reg, .n_threads = 1, .io = adv_io_posix()};
+    AdvDiags *ds = adv_diags_new(adv_alloc_default());
+    World *w = malloc(sizeof *w);
+    void *self = NULL;
+    adv_fake_reset();
+    CHECK_EQ(be->open(&o, ds, &self), ADV_OK);
+    if (w && self) {
+        AdvBound b[3];
+        uint64_t calls[4] = {adv_fake.n_calls};
+        memset(b, 0, sizeof b);
+        make_world(&cases[2], w);
+        for (int k = 0; k < 3; k++) {
+            b[k].sig = w->sig;
+            CHECK_EQ(be->prepare(self, &b[k], ds), ADV_OK);
+            calls[k + 1] = adv_fake.n_calls;
+        }
+        CHECK(calls[1] - calls[0] > 100);
+        CHECK_EQ(calls[2], calls[1]);
+        CHECK_EQ(calls[3], calls[1]);
+        CHECK_EQ(b[1].scratch_bytes, b[0].scratch_bytes);
+        be->unprepare(self);
+        CHECK(((AdvCudaBack *)self)->cuda.dnn_problems == NULL);
+        CHECK_EQ(run_world(w, self, ds, NULL, NULL), ADV_OK);
+        CHECK(is_right(w));
+    }
+    be->close(self);
+    adv_diags_free(ds);
+    CHECK_EQ(adv_fake_reset(), 0);
+    free(w);
+}
+
 /* Ops that nothing of a plan for target cuda needs a kernel for. */
 static bool needs_none(const AdvOpDef *op) { return (op->flags & (ADV_OP_STRUCT | ADV_OP_VIEW)) != 0; }
 
@@ -189,6 +223,7 @@ int main(void)
     CHECK_EQ(adv_registry_add_kernels(&reg, adv_kernels_cuda, NULL), ADV_OK);
     RUN(each_way_computes_the_definition);
     RUN(failures_end_cleanly);
+    RUN(equal_problems_are_solved_once);
     RUN(every_op_has_a_kernel);
     adv_registry_fini(&reg);
     return ADV_TEST_END();
