@@ -13,7 +13,9 @@
 #include "compiler/graph/show.h"
 #include "compiler/pass/pass.h"
 #include "compiler/pass/target.h"
+#include "dsl/token.h"
 #include "ops/plugin.h"
+#include "runtime/base/io.h"
 #include "runtime/base/json_text.h"
 #include "runtime/plan_load.h"
 
@@ -23,8 +25,13 @@
 
 #define MAX_TARGETS 4
 
+/* A file that was read, until the call ends. */
+typedef struct FileText FileText;
+struct FileText { FileText *next; void *data; uint64_t n_bytes; };
+
 typedef struct Compile {
     const AdvCompileOpts *o;   /* &own, once it is read */
+    AdvIo io;
     AdvCompileOpts own;
     AdvAlloc alloc;
     AdvDiags *ds;
@@ -34,6 +41,7 @@ typedef struct Compile {
     AdvInterns names;
     El *el;
     json_t *program;
+    FileText *files;
     void *out;
     uint64_t n_out;
 } Compile;
@@ -42,6 +50,42 @@ static AdvAlloc alloc_of(const AdvCompileOpts *o)
 {
     if (!o || !o->alloc) return adv_alloc_default();
     return (AdvAlloc){o->alloc, o->alloc_user};
+}
+
+/* ---- files ---- */
+
+/* Reads a file that lives until the call ends. */
+static AdvStatus read_file(Compile *c, const char *path, AdvDiags *ds, const char **out_text, size_t *out_bytes)
+{
+    FileText *f = adv_mem_new0(&c->alloc, sizeof *f);
+    if (!f) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading `%s`", path);
+    AdvStatus st = adv_read_file(&c->io, &c->alloc, path, ADV_MAX_SOURCE_BYTES, ds, &f->data, &f->n_bytes);
+    if (st != ADV_OK) {
+        adv_mem_free(&c->alloc, f, sizeof *f);
+        return st;
+    }
+    f->next = c->files;
+    c->files = f;
+    *out_text = f->data;
+    *out_bytes = (size_t)f->n_bytes;
+    return ADV_OK;
+}
+
+/* An AdvCompileOpts.load for recipes that are read; who imports says what is missing. */
+static const char *load_file(void *user, const char *path, size_t *out_bytes)
+{
+    const char *text = NULL;
+    return read_file(user, path, NULL, &text, out_bytes) == ADV_OK ? text : NULL;
+}
+
+static void free_files(Compile *c)
+{
+    while (c->files) {
+        FileText *f = c->files;
+        c->files = f->next;
+        adv_mem_free(&c->alloc, f->data, (size_t)f->n_bytes + 1);
+        adv_mem_free(&c->alloc, f, sizeof *f);
+    }
 }
 
 static bool listed(const char *list, const char *word)
@@ -298,9 +342,12 @@ static AdvStatus compile(Compile *c)
 static AdvStatus begin(Compile *c, const AdvCompileOpts *o, AdvDiags *ds)
 {
     memset(c, 0, sizeof *c);
-    if (!o || o->struct_size < offsetof(AdvCompileOpts, entry) || !o->text || (o->flags & ~15u))
+    if (ds && strcmp(ds->version, ADV_VERSION)) return ADV_EINVAL;
+    if (!o || o->struct_size < offsetof(AdvCompileOpts, entry) || (!o->text && !o->name) || (o->flags & ~15u))
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given options it does not know, or no text");
     memcpy(&c->own, o, o->struct_size < sizeof c->own ? o->struct_size : sizeof c->own);
+    if (adv_io_read(c->own.io, &c->io) != ADV_OK)
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given file calls of another size");
     c->o = &c->own;
     c->alloc = alloc_of(o);
     c->own_ds = !ds;
@@ -309,7 +356,13 @@ static AdvStatus begin(Compile *c, const AdvCompileOpts *o, AdvDiags *ds)
     adv_arena_init(&c->arena, c->alloc);
     adv_arena_init(&c->scratch, c->alloc);
     AdvStatus st = adv_registry_init(&c->reg, c->alloc);
-    return st == ADV_OK ? ADV_OK : adv_fail(c->ds, st, ADV_D_NO_MEMORY, "out of memory while compiling");
+    if (st != ADV_OK) return adv_fail(c->ds, st, ADV_D_NO_MEMORY, "out of memory while compiling");
+    if (c->own.text) return ADV_OK;
+    if (!c->own.load) {
+        c->own.load = load_file;
+        c->own.load_user = c;
+    }
+    return read_file(c, c->own.name, c->ds, &c->own.text, &c->own.n_bytes);
 }
 
 static void end(Compile *c)
@@ -318,6 +371,7 @@ static void end(Compile *c)
     adv_registry_fini(&c->reg);
     adv_arena_fini(&c->scratch);
     adv_arena_fini(&c->arena);
+    free_files(c);
     if (c->own_ds) adv_diags_free(c->ds);
 }
 

@@ -250,6 +250,7 @@ static void datasets(json_t *list)
         put_number(o, "classes", (double)d->classes);
     }
     row(list, "synthetic", "made by the recipe's own expressions for `x` and `y`");
+    row(list, "own", "numbers of any shape, brought by whoever runs the plan");
 }
 
 /* ---- the compiler ------------------------------------------------------------------------------------------------------------- */

@@ -10,7 +10,9 @@
 **
 ** Handles. AdvCtx holds allocator, log, op table. AdvPlan is immutable and may be used by several sessions and threads.
 ** AdvSession is the memory and the kernels of one run: one thread at a time. AdvDiags collects messages to people.
-** A context outlives its plans, sessions and diagnostics; a plan outlives its sessions. Closing or freeing NULL is allowed.
+** Handles may be closed in any order: a session keeps its plan and its context, a tensor that was exported keeps its session,
+** until it is closed too. What the caller passed in (allocator, log, file calls, bound data) must live as long. Diagnostics keep
+** the allocator only. Closing or freeing NULL is allowed.
 **
 ** Errors. Functions return AdvStatus (0 ok, negative); what, where and why is appended to the AdvDiags passed, which may be
 ** NULL. Outputs come last and are NULL after a failure. A failed call leaves its object as it was, or poisoned: then every
@@ -19,11 +21,17 @@
 ** Options. Every options struct begins with struct_size = sizeof(it) and flags; zero means the default, NULL means all
 ** defaults. Unknown flag bits are ADV_EINVAL. Fields are only ever appended.
 **
-** Threads. A context may be used from one thread at a time, a plan from many, a session from one at a time; only
-** adv_session_cancel may be called from any thread (and from a signal handler) at any time.
-** The library never prints, exits, installs signal handlers, reads the environment or uses the network. Memory goes through
-** the context's allocator, but for what the JSON library takes while a header or program is read, memory mappings of data
-** files, and what oneDNN takes when a session opens.
+** Callbacks get `void *user`, run in the thread of the call that they serve, and may not leave it by longjmp or exception. Into
+** the session that called them they may only look (adv_session_info, _type, _state, _is_done) and cancel: other calls return
+** ADV_EBUSY.
+**
+** Threads. Several threads may use one context and one plan at once, if the allocator, log and file calls that were passed in
+** allow it: both are only read after they were made. A session and an AdvDiags belong to one thread at a time; only
+** adv_session_cancel may be called from any thread (and from a signal handler) while another works, until the session is closed.
+**
+** The library never prints, exits, aborts, installs signal handlers, changes the locale, reads the environment or uses the
+** network. Memory goes through the context's allocator, but for what the JSON library takes while a header or program is read,
+** memory mappings of data files, and what oneDNN and OpenMP take when a session opens.
 */
 #ifndef ADV_H
 #define ADV_H
@@ -38,7 +46,12 @@ typedef struct AdvCtx AdvCtx;
 typedef struct AdvDiags AdvDiags;
 typedef struct AdvPlan AdvPlan;
 typedef struct AdvSession AdvSession;
-struct AdvIo;
+struct DLManagedTensorVersioned; /* adv_dlpack.h, or the dlpack.h of the DLPack project */
+
+/* ---- version ------------------------------------------------------------------------------------------------------ */
+
+/* The version of the library that is loaded, e.g. "0.1.0"; constant text. */
+ADV_API const char *adv_version(void);
 
 /* ---- statuses ---------------------------------------------------------------------------------------------------- */
 
@@ -63,14 +76,16 @@ typedef struct AdvCtxOpts {
     void *(*alloc)(void *user, void *p, size_t old_bytes, size_t new_bytes);
     /* One line without newline. NULL: nothing is logged. */
     void (*log)(void *user, int32_t level, const char *text, size_t n_bytes);
-    const struct AdvIo *io; /* file calls (runtime/base/io.h). NULL: POSIX. Borrowed. */
-    void *user;             /* for alloc and log */
+    const AdvIo *io; /* file calls; copied. NULL: POSIX. Folders are listed, and old checkpoints removed, by POSIX in any case */
+    void *user;      /* for alloc, log and clock_ns */
+    uint64_t (*clock_ns)(void *user); /* never goes back. NULL: the system's monotonic clock */
+    const char *data_dir;  /* where data sets lie, for adv_session_bind_file without a path; copied. NULL: nowhere */
 } AdvCtxOpts;
 
 /* Makes a context with all built-in ops and kernels. opts may be NULL. The caller frees it. ADV_ENOMEM, ADV_EINVAL. */
 ADV_API AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx) ADV_MUST_USE;
 
-/* Frees a context. Its plans, sessions and diagnostics must be closed. */
+/* Frees a context; what plans and sessions still use of it goes with the last of them. */
 ADV_API void adv_ctx_free(AdvCtx *ctx);
 
 /* Loads a plugin (a shared object made with adv_op.h) into the context: its ops and kernels are then as good as built-in ones. A
@@ -81,11 +96,17 @@ ADV_API AdvStatus adv_ctx_add_plugin(AdvCtx *ctx, const char *path, AdvDiags *ds
 
 /* ---- diagnostics ------------------------------------------------------------------------------------------------- */
 
+/* Formats of adv_diags_render: with the recipe's lines, the same in colour, a line each, a JSON object a line. */
 enum { ADV_PRINT_HUMAN = 0, ADV_PRINT_COLOR = 1, ADV_PRINT_SHORT = 2, ADV_PRINT_JSON = 3 };
 
 /* Makes an empty list. The caller frees it with adv_diags_free. */
 ADV_API AdvStatus adv_diags_open(AdvCtx *ctx, AdvDiags **out_diags) ADV_MUST_USE;
+
+/* Frees a list and all texts that came from it. */
 ADV_API void adv_diags_free(AdvDiags *ds);
+
+/* Empties a list, for programs that live long: texts that came from it are gone. */
+ADV_API void adv_diags_clear(AdvDiags *ds);
 
 /* How many errors and warnings there are; either pointer may be NULL. */
 ADV_API void adv_diags_count(const AdvDiags *ds, uint32_t *out_errors, uint32_t *out_warnings);
@@ -94,8 +115,40 @@ ADV_API void adv_diags_count(const AdvDiags *ds, uint32_t *out_errors, uint32_t 
 ** lives as long as the list. */
 ADV_API int32_t adv_diags_at(const AdvDiags *ds, uint32_t ix, const char **out_message);
 
-/* Prints all, in order, in a format of ADV_PRINT_*; `write` gets pieces of text. */
-ADV_API void adv_diags_render(const AdvDiags *ds, int32_t format, void (*write)(void *user, const char *text, size_t n_bytes), void *user);
+/* Levels of diagnostics. */
+enum { ADV_DIAG_ERROR = 0, ADV_DIAG_WARNING = 1, ADV_DIAG_NOTE = 2 };
+
+/* A diagnostic as data. Texts live as long as the list. */
+typedef struct AdvDiagInfo {
+    uint32_t struct_size, flags; /* set struct_size before the call */
+    int32_t code, level;         /* 2104, ADV_DIAG_* */
+    const char *message;
+    const char *file;            /* source it points into, or NULL: no place */
+    uint32_t line, column;       /* from 1; columns count code points */
+    uint32_t n_bytes;            /* of the text it points at */
+    uint32_t n_notes;            /* see adv_diags_note */
+} AdvDiagInfo;
+
+/* All about diagnostic `ix` (0..), oldest first. ADV_EINVAL beyond the end. */
+ADV_API AdvStatus adv_diags_get(const AdvDiags *ds, uint32_t ix, AdvDiagInfo *out_info) ADV_MUST_USE;
+
+/* Kinds of notes: what stands at a second place; a fact; what to do about it; a layer of where it happened. */
+enum { ADV_NOTE_LABEL = 0, ADV_NOTE_NOTE = 1, ADV_NOTE_HELP = 2, ADV_NOTE_CHAIN = 3 };
+
+/* What belongs to a diagnostic. Texts live as long as the list. */
+typedef struct AdvDiagNote {
+    uint32_t struct_size, flags; /* set struct_size before the call */
+    int32_t kind;                /* ADV_NOTE_* */
+    uint32_t line, column, n_bytes;
+    const char *text;
+    const char *file;            /* or NULL: no place */
+} AdvDiagNote;
+
+/* Note `k` (0..n_notes-1) of diagnostic `ix`. ADV_EINVAL beyond the end. */
+ADV_API AdvStatus adv_diags_note(const AdvDiags *ds, uint32_t ix, uint32_t k, AdvDiagNote *out_note) ADV_MUST_USE;
+
+/* Prints all, in order, in a format of ADV_PRINT_*. */
+ADV_API void adv_diags_render(const AdvDiags *ds, int32_t format, AdvWriteFn *write, void *user);
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
 
@@ -105,6 +158,7 @@ ADV_API AdvStatus adv_plan_load(AdvCtx *ctx, const void *bytes, size_t n_bytes, 
 /* As adv_plan_load, from a file. ADV_ENOENT, ADV_EIO. */
 ADV_API AdvStatus adv_plan_open(AdvCtx *ctx, const char *path, AdvDiags *ds, AdvPlan **out_plan) ADV_MUST_USE;
 
+/* Closes a plan. Sessions of it go on. */
 ADV_API void adv_plan_close(AdvPlan *plan);
 
 /* What a plan says of itself. Texts live as long as the plan. */
@@ -119,10 +173,15 @@ typedef struct AdvPlanInfo {
     uint32_t n_sources;          /* texts in the plan; 0 is the recipe */
     uint32_t n_targets;
 } AdvPlanInfo;
+
+/* Fills out_info as far as its struct_size goes. ADV_EINVAL: struct_size is too small. */
 ADV_API AdvStatus adv_plan_info(const AdvPlan *plan, AdvPlanInfo *out_info) ADV_MUST_USE;
 
 /* Name of target `ix` ("cpu", "cuda"); NULL beyond the end. */
 ADV_API const char *adv_plan_target_name(const AdvPlan *plan, uint32_t ix);
+
+/* Name of evaluation `ix` in the order of the recipe; NULL beyond the end. */
+ADV_API const char *adv_plan_eval_name(const AdvPlan *plan, uint32_t ix);
 
 /* Name and text of source `ix` (NUL-terminated, *out_bytes without the NUL). ADV_EINVAL beyond the end. */
 ADV_API AdvStatus adv_plan_source(const AdvPlan *plan, uint32_t ix, const char **out_name, const char **out_text,
@@ -134,10 +193,11 @@ ADV_API AdvStatus adv_plan_param(const AdvPlan *plan, uint32_t ix, const char **
 
 /* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
-/* FINITE: stop at the first NaN. REF: compare each instruction with its definition. SYNC: wait after each instruction, so that
-** a failure of the device names the instruction it belongs to. */
+/* What is looked at while entries run: nothing. FINITE: stop at the first NaN. REF: compare each instruction with its definition.
+** SYNC: wait after each instruction, so that a failure of the device names the instruction it belongs to. */
 enum { ADV_CHECK_OFF = 0, ADV_CHECK_FINITE = 1, ADV_CHECK_REF = 2, ADV_CHECK_SYNC = 3 };
 
+/* Flags of AdvSessionOpts. */
 enum {
     ADV_SESSION_STRICT = 1u << 0,       /* refuse to open if an instruction would run on the reference kernels of a faster back end */
     ADV_SESSION_PROFILE = 1u << 1,      /* time each instruction */
@@ -155,18 +215,23 @@ typedef struct AdvSessionOpts {
     const char *backend_dir;     /* where back ends of their own (adv_cuda.so) lie; NULL: only those built in */
     const char *cache_dir;       /* existing folder for generated code and for what was chosen by timing; NULL: nothing is kept */
     const char *library_dirs;    /* folders where cuBLAS, cuDNN and NVRTC are looked for first, split by ':'; NULL: none */
+    void *stream;                /* of the caller, for back ends of devices that have streams (a cudaStream_t): all work of the session
+                                 ** goes there. NULL: one of its own. Back ends of the host refuse another with ADV_EINVAL */
 } AdvSessionOpts;
 
-/* Which back end runs: "auto" takes `cuda` if the plan has that target, the module opens and a device answers, else `cpu`;
-** adv_session_info says which and why. A back end that was asked for by name and is not there is ADV_EUNAVAILABLE. */
-
-/* Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but by
+/* Opens a session. Which back end runs: "auto" takes `cuda` if the plan has that target, the module opens and a device answers, else
+** `cpu`; adv_session_info says which and why. A back end that was asked for by name and is not there is ADV_EUNAVAILABLE.
+**
+** Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but by
 ** adv_session_train's own tables at its start. States are zero until the entry `init` runs. ADV_EUNAVAILABLE (back end, or
 ** no kernel under STRICT, or ever for what computes in 16 bits: the diagnostics name the recipe's lines), ADV_ENOMEM, ADV_EINVAL. */
 ADV_API AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds,
                                    AdvSession **out_session) ADV_MUST_USE;
+
+/* Closes a session. Its memory goes with the last tensor that was exported from it. */
 ADV_API void adv_session_close(AdvSession *s);
 
+/* What a session is and holds. Texts live as long as the session. */
 typedef struct AdvSessionInfo {
     uint32_t struct_size, flags; /* set struct_size before the call */
     const char *backend, *device, *target, *why; /* `why` says why this back end */
@@ -175,18 +240,44 @@ typedef struct AdvSessionInfo {
     const char *data_digest; /* XXH3-128 of the data file bound, or "" */
     uint64_t n_run_allocs; /* allocations while entries ran: 0 unless something is wrong */
 } AdvSessionInfo;
+
+/* Fills out_info as far as its struct_size goes. ADV_EINVAL: struct_size is too small. */
 ADV_API AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info) ADV_MUST_USE;
 
 /* Binds memory of the caller to a data state ("data.train.x"): dense, row order, of the state's type; borrowed until the
 ** session closes or it is bound anew. Other states are written with adv_session_write. */
 ADV_API AdvStatus adv_session_bind(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
 
+/* As adv_session_bind, of a DLPack tensor that the host can reach: dense, in row order. On success the session owns it and calls its
+** deleter when it is bound anew or the session is gone; after a failure the caller still owns it. ADV_EINVAL: type, shape, order
+** or device do not fit, or its major version is not 1. */
+ADV_API AdvStatus adv_session_bind_tensor(AdvSession *s, const char *state, struct DLManagedTensorVersioned *tensor,
+                                          AdvDiags *ds) ADV_MUST_USE;
+
+/* Rows of a data state that the engine asks the caller for: a batch. */
+typedef struct AdvRows {
+    uint32_t struct_size, flags;
+    const char *state;   /* e.g. "data.train.x" */
+    const int64_t *rows; /* numbers of the rows wanted, each 0 .. first dimension of the state - 1; may repeat */
+    int64_t n_rows;
+    AdvView out;         /* to fill: dense (n_rows, ...) in row order, of the state's type */
+} AdvRows;
+
+/* Instead of memory: `fill` is called for every batch that reads the state and fills want->out; non-zero makes the call that
+** needed it fail with ADV_EIO (nothing has been trained on: calling again goes on). So order, augmentation, per-sample tables and
+** resuming are what they are with the data in memory, bit for bit, and a source need hold one batch only. A source that has no
+** row numbers may fill in what comes next. Stays until the state is bound anew or the session closes. Back ends of the host only:
+** ADV_EUNAVAILABLE; ADV_EUNAVAILABLE also where the plan uses the state other than by rows. */
+ADV_API AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_t (*fill)(void *user, const AdvRows *want), void *user,
+                                          AdvDiags *ds) ADV_MUST_USE;
+
 /* Maps a decoded data file and binds every data state of the plan to the tensor of its name ("data.train.x" takes
-** "train.x"). The mapping lives as long as the session. ADV_ENOENT, ADV_EIO, ADV_EDATA. */
+** "train.x"). The mapping lives as long as the session; with file calls of the caller the file is read instead. path NULL:
+** the plan's data set in the context's data_dir, DATA_DIR/NAME.safetensors. ADV_ENOENT, ADV_EIO, ADV_EDATA. */
 ADV_API AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
 /* Runs one entry of the plan, e.g. "init", "batch", "step.main". ADV_EINVAL: no such entry, or data is not bound.
-** ADV_ECANCELLED if cancelled before it began. With ADV_CHECK_FINITE: ADV_ENUMERIC and the recipe's line. */
+** ADV_ECANCELLED if a stop was asked for before it began (and has been obeyed by that). With ADV_CHECK_FINITE: ADV_ENUMERIC and the recipe's line. */
 ADV_API AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds) ADV_MUST_USE;
 
 /* The type of a state; ADV_EINVAL if there is none of that name. */
@@ -200,6 +291,16 @@ ADV_API const char *adv_session_state(const AdvSession *s, uint32_t ix, int32_t 
 ADV_API AdvStatus adv_session_read(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
 ADV_API AdvStatus adv_session_write(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
 
+/* A state without copying: a DLPack 1.0 tensor over the session's own memory, in row order; read-only for data. Its numbers change
+** when entries run; look and write between calls, in the session's thread. The caller calls its deleter, from any thread, also
+** after the session was closed. ADV_EUNAVAILABLE: data comes from a source, or the back end's memory cannot be named so. */
+ADV_API AdvStatus adv_session_export(AdvSession *s, const char *state, struct DLManagedTensorVersioned **out_tensor,
+                                     AdvDiags *ds) ADV_MUST_USE;
+
+/* A DLPack tensor of the host as a view for read, write and bind, valid as long as the tensor. ADV_EINVAL: major version,
+** device, type or rank is not one that views have. */
+ADV_API AdvStatus adv_dlpack_view(const struct DLManagedTensorVersioned *tensor, AdvView *out_view) ADV_MUST_USE;
+
 /* As read and write, of a state that is a single number. */
 ADV_API AdvStatus adv_session_get(AdvSession *s, const char *state, double *out_value) ADV_MUST_USE;
 ADV_API AdvStatus adv_session_set(AdvSession *s, const char *state, double value) ADV_MUST_USE;
@@ -209,13 +310,16 @@ ADV_API AdvStatus adv_session_set(AdvSession *s, const char *state, double value
 ADV_API AdvStatus adv_session_load_weights(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
 /* Asks for a stop: the running adv_session_train finishes its step, saves and returns ADV_ECANCELLED. Any thread, and
-** signal handlers. The request stays until a train call has obeyed it. */
+** signal handlers. The request stays until a call has obeyed it. */
 ADV_API void adv_session_cancel(AdvSession *s);
 
 /* ---- the program of a plan ---------------------------------------------------------------------------------------- */
 
-/* A logged value. For kind NUMBER: `value` (in an epoch event: the mean over its steps). For SAMPLE also the distribution. */
+/* Kinds of logged values: one number a step, or one for each sample. */
 enum { ADV_METRIC_NUMBER = 0, ADV_METRIC_SAMPLE = 1 };
+
+/* A logged value. For kind NUMBER: `value` (in an epoch event: the mean over its steps). For SAMPLE also the distribution.
+** Comes in arrays, so it never grows. */
 typedef struct AdvMetric {
     const char *name, *unit; /* unit "" or "1/255": how people like to read it; values are never scaled */
     int32_t kind, zero;
@@ -224,13 +328,14 @@ typedef struct AdvMetric {
 } AdvMetric;
 
 /* Result of one attack of an evaluation. `dist` is the distance from the clean sample that the attack used, `eps` the radius
-** that the recipe names for it, or NAN. */
+** that the recipe names for it, or NAN. Comes in arrays, so it never grows. */
 typedef struct AdvEvalRow {
     const char *eval, *attack, *weights; /* weights: "last" or "best" */
     int64_t epoch, n, n_correct;
     double accuracy, eps, dist_mean, dist_max;
 } AdvEvalRow;
 
+/* Kinds of events. */
 enum {
     ADV_EVENT_STEP = 1,       /* a training step ended: metrics hold its values */
     ADV_EVENT_EPOCH = 2,      /* an epoch ended: metrics hold means and distributions */
@@ -240,6 +345,7 @@ enum {
     ADV_EVENT_ENTRY = 6       /* an entry ran: text is its name (only with ADV_TRAIN_ENTRIES) */
 };
 
+/* What happened. Pointers are valid during the callback; names live as long as the plan. */
 typedef struct AdvEvent {
     uint32_t struct_size;
     int32_t kind;
@@ -253,6 +359,7 @@ typedef struct AdvEvent {
     const char *text;           /* EVAL_BATCH: attack; see above */
 } AdvEvent;
 
+/* Flags of AdvTrainOpts. */
 enum {
     ADV_TRAIN_ENTRIES = 1u << 0 /* also send ADV_EVENT_ENTRY */
 };
@@ -267,21 +374,29 @@ typedef struct AdvTrainOpts {
     /* Called after each event, in the calling thread; non-zero asks for a stop, like adv_session_cancel. It may not call
     ** into the session (ADV_EBUSY) but for cancel. */
     int32_t (*progress)(void *user, const AdvEvent *event);
-    uint64_t (*clock_ns)(void *user); /* NULL: the monotonic clock */
+    uint64_t (*clock_ns)(void *user); /* NULL: the context's */
     void *user;
+    uint64_t max_epochs;          /* stop when so many more epochs have ended, their evaluations included; 0: to the end */
 } AdvTrainOpts;
 
 /* Runs the plan's program from where the session stands (its beginning, or where resume put it) to its end: epochs,
 ** phases, evaluations, kept weights, early stop. ADV_ECANCELLED after a stop that was asked for (a checkpoint has been
 ** written if there is a run folder); ADV_ENUMERIC when a logged value became NaN or infinite: the step has been run again
 ** under ADV_CHECK_FINITE and the diagnostics name the recipe's line; ADV_EIO when a file of the run folder cannot be
-** written: states and place are whole, so adv_session_save to another folder saves the run. A session that is at the end returns ADV_OK.
-*The first
-** call after a resume at the end of a run sends the events of its last epoch and finished evaluations once more. */
+** written: states and place are whole, so adv_session_save to another folder saves the run. A session that is at the end returns
+** ADV_OK. The first call after a resume at the end of a run sends the events of its last epoch and finished evaluations once more. */
 ADV_API AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *ds) ADV_MUST_USE;
 
 /* adv_session_train for n_steps steps, without files. */
 ADV_API AdvStatus adv_session_step(AdvSession *s, uint64_t n_steps, AdvDiags *ds) ADV_MUST_USE;
+
+/* adv_session_train until n_epochs more epochs have ended (the present one counts), without files. */
+ADV_API AdvStatus adv_session_epoch(AdvSession *s, uint64_t n_epochs, AdvDiags *ds) ADV_MUST_USE;
+
+/* Runs one evaluation on the present weights, all of its attacks; nothing is trained, saved or moved on. *out_rows (one for each
+** attack) belong to the session and live until its next call. ADV_EINVAL: the plan has no evaluation of that name. */
+ADV_API AdvStatus adv_session_eval(AdvSession *s, const char *eval, AdvDiags *ds, const AdvEvalRow **out_rows,
+                                   uint32_t *out_n_rows) ADV_MUST_USE;
 
 /* 1 when the program has come to its end. */
 ADV_API int adv_session_is_done(const AdvSession *s);
@@ -296,16 +411,15 @@ ADV_API AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *d
 
 /* Writes, for every instruction, the kernel that was chosen, its scratch memory, and why kernels that come before it refused.
 ** ADV_ENOMEM: part of it may have been written. */
-ADV_API AdvStatus adv_session_explain(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes),
-                                      void *user) ADV_MUST_USE;
+ADV_API AdvStatus adv_session_explain(const AdvSession *s, AdvWriteFn *write, void *user) ADV_MUST_USE;
 
 /* Writes what a session opened with ADV_SESSION_TRACE noted, as JSON in the Chrome trace format: an event an instruction, with its
 ** kernel and recipe line. Of a long run the first 262,144 instructions. */
-ADV_API void adv_session_trace(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user);
+ADV_API void adv_session_trace(const AdvSession *s, AdvWriteFn *write, void *user);
 
 /* Writes the profile of a session opened with ADV_SESSION_PROFILE: one line an instruction, then the costliest lines of
 ** the recipe. */
-ADV_API void adv_session_profile(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user);
+ADV_API void adv_session_profile(const AdvSession *s, AdvWriteFn *write, void *user);
 
 #ifdef __cplusplus
 }

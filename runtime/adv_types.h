@@ -23,6 +23,9 @@ extern "C" {
 #define ADV_API
 #endif
 
+/* The version of these headers; adv_version() says that of the library. */
+#define ADV_VERSION "0.1.0"
+
 /* Most dimensions a tensor may have, the batch dimension included. */
 #define ADV_MAX_RANK 6
 
@@ -109,6 +112,26 @@ typedef struct AdvView {
     int64_t stride[ADV_MAX_RANK];
     void *data;
 } AdvView;
+
+/* Where texts go: pieces in order, not ended by NUL. `user` is what was passed beside it. */
+typedef void AdvWriteFn(void *user, const char *text, size_t n_bytes);
+
+/* File calls, for those who bring their own (a virtual file system, a test that lets the k-th call fail). A NULL member is
+** POSIX's. All return 0, a count or a descriptor (>= 0) on success and -errno on failure; short counts and -EINTR are
+** honoured. Paths are UTF-8 and end in NUL; flags and mode are those of open(2). */
+typedef struct AdvIo {
+    uint32_t struct_size, flags; /* sizeof(AdvIo); no flags yet */
+    void *user;                  /* first argument of each */
+    int (*open)(void *user, const char *path, int flags, int mode);
+    int64_t (*read)(void *user, int fd, void *to, size_t n_bytes);
+    int64_t (*write)(void *user, int fd, const void *from, size_t n_bytes);
+    int (*fsync)(void *user, int fd);
+    int (*close)(void *user, int fd);
+    int (*rename)(void *user, const char *from, const char *to);
+    int (*mkdir)(void *user, const char *path, int mode);
+    int (*unlink)(void *user, const char *path);
+    int64_t (*size)(void *user, int fd); /* bytes of an open file: a hint, the content decides */
+} AdvIo;
 
 #ifdef __cplusplus
 }

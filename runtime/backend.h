@@ -24,6 +24,7 @@ typedef struct AdvBackendOpts {
     const char *library_dirs; /* folders to look for foreign libraries in first, split by ':'; may be NULL */
     bool is_deterministic;    /* choose by fixed order, never by time */
     bool allow_tf32;
+    void *stream;             /* of the caller; NULL: the back end makes its own */
 } AdvBackendOpts;
 
 /* An instruction ready to launch. The views' `data` are set by the session after all are prepared, and again when a data

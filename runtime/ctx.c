@@ -1,4 +1,4 @@
-/* ctx.c: contexts, and the parts of adv.h that are thin: diagnostics and what a plan says of itself. */
+/* ctx.c: contexts, and loading of plans. */
 #include "runtime/ctx.h"
 
 #include "ops/cpu/kernels_cpu.h"
@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 void adv_ctx_log(const AdvCtx *ctx, int32_t level, const char *fmt, ...)
 {
@@ -34,66 +35,96 @@ AdvStatus adv_opts_read(const void *in, size_t own_bytes, uint32_t known_flags, 
     return ADV_OK;
 }
 
+AdvStatus adv_info_write(void *out, const void *info, size_t own_bytes)
+{
+    uint32_t n;
+    memcpy(&n, out, sizeof n);
+    if (n < 2 * sizeof n) return ADV_EINVAL;
+    if (n > own_bytes) memset((char *)out + own_bytes, 0, n - own_bytes);
+    memcpy(out, info, n < own_bytes ? n : own_bytes);
+    memcpy(out, &n, sizeof n);
+    return ADV_OK;
+}
+
+/* ---- contexts ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t system_clock(void *user)
+{
+    struct timespec t;
+    (void)user;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* A copy of a caller's text; NULL of NULL. false: out of memory. */
+static bool copy_text(const AdvAlloc *a, const char *text, char **out)
+{
+    size_t n = text ? strlen(text) + 1 : 0;
+    *out = adv_mem_new(a, n);
+    if (*out) memcpy(*out, text, n);
+    return *out || !text;
+}
+
+static void free_text(const AdvAlloc *a, char *text)
+{
+    if (text) adv_mem_free(a, text, strlen(text) + 1);
+}
+
+static void free_ctx(AdvCtx *ctx)
+{
+    AdvAlloc a = ctx->alloc;
+    free_text(&a, ctx->data_dir);
+    adv_mem_free(&a, ctx, sizeof *ctx);
+}
+
 AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx)
 {
     AdvCtxOpts o;
+    AdvIo io;
     *out_ctx = NULL;
     ADV_TRY(adv_opts_read(opts, sizeof o, ADV_CTX_PLAN_PLUGINS, &o, NULL));
+    ADV_TRY(adv_io_read(o.io, &io));
     AdvAlloc a = adv_alloc_default();
     if (o.alloc) a = (AdvAlloc){o.alloc, o.user};
     AdvCtx *ctx = adv_mem_new0(&a, sizeof *ctx);
     if (!ctx) return ADV_ENOMEM;
     ctx->alloc = a;
-    ctx->io = o.io ? o.io : adv_io_posix();
+    ctx->own_io = io;
+    ctx->io = &ctx->own_io;
+    ctx->has_posix_io = !o.io;
     ctx->log = o.log;
+    ctx->clock_ns = o.clock_ns ? o.clock_ns : system_clock;
     ctx->user = o.user;
     ctx->loads_plugins = o.flags & ADV_CTX_PLAN_PLUGINS;
-    AdvStatus st = adv_registry_init(&ctx->reg, a);
+    atomic_init(&ctx->n_refs, 1);
+    AdvStatus st = copy_text(&a, o.data_dir, &ctx->data_dir) ? adv_registry_init(&ctx->reg, a) : ADV_ENOMEM;
     if (st == ADV_OK) {
         st = adv_registry_add_kernels(&ctx->reg, adv_kernels_cpu, NULL);
         if (st != ADV_OK) adv_registry_fini(&ctx->reg);
     }
     if (st != ADV_OK) {
-        adv_mem_free(&a, ctx, sizeof *ctx);
+        free_ctx(ctx);
         return st;
     }
     *out_ctx = ctx;
     return ADV_OK;
 }
 
+void adv_ctx_keep(AdvCtx *ctx)
+{
+    atomic_fetch_add_explicit(&ctx->n_refs, 1, memory_order_relaxed);
+}
+
 void adv_ctx_free(AdvCtx *ctx)
 {
-    if (!ctx) return;
-    AdvAlloc a = ctx->alloc;
+    if (!ctx || atomic_fetch_sub_explicit(&ctx->n_refs, 1, memory_order_acq_rel) > 1) return;
     adv_registry_fini(&ctx->reg);
-    adv_mem_free(&a, ctx, sizeof *ctx);
+    free_ctx(ctx);
 }
 
-/* ---- diagnostics ------------------------------------------------------------------------------------------------- */
-
-AdvStatus adv_diags_open(AdvCtx *ctx, AdvDiags **out_diags)
+const char *adv_version(void)
 {
-    *out_diags = adv_diags_new(ctx->alloc);
-    return *out_diags ? ADV_OK : ADV_ENOMEM;
-}
-
-void adv_diags_count(const AdvDiags *ds, uint32_t *out_errors, uint32_t *out_warnings)
-{
-    if (out_errors) *out_errors = ds->n_errors;
-    if (out_warnings) *out_warnings = ds->n_warnings;
-}
-
-int32_t adv_diags_at(const AdvDiags *ds, uint32_t ix, const char **out_message)
-{
-    if (out_message) *out_message = ix < ds->list.n ? ds->list.at[ix]->message : NULL;
-    return ix < ds->list.n ? adv_diag_defs[ds->list.at[ix]->id].code : 0;
-}
-
-void adv_diags_render(const AdvDiags *ds, int32_t format, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
-{
-    if (format == ADV_PRINT_JSON) adv_diags_print_json(ds, write, user);
-    else if (format == ADV_PRINT_SHORT) adv_diags_print_short(ds, write, user);
-    else adv_diags_print_human(ds, format == ADV_PRINT_COLOR, write, user);
+    return ADV_VERSION;
 }
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
@@ -111,6 +142,9 @@ static AdvStatus load(AdvCtx *ctx, const void *bytes, size_t n_bytes, const char
         adv_plan_free(plan);
         return st;
     }
+    adv_ctx_keep(ctx);
+    plan->ctx = ctx;
+    atomic_init(&plan->n_refs, 1);
     *out_plan = plan;
     return ADV_OK;
 }
@@ -131,9 +165,18 @@ AdvStatus adv_plan_open(AdvCtx *ctx, const char *path, AdvDiags *ds, AdvPlan **o
     return st;
 }
 
+/* A plan is immutable to everybody else; the count of its users is not part of what it says. */
+void adv_plan_keep(const AdvPlan *plan)
+{
+    atomic_fetch_add_explicit(&((AdvPlan *)(uintptr_t)plan)->n_refs, 1, memory_order_relaxed);
+}
+
 void adv_plan_close(AdvPlan *plan)
 {
+    if (!plan || atomic_fetch_sub_explicit(&plan->n_refs, 1, memory_order_acq_rel) > 1) return;
+    AdvCtx *ctx = plan->ctx;
     adv_plan_free(plan);
+    adv_ctx_free(ctx);
 }
 
 AdvStatus adv_plan_source(const AdvPlan *plan, uint32_t ix, const char **out_name, const char **out_text, size_t *out_bytes)

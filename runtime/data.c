@@ -47,7 +47,9 @@ void adv_mappings_close(AdvSession *s)
 static AdvStatus missing(const AdvSession *s, const char *path, AdvDiags *ds)
 {
     AdvDiag *d = adv_diag(ds, ADV_D_DATA_MISSING, (AdvSpan){0, 0, 0}, "there is no data file `%s`", path);
-    if (s->plan->prog->data) adv_diag_help(d, "get it with `advdata fetch %s`, or name its folder with --data", s->plan->prog->data);
+    if (s->plan->prog->data && !strcmp(s->plan->prog->data, "own"))
+        adv_diag_help(d, "the recipe says `data own`: name your file with --data");
+    else if (s->plan->prog->data) adv_diag_help(d, "get it with `advdata fetch %s`, or name its folder with --data", s->plan->prog->data);
     return ADV_ENOENT;
 }
 
@@ -75,6 +77,27 @@ static AdvStatus map_file(AdvSession *s, const char *path, AdvDiags *ds, void **
     *out_map = map;
     *out_bytes = (uint64_t)sb.st_size;
     return ADV_OK;
+}
+
+/* With file calls of the caller: the whole file in memory of the session. */
+static AdvStatus read_whole(AdvSession *s, const char *path, AdvDiags *ds, void **out_data, uint64_t *out_bytes)
+{
+    AdvStatus st = adv_read_file(s->ctx->io, &s->ctx->alloc, path, UINT64_C(1) << 40, ds, out_data, out_bytes);
+    if (st != ADV_OK) return st;
+    st = keep(s, NULL, *out_data, *out_bytes + 1, ds);
+    if (st != ADV_OK) adv_mem_free(&s->ctx->alloc, *out_data, (size_t)*out_bytes + 1);
+    return st;
+}
+
+/* DATA_DIR/NAME.safetensors, in memory of `arena`. */
+static AdvStatus default_path(const AdvSession *s, AdvArena *arena, AdvDiags *ds, const char **out)
+{
+    const char *name = s->plan->prog->data;
+    *out = NULL;
+    if (!name) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan needs no data set: there is no file to bind");
+    if (!s->ctx->data_dir) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the context has no data folder: set data_dir, or name the file");
+    *out = adv_arena_printf(arena, "%s/%s.safetensors", s->ctx->data_dir, name);
+    return *out ? ADV_OK : adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding data");
 }
 
 static void shape_text(uint32_t rank, const int64_t *dim, uint8_t dtype, char *text, size_t n_bytes)
@@ -133,18 +156,18 @@ static AdvStatus check_blob(const AdvSession *s, uint32_t state, const AdvBlob *
 }
 
 /* Labels and such index tables of the size the plan knows: a class beyond it would reach past them. */
-static AdvStatus check_labels(const AdvSession *s, uint32_t state, const AdvBlob *b, const char *path, AdvDiags *ds)
+AdvStatus adv_data_check_labels(const AdvSession *s, uint32_t state, const void *labels, int64_t n, const char *who, AdvDiags *ds)
 {
     const AdvTensorType *t = &s->t->state_types[state];
     int64_t n_classes = s->plan->prog->classes;
     const char *name = adv_state_name(s, state), *last = strrchr(name, '.');
     if (n_classes <= 0 || t->dtype != ADV_I32 || t->rank != 1 || !last || strcmp(last, ".y")) return ADV_OK;
-    for (int64_t i = 0; i < t->dim[0]; i++) {
+    for (int64_t i = 0; i < n; i++) {
         int32_t y;
-        memcpy(&y, (const char *)b->data + i * (int64_t)sizeof y, sizeof y);
+        memcpy(&y, (const char *)labels + i * (int64_t)sizeof y, sizeof y);
         if (y < 0 || y >= n_classes)
-            return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "row %lld of `%s` in `%s` has class %d, but the plan knows classes 0 .. %lld",
-                            (long long)i, name, path, (int)y, (long long)n_classes - 1);
+            return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "row %lld of `%s` from `%s` has class %d, but the plan knows classes 0 .. %lld",
+                            (long long)i, name, who, (int)y, (long long)n_classes - 1);
     }
     return ADV_OK;
 }
@@ -165,7 +188,7 @@ static AdvStatus check_data(const AdvSession *s, const AdvContainer *c, const ch
         if (!b)
             return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` lacks the tensor `%s` that the plan needs", path, adv_state_name(s, i));
         ADV_TRY(check_blob(s, i, b, path, ds));
-        ADV_TRY(check_labels(s, i, b, path, ds));
+        ADV_TRY(adv_data_check_labels(s, i, b->data, b->dim[0], path, ds));
     }
     return ADV_OK;
 }
@@ -188,9 +211,10 @@ AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds)
     AdvArena arena;
     AdvContainer c;
     ADV_TRY(adv_session_ready(s, ds));
-    ADV_TRY(map_file(s, path, ds, &map, &n_bytes));
     adv_arena_init(&arena, s->ctx->alloc);
-    AdvStatus st = adv_container_parse(&arena, map, n_bytes, path, ds, &c);
+    AdvStatus st = path ? ADV_OK : default_path(s, &arena, ds, &path);
+    if (st == ADV_OK) st = s->ctx->has_posix_io ? map_file(s, path, ds, &map, &n_bytes) : read_whole(s, path, ds, &map, &n_bytes);
+    if (st == ADV_OK) st = adv_container_parse(&arena, map, n_bytes, path, ds, &c);
     if (st == ADV_OK) st = check_data(s, &c, path, ds);
     if (st == ADV_OK) st = bind_data(s, &c, ds);
     if (st == ADV_OK) snprintf(s->data_digest, sizeof s->data_digest, "%s", c.digest ? c.digest : "");

@@ -18,16 +18,17 @@ enum { MAX_LAUNCHES = 1 << 17 };
 
 static AdvStatus timed(AdvSession *s, uint32_t entry, uint32_t inst)
 {
-    uint64_t t0 = adv_clock_ns(), ns = 0;
+    uint64_t t0 = adv_ctx_now(s->ctx), ns = 0;
     AdvStatus st = s->be->launch_timed ? s->be->launch_timed(s->self, &s->bound[inst], s->scratch_mem, &ns)
                                        : s->be->launch(s->self, &s->bound[inst], s->scratch_mem);
-    adv_profile_add(s, entry, inst, t0, s->be->launch_timed ? ns : adv_clock_ns() - t0);
+    adv_profile_add(s, entry, inst, t0, s->be->launch_timed ? ns : adv_ctx_now(s->ctx) - t0);
     return st;
 }
 
 static AdvStatus run_inst(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
 {
     AdvBound *b = &s->bound[inst];
+    if (s->feed_of && s->feed_of[inst]) ADV_TRY(adv_feed_fill(s, s->feed_of[inst], inst, ds));
     if (s->check == ADV_CHECK_REF) ADV_TRY(adv_check_before(s, inst, ds));
     AdvStatus st = s->profile ? timed(s, entry, inst) : s->be->launch(s->self, b, s->scratch_mem);
     if (st == ADV_OK && s->check == ADV_CHECK_SYNC) st = s->be->sync(s->self);

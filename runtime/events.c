@@ -114,7 +114,7 @@ void adv_events_close(AdvRun *r)
 
 static void begin(AdvRun *r, Json *j, const char *kind)
 {
-    uint64_t now = r->o.clock_ns ? r->o.clock_ns(r->o.user) : adv_clock_ns();
+    uint64_t now = r->o.clock_ns ? r->o.clock_ns(r->o.user) : adv_ctx_now(r->s->ctx);
     *j = (Json){.a = &r->s->ctx->alloc};
     put(j, "{\"kind\":\"%s\",\"t\":%.3f,\"epoch\":%" PRId64 ",\"step\":%" PRId64, kind, (double)(now - r->begin_ns) / 1e9, r->at.epoch,
         r->at.total_step);

@@ -21,6 +21,8 @@
 #include "runtime/base/container.h"
 #include "runtime/plan.h"
 
+#include <stdatomic.h>
+
 #define ADV_PLAN_MAX_DEPTH 16
 #define ADV_PLAN_MAX_BYTES ((uint64_t)1 << 46) /* of one block */
 
@@ -66,6 +68,8 @@ typedef struct AdvPlan {
     AdvPlanTarget *targets;
     uint32_t n_targets;
     const struct AdvProgramDef *prog; /* set by adv_program_check (program.h); NULL before */
+    struct AdvCtx *ctx;           /* of plans that adv_plan_load made (ctx.c): the context they keep */
+    atomic_uint n_refs;           /* likewise: the caller's handle, and each session's */
 } AdvPlan;
 
 /* Parses and checks the structure of bytes[0..n_bytes); `what` names the file in messages. The plan is from `a`, freed with

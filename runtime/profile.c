@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { TOP_LINES = 20, MAX_EVENTS = 1 << 18 };
 
@@ -26,13 +25,6 @@ struct AdvProfile {
     Event *events;    /* MAX_EVENTS; NULL: no trace was asked for */
     uint32_t n_events;
 };
-
-uint64_t adv_clock_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
 
 AdvStatus adv_profile_open(AdvSession *s, AdvDiags *ds)
 {

@@ -166,7 +166,7 @@ AdvStatus adv_run_restore(AdvRun *r, const char *mem)
 
 static uint64_t now_ns(const AdvRun *r)
 {
-    return r->o.clock_ns ? r->o.clock_ns(r->o.user) : adv_clock_ns();
+    return r->o.clock_ns ? r->o.clock_ns(r->o.user) : adv_ctx_now(r->s->ctx);
 }
 
 void adv_run_event(AdvRun *r, AdvEvent *e)
@@ -398,6 +398,7 @@ static AdvStatus eval_ended(AdvRun *r, AdvDiags *ds)
 {
     int64_t first = r->at.row_first, n = r->at.n_rows - first;
     adv_eval_rows(r, first, n);
+    r->n_rows_told = (uint32_t)n;
     ADV_TRY(adv_events_eval(r, first, n, ds));
     if (r->at.where != ADV_AT_EVALS) ADV_TRY(adv_events_result(r, (uint32_t)r->at.eval, ds));
     AdvEvent e = {.kind = ADV_EVENT_EVAL, .rows = r->rows, .n_rows = (uint32_t)n, .text = r->p->evals[r->at.eval].name};
@@ -477,9 +478,10 @@ static AdvStatus stop_now(AdvRun *r, AdvDiags *ds)
 static AdvStatus move_on(AdvRun *r, AdvDiags *ds)
 {
     int64_t last = r->o.max_steps ? r->at.total_step + (int64_t)r->o.max_steps : INT64_MAX;
+    int64_t last_epoch = r->o.max_epochs ? r->at.epoch + (int64_t)r->o.max_epochs - 1 : INT64_MAX;
     while (r->at.where != ADV_AT_DONE) {
         if (r->wants_stop || atomic_load(&r->s->cancelled)) return stop_now(r, ds);
-        if (r->at.where == ADV_AT_STEPS && r->at.total_step >= last) return ADV_OK;
+        if (r->at.where == ADV_AT_STEPS && (r->at.total_step >= last || r->at.epoch > last_epoch)) return ADV_OK;
         if (r->at.where == ADV_AT_STEPS) ADV_TRY(do_steps(r, last, ds));
         else ADV_TRY(do_eval(r, ds));
         if (!r->is_swapped && save_is_due(r)) ADV_TRY(save_now(r, ds));
@@ -598,6 +600,24 @@ AdvStatus adv_session_step(AdvSession *s, uint64_t n_steps, AdvDiags *ds)
     AdvTrainOpts o = {.struct_size = sizeof o, .max_steps = n_steps};
     if (!n_steps) return ADV_OK;
     return adv_session_train(s, &o, ds);
+}
+
+AdvStatus adv_session_epoch(AdvSession *s, uint64_t n_epochs, AdvDiags *ds)
+{
+    AdvTrainOpts o = {.struct_size = sizeof o, .max_epochs = n_epochs};
+    if (!n_epochs) return ADV_OK;
+    return adv_session_train(s, &o, ds);
+}
+
+AdvStatus adv_session_eval(AdvSession *s, const char *eval, AdvDiags *ds, const AdvEvalRow **out_rows, uint32_t *out_n_rows)
+{
+    AdvTrainOpts o = {.struct_size = sizeof o, .only_eval = eval};
+    *out_rows = NULL;
+    *out_n_rows = 0;
+    ADV_TRY(adv_session_train(s, &o, ds));
+    *out_rows = s->run->rows;
+    *out_n_rows = s->run->n_rows_told;
+    return ADV_OK;
 }
 
 int adv_session_is_done(const AdvSession *s)

@@ -3,6 +3,7 @@
 ** Every name is looked up here, so that a run meets no name it does not know. All counts are bounded, so that sums and
 ** products of them in a run cannot overflow.
 */
+#include "runtime/ctx.h"
 #include "runtime/program.h"
 
 #include "runtime/base/checked.h"
@@ -357,16 +358,17 @@ AdvStatus adv_plan_info(const AdvPlan *plan, AdvPlanInfo *out_info)
                      .n_test = p->n_test,
                      .n_sources = plan->n_sources,
                      .n_targets = plan->n_targets};
-    uint32_t n = out_info->struct_size;
-    if (n < 8) return ADV_EINVAL;
-    i.struct_size = n;
-    memcpy(out_info, &i, n < sizeof i ? n : sizeof i);
-    return ADV_OK;
+    return adv_info_write(out_info, &i, sizeof i);
 }
 
 const char *adv_plan_target_name(const AdvPlan *plan, uint32_t ix)
 {
     return ix < plan->n_targets ? plan->targets[ix].name : NULL;
+}
+
+const char *adv_plan_eval_name(const AdvPlan *plan, uint32_t ix)
+{
+    return ix < plan->prog->n_evals ? plan->prog->evals[ix].name : NULL;
 }
 
 AdvStatus adv_plan_param(const AdvPlan *plan, uint32_t ix, const char **out_name, double *out_value, const char **out_origin)

@@ -59,7 +59,8 @@ struct AdvRun {
     AdvRowNums *row_nums;
     int64_t *row_classes;         /* n_max_rows x n_classes x {right, all} */
     int64_t *classes;             /* n_classes x {right, all}: of the present stage */
-    AdvEvalRow *rows;             /* for events */
+    AdvEvalRow *rows;             /* for events: n_rows_told of the newest evaluation */
+    uint32_t n_rows_told;
     uint32_t n_max_rows;
     int64_t n_classes;            /* 0: not counted */
     uint8_t *flags;               /* a byte a sample of an evaluation: ALIVE, RIGHT */

@@ -32,7 +32,8 @@ static AdvStatus open_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *
 {
     AdvBackendOpts bo = {.alloc = s->ctx->alloc, .reg = &s->ctx->reg, .n_threads = s->n_threads, .refused = log_refusal, .user = s,
                          .log = log_backend, .io = s->ctx->io, .cache_dir = o->cache_dir, .library_dirs = o->library_dirs,
-                         .is_deterministic = s->plan->prog->deterministic, .allow_tf32 = !strcmp(s->plan->prog->precision, "tf32")};
+                         .is_deterministic = s->plan->prog->deterministic, .allow_tf32 = !strcmp(s->plan->prog->precision, "tf32"),
+                         .stream = o->stream};
     return s->be->open(&bo, ds, &s->self);
 }
 
@@ -285,18 +286,25 @@ static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
     return s->be->prepared ? s->be->prepared(s->self, ds) : ADV_OK;
 }
 
+AdvView adv_session_view(const AdvSession *s, uint32_t ix)
+{
+    const AdvPlanValue *v = &s->t->values[s->view_value[ix]];
+    void *base = value_base(s, v);
+    AdvView view = adv_plan_view(v, base);
+    if (!base) view.data = NULL;
+    return view;
+}
+
 static void set_views(AdvSession *s)
 {
-    for (uint32_t i = 0; i < s->n_views; i++) {
-        const AdvPlanValue *v = &s->t->values[s->view_value[i]];
-        void *base = value_base(s, v);
-        s->views[i].data = base ? adv_plan_view(v, base).data : NULL;
-    }
+    for (uint32_t i = 0; i < s->n_views; i++) s->views[i].data = adv_session_view(s, i).data;
 }
 
 static AdvStatus open_parts(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
 {
     ADV_TRY(choose_backend(s, o, ds));
+    if (o->stream && s->be->is_host)
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "back end `%s` has no streams: leave `stream` NULL", s->be->name);
     s->be->device_info(s->self, s->device, sizeof s->device);
     ADV_TRY(bind_insts(s, ds));
     ADV_TRY(prepare_insts(s, ds));
@@ -339,6 +347,9 @@ AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpt
     if (!s) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
     s->ctx = ctx;
     s->plan = plan;
+    adv_ctx_keep(ctx);
+    adv_plan_keep(plan);
+    atomic_init(&s->n_refs, 1);
     s->flags = o.flags;
     s->check = o.check;
     s->n_threads = o.n_threads;
@@ -360,7 +371,7 @@ AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpt
 
 void adv_session_close(AdvSession *s)
 {
-    if (!s) return;
+    if (!s || atomic_fetch_sub_explicit(&s->n_refs, 1, memory_order_acq_rel) > 1) return;
     adv_run_close(s);
     adv_checks_close(s);
     adv_profile_close(s);
@@ -377,13 +388,18 @@ void adv_session_close(AdvSession *s)
         s->be->close(s->self);
     }
     adv_mappings_close(s);
+    if (s->states) adv_feeds_close(s);
+    adv_held_close(s);
     if (s->staging) host_free(s, s->staging, s->staging_bytes, 1);
     host_free(s, s->states, s->plan->n_states, sizeof *s->states);
     if (s->t) host_free(s, s->bound, s->t->n_insts, sizeof *s->bound);
     host_free(s, s->views, s->n_views, sizeof *s->views);
     host_free(s, s->view_value, s->n_views, sizeof *s->view_value);
-    AdvAlloc a = s->ctx->alloc;
-    adv_mem_free(&a, s, sizeof *s);
+    AdvCtx *ctx = s->ctx;
+    AdvPlan *plan = (AdvPlan *)(uintptr_t)s->plan; /* its count: see adv_plan_keep */
+    adv_mem_free(&ctx->alloc, s, sizeof *s);
+    adv_plan_close(plan);
+    adv_ctx_free(ctx);
 }
 
 AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info)
@@ -392,11 +408,7 @@ AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info)
                         .n_insts = s->t->n_insts, .n_on_ref = s->n_on_ref, .state_bytes = s->state_bytes, .temp_bytes = s->temp_bytes,
                         .const_bytes = s->const_bytes, .scratch_bytes = s->scratch_bytes, .data_bytes = s->data_bytes,
                         .data_digest = s->data_digest, .n_run_allocs = s->be->n_run_allocs(s->self)};
-    uint32_t n = out_info->struct_size;
-    if (n < 8) return ADV_EINVAL;
-    i.struct_size = n;
-    memcpy(out_info, &i, n < sizeof i ? n : sizeof i);
-    return ADV_OK;
+    return adv_info_write(out_info, &i, sizeof i);
 }
 
 /* ---- running -------------------------------------------------------------------------------------------------------- */
@@ -428,10 +440,10 @@ AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds)
     uint32_t ix = adv_plan_entry(s->plan, s->t, entry);
     if (ix == ADV_PLAN_NONE) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan has no entry `%s`", entry);
     ADV_TRY(check_bound(s, ix, ds));
-    if (atomic_load(&s->cancelled)) return ADV_ECANCELLED;
+    if (atomic_exchange(&s->cancelled, 0)) return ADV_ECANCELLED;
     AdvStatus st = adv_session_run_entry(s, ix, ds);
     if (st == ADV_OK) st = s->be->sync(s->self);
-    if (st != ADV_OK) s->is_poisoned = true;
+    if (st != ADV_OK && st != ADV_EIO) s->is_poisoned = true; /* a source that failed has spoiled nothing */
     if (st != ADV_OK) return adv_device_fault(s, st, ds);
     s->n_last = 0;
     if (strcmp(entry, "init")) return st;
@@ -452,10 +464,12 @@ void adv_session_rebind(AdvSession *s, uint32_t state, void *data)
     if (!s->states[state].data && data) s->n_unbound--;
     if (s->states[state].data != data) adv_records_forget(s);
     s->states[state].data = data;
+    adv_feed_drop(s, state);
     for (uint32_t i = 0; i < s->n_views; i++) {
         const AdvPlanValue *v = &s->t->values[s->view_value[i]];
-        if (v->block == ADV_BLOCK_STATE && v->state == state) s->views[i].data = adv_plan_view(v, data).data;
+        if (v->block == ADV_BLOCK_STATE && v->state == state) s->views[i] = adv_session_view(s, i);
     }
+    adv_held_drop(s, state);
 }
 
 AdvStatus adv_session_get_bytes(AdvSession *s, uint32_t state, void *to)
@@ -537,7 +551,8 @@ static AdvStatus exchange(AdvSession *s, const char *state, const AdvView *view,
     uint32_t i;
     ADV_TRY(adv_session_ready(s, ds));
     ADV_TRY(find_state(s, state, view, ds, &i));
-    if (!s->states[i].data) return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", state);
+    if (!s->states[i].data || adv_state_is_fed(s, i))
+        return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound to memory", state);
     if (is_write && s->plan->states[i].kind == ADV_STATE_DATA)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "`%s` is data: bind it, it cannot be written", state);
     void *mem = s->be->is_host ? s->states[i].data : s->staging;
@@ -592,5 +607,6 @@ AdvStatus adv_session_bind(AdvSession *s, const char *state, const AdvView *view
     if ((view->dtype != dtype && !(view->dtype == ADV_F32 && dtype == ADV_F64)) || !adv_view_is_row(view))
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "data bound to `%s` must be dense, in row order, and of dtype %s", state,
                         adv_dtype_name(dtype));
+    ADV_TRY(adv_data_check_labels(s, i, view->data, view->rank ? view->dim[0] : 1, "the memory", ds));
     return adv_data_bind(s, i, view->dtype, view->data, ds);
 }

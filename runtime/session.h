@@ -16,6 +16,8 @@
 
 typedef struct AdvRun AdvRun;           /* the place in the program and what it gathers: program.c */
 typedef struct AdvMapping AdvMapping;   /* a mapped data file: data.c */
+typedef struct AdvFeed AdvFeed;     /* rows that come from the caller: feed.c */
+typedef struct AdvHeld AdvHeld;         /* a tensor of another library, bound: dlpack.c */
 typedef struct AdvChecks AdvChecks;     /* check.c */
 typedef struct AdvProfile AdvProfile;   /* profile.c */
 
@@ -58,6 +60,9 @@ struct AdvSession {
     uint32_t n_views, n_on_ref, n_unbound;
 
     AdvMapping *maps;
+    AdvHeld *held;
+    AdvFeed *feeds;
+    AdvFeed **feed_of;        /* of each instruction; NULL until the first source is bound */
     AdvChecks *checks;            /* when ADV_CHECK_REF */
     AdvProfile *profile;
     AdvRun *run;
@@ -70,6 +75,7 @@ struct AdvSession {
     bool is_poisoned, is_busy, has_init;
     bool is_fault_told;           /* a diagnostic about the device's failure is there */
     atomic_int cancelled;
+    atomic_uint n_refs;           /* the caller's handle, and each exported tensor */
 };
 
 /* Runs entry `ix` of the target, or puts it in line: other devices have not done it on return. No poisoning, no busy test. */
@@ -98,8 +104,11 @@ AdvStatus adv_session_put_bytes(AdvSession *s, uint32_t state, const void *from)
 AdvStatus adv_session_get_number(AdvSession *s, uint32_t state, double *out) ADV_MUST_USE;
 AdvStatus adv_session_put_number(AdvSession *s, uint32_t state, double value) ADV_MUST_USE;
 
-/* The memory of a data state changed: renew the views into it. */
+/* The memory of a data state changed: renew the views into it, and let go of the source or tensor that was bound before. */
 void adv_session_rebind(AdvSession *s, uint32_t state, void *data);
+
+/* View `ix` of the session (sig.in - s->views, ..) as the plan and the present memory have it. */
+AdvView adv_session_view(const AdvSession *s, uint32_t ix);
 
 static inline const char *adv_state_name(const AdvSession *s, uint32_t state) { return adv_plan_str(s->plan, s->plan->states[state].name); }
 
@@ -121,7 +130,6 @@ AdvStatus adv_check_after(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags
 AdvStatus adv_profile_open(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
 void adv_profile_close(AdvSession *s);
 void adv_profile_add(AdvSession *s, uint32_t entry, uint32_t inst, uint64_t at_ns, uint64_t ns);
-uint64_t adv_clock_ns(void);
 
 /* ---- fault.c ---- */
 /* A diagnostic at the recipe line of instruction `inst`, with the chain of its origin as notes and where it ran as chain. */
@@ -137,6 +145,20 @@ const char *adv_operand_name(const AdvSession *s, uint32_t inst, uint32_t k);
 void adv_mappings_close(AdvSession *s);
 /* Binds dense data of the state's shape and dtype (or f32 for f64); borrowed where it can be. */
 AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void *data, AdvDiags *ds) ADV_MUST_USE;
+/* Is each of n labels a class of the plan? Of states that hold no labels: always. `who` brought them, e.g. a file's name. */
+AdvStatus adv_data_check_labels(const AdvSession *s, uint32_t state, const void *labels, int64_t n, const char *who,
+                                AdvDiags *ds) ADV_MUST_USE;
+
+/* ---- feed.c ---- */
+/* Fetches the rows that instruction `inst` is about to read from its source. ADV_EIO: the source failed. */
+AdvStatus adv_feed_fill(AdvSession *s, AdvFeed *f, uint32_t inst, AdvDiags *ds) ADV_MUST_USE;
+bool adv_state_is_fed(const AdvSession *s, uint32_t state);
+void adv_feed_drop(AdvSession *s, uint32_t state);
+void adv_feeds_close(AdvSession *s);
+
+/* ---- dlpack.c ---- */
+void adv_held_drop(AdvSession *s, uint32_t state);
+void adv_held_close(AdvSession *s);
 
 /* ---- weights.c ---- */
 /* Reads the weights that the program starts models from; the entry `init` has run. */

@@ -7,7 +7,7 @@
 # A compiler that is not installed is named as skipped. Prints `N passed, N failed` (one a header, language and compiler).
 set -eu
 
-HEADERS='runtime/adv_types.h runtime/adv.h runtime/plan.h ops/adv_op.h compiler/adv_compile.h'
+HEADERS='runtime/adv_types.h runtime/adv.h runtime/adv_dlpack.h runtime/plan.h ops/adv_op.h compiler/adv_compile.h'
 WARNINGS='-Wall -Wextra -Wpedantic -Wshadow -Werror'
 
 root=$(cd "${1:-$(dirname "$0")/..}" && pwd)

@@ -175,7 +175,7 @@ tools/deps.sh test || echo "test: going on with what is installed"
 
 unit='--no-suite tree --no-suite parity --no-suite recipes'
 # shellcheck disable=SC2086
-if build asan gcc -Dcuda=disabled -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Db_coverage=true; then
+if build asan gcc -Dcuda=disabled -Dlibraries=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Db_coverage=true; then
   find "$out/asan" -name '*.gcda' -delete
   suites asan $unit
   cover
@@ -193,7 +193,7 @@ fi
 if ! command -v clang >/dev/null 2>&1; then
   skip clang 'clang is not installed'
   skip fuzz 'clang is not installed'
-elif build clang clang -Dcuda=disabled -Dbuildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then
+elif build clang clang -Dcuda=disabled -Dlibraries=false -Dbuildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then
   # shellcheck disable=SC2086
   suites clang $unit
   fuzz

@@ -101,6 +101,44 @@ static bool key_int(El *el, AstId block, const char *key, int64_t lo, int64_t hi
     return !v.i || el_int(el, el_const_expr(el, el->recipe, NULL, v, what), what, lo, hi, io);
 }
 
+/* `shape = [2]`: the sizes of one example. */
+static bool read_shape(El *el, AstId shape)
+{
+    ElData *d = &el->data;
+    ElVal s = el_const_expr(el, el->recipe, NULL, shape, "`shape`");
+    if (s.kind != EL_LIST || s.n < 1 || s.n > 3) {
+        if (!el_bad(s)) el_error(el, ADV_D_ARGUMENT_KIND, s.span, "`shape` is a list of one to three sizes, as in `[2]`");
+        return false;
+    }
+    for (uint32_t i = 0; i < s.n; i++)
+        if (!el_int(el, s.list[i], "a size", 1, 4096, &d->dim[i])) return false;
+    d->rank = s.n;
+    return true;
+}
+
+/* `data own`: whoever runs the plan brings examples of a declared shape. */
+static void read_own(El *el, AstId block)
+{
+    static const char *const keys[] = {"train", "test", "classes", "shape", "batch", "val", "augment", NULL};
+    ElData *d = &el->data;
+    if (!el_section_check(el, block, "data own", keys)) return;
+    AstId shape = el_section_key(el, block, "shape");
+    if (!shape.i || !el_section_key(el, block, "train").i || !el_section_key(el, block, "test").i || !el_section_key(el, block, "classes").i) {
+        el_error(el, ADV_D_SECTION_MISSING, d->at, "`data own` needs `shape`, `classes`, and how many samples there are: `train` and `test`");
+        return;
+    }
+    if (!key_int(el, block, "train", 1, 1 << 24, &d->n_train) || !key_int(el, block, "test", 1, 1 << 24, &d->n_test) ||
+        !key_int(el, block, "classes", 2, 1 << 20, &d->classes) || !read_shape(el, shape))
+        return;
+    ElDataset *set = ADV_NEW(el->arena, ElDataset);
+    *set = (ElDataset){.name = d->name, .n_train = d->n_train, .n_test = d->n_test, .classes = d->classes};
+    if (!key_int(el, block, "val", 0, d->n_train - 1, &d->n_val)) return;
+    d->n_train -= d->n_val;
+    d->augment = el_section_key(el, block, "augment");
+    d->set = set;
+    d->is_own = d->given = true;
+}
+
 static void read_synthetic(El *el, AstId block)
 {
     static const char *const keys[] = {"train", "test", "classes", "shape", "batch", "val", "x", "y", NULL};
@@ -121,29 +159,21 @@ static void read_synthetic(El *el, AstId block)
         el_error(el, ADV_D_SECTION_MISSING, d->at, "`data synthetic` needs `shape`, and `x` and `y` as expressions of `id`");
         return;
     }
-    ElVal s = el_const_expr(el, el->recipe, NULL, shape, "`shape`");
-    if (s.kind != EL_LIST || s.n < 1 || s.n > 3) {
-        if (!el_bad(s)) el_error(el, ADV_D_ARGUMENT_KIND, s.span, "`shape` is a list of one to three sizes, as in `[2]`");
-        return;
-    }
-    for (uint32_t i = 0; i < s.n; i++)
-        if (!el_int(el, s.list[i], "a size", 1, 4096, &d->dim[i])) return;
-    d->rank = s.n;
-    d->given = true;
+    d->given = read_shape(el, shape);
 }
 
 static void read_stored(El *el, AstId block, const char *name)
 {
     static const char *const keys[] = {"batch", "augment", "val", "first", NULL};
-    static const char *const known[] = {"mnist", "cifar10", "cifar100", "synthetic"};
+    static const char *const known[] = {"mnist", "cifar10", "cifar100", "synthetic", "own"};
     ElData *d = &el->data;
     for (const ElDataset *s = el_datasets; s->name; s++)
         if (!strcmp(s->name, name)) d->set = s;
     if (!d->set) {
         AdvDiag *g = el_diag(el, ADV_D_DATASET, d->at, "no data set is called `%s`", name);
-        const char *near = adv_nearest(name, known, 4);
+        const char *near = adv_nearest(name, known, sizeof known / sizeof *known);
         if (near) adv_diag_help(g, "did you mean `%s`?", near);
-        adv_diag_help(g, "there are mnist, cifar10, cifar100, and synthetic, whose x and y are expressions");
+        adv_diag_help(g, "there are mnist, cifar10, cifar100, synthetic, whose x and y are expressions, and own, which you bring");
         return;
     }
     if (!el_section_check(el, block, "data", keys)) return;
@@ -182,6 +212,7 @@ void el_data_read(El *el)
     }
     if (!key_int(el, block, "batch", 1, 1 << 20, &d->batch)) return;
     if (!strcmp(d->name, "synthetic")) read_synthetic(el, block);
+    else if (!strcmp(d->name, "own")) read_own(el, block);
     else read_stored(el, block, d->name);
     if (!d->given) return;
     if (d->batch > d->n_train) {
@@ -326,16 +357,25 @@ static bool fetch_synthetic(El *el, bool test)
     return true;
 }
 
+/* Samples `ids` of the images as stored, or of what somebody brings. */
+static AdvValueId fetch_x(El *el, AdvValueId ids, bool test, int64_t n)
+{
+    const ElData *d = &el->data;
+    const char *name = test ? "data.test.x" : "data.train.x";
+    int64_t bytes[4] = {n, d->set->height, d->set->width, d->set->channels}, own[1 + ADV_MAX_RANK] = {n};
+    if (!d->is_own) return el_n2(el, d->at, "image_fetch", data_state(el, name, el_type(ADV_U8, 4, bytes)), ids);
+    memcpy(own + 1, d->dim, d->rank * sizeof *own);
+    return el_n2(el, d->at, "gather", data_state(el, name, el_type(ADV_F32, d->rank + 1, own)), ids);
+}
+
 bool el_data_fetch(El *el, AdvValueId ids, bool test, bool augment)
 {
     ElData *d = &el->data;
     el->ids = el_tensor(el, ids, ADV_RATE_SAMPLE, EL_NUM, d->at);
     if (!d->set) return fetch_synthetic(el, test);
     int64_t n = test ? d->set->n_test : d->set->n_train;
-    int64_t xd[4] = {n, d->set->height, d->set->width, d->set->channels};
-    AdvValueId x = data_state(el, test ? "data.test.x" : "data.train.x", el_type(ADV_U8, 4, xd));
+    el->x = el_tensor(el, fetch_x(el, ids, test, n), ADV_RATE_SAMPLE, EL_NUM, d->at);
     AdvValueId y = data_state(el, test ? "data.test.y" : "data.train.y", el_type(ADV_I32, 1, &n));
-    el->x = el_tensor(el, el_n2(el, d->at, "image_fetch", x, ids), ADV_RATE_SAMPLE, EL_NUM, d->at);
     el->y = el_tensor(el, el_n2(el, d->at, "gather", y, ids), ADV_RATE_SAMPLE, EL_CLASS, d->at);
     if (!augment || !d->augment.i) return !el_bad(el->x);
     const Ast *t = el->recipe->ast;

@@ -227,6 +227,7 @@ typedef struct ElData {
     bool given;
     AdvSpan at;
     const ElDataset *set;      /* NULL: synthetic */
+    bool is_own;               /* f32 of any shape, brought by whoever runs the plan */
     int64_t n_train, n_val, n_test, batch, classes;
     uint32_t rank;             /* of an example */
     int64_t dim[ADV_MAX_RANK];

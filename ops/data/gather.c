@@ -36,7 +36,7 @@ static AdvStatus ref(const AdvRefCall *c)
 
 const AdvOpDef adv_op_gather = {
     ADV_OP_HEADER, .name = "gather", .version = 1, .precision = ADV_PREC_FOLLOW,
-    .flags = ADV_OP_MOVES,
+    .flags = ADV_OP_MOVES | ADV_OP_ROWS,
     .in = in, .out = out, .infer = infer, .grad = grad, .ref = ref,
     .doc = "Rows of a table by number: rows[i] = table[ids[i]].\n"
            "A number outside the table is a failure (bad data). The gradient adds up where a row was read several times.",

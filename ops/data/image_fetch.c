@@ -31,6 +31,7 @@ static AdvStatus ref(const AdvRefCall *c)
 
 const AdvOpDef adv_op_image_fetch = {
     ADV_OP_HEADER, .name = "image_fetch", .version = 1, .precision = ADV_PREC_F32,
+    .flags = ADV_OP_ROWS,
     .in = in, .out = out, .infer = infer, .grad = ADV_GRAD_ZERO, .ref = ref,
     .doc = "Images of a data set by number: byte/255 (rounded to f32 also in f64 graphs), in the order channel, row, column.\n"
            "A number outside the data set is a failure (bad data).",

@@ -29,6 +29,7 @@ AdvDiags *adv_diags_new(AdvAlloc alloc)
 {
     AdvDiags *ds = adv_mem_new0(&alloc, sizeof *ds);
     if (!ds) return NULL;
+    memcpy(ds->version, ADV_VERSION, sizeof ADV_VERSION);
     adv_arena_init(&ds->arena, alloc);
     adv_sources_init(&ds->sources, &ds->arena);
     return ds;
@@ -40,6 +41,18 @@ void adv_diags_free(AdvDiags *ds)
     AdvAlloc alloc = ds->arena.alloc;
     adv_arena_fini(&ds->arena);
     adv_mem_free(&alloc, ds, sizeof *ds);
+}
+
+void adv_diags_clear(AdvDiags *ds)
+{
+    if (!ds) return;
+    AdvAlloc alloc = ds->arena.alloc;
+    adv_arena_fini(&ds->arena);
+    adv_arena_init(&ds->arena, alloc);
+    adv_sources_init(&ds->sources, &ds->arena);
+    memset(&ds->list, 0, sizeof ds->list);
+    ds->last = NULL;
+    ds->n_errors = ds->n_warnings = 0;
 }
 
 static uint32_t *count_of(AdvDiags *ds, uint8_t level)

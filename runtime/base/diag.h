@@ -53,6 +53,7 @@ typedef struct AdvDiag {
 } AdvDiag;
 
 struct AdvDiags {
+    char version[16];         /* ADV_VERSION of the library that made it: libadvc must be of the same */
     AdvArena arena;           /* own memory, without a trap: a message that finds no memory is only counted */
     AdvSources sources;       /* what spans refer to */
     ADV_VEC(AdvDiag *) list;
@@ -63,7 +64,10 @@ struct AdvDiags {
 
 /* Creates an empty list / frees one (NULL allowed). The list owns everything in it. NULL when out of memory. */
 AdvDiags *adv_diags_new(AdvAlloc alloc);
-void adv_diags_free(AdvDiags *ds);
+ADV_API void adv_diags_free(AdvDiags *ds);
+
+/* Empties a list (NULL allowed); lints that are not wanted stay so. */
+ADV_API void adv_diags_clear(AdvDiags *ds);
 
 /* Adds a diagnostic and returns it for labels, notes and helps. NULL when `ds` is NULL, when it is allowed or listed already, when
 *ADV_DIAG_MAX_ERRORS of its level
@@ -89,13 +93,12 @@ AdvStatus adv_fail(AdvDiags *ds, AdvStatus st, AdvDiagId id, const char *fmt, ..
 AdvStatus adv_fail_while(AdvDiags *ds, AdvStatus st, const char *fmt, ...) ADV_PRINTF(3, 4);
 
 /* The name of a status, e.g. "ADV_EIO". */
-const char *adv_status_name(AdvStatus st);
+ADV_API const char *adv_status_name(AdvStatus st);
 
 /* The exit code the programs use for a status (experience of the tools: 0, 1, 64.., 80). */
-int adv_status_exit(AdvStatus st);
+ADV_API int adv_status_exit(AdvStatus st);
 
-/* Rendering. `write` gets pieces of text in order. color: ANSI colours. */
-typedef void AdvWriteFn(void *user, const char *text, size_t n_bytes);
+/* Rendering. color: ANSI colours. */
 void adv_diags_print_human(const AdvDiags *ds, int color, AdvWriteFn *write, void *user);
 void adv_diags_print_short(const AdvDiags *ds, AdvWriteFn *write, void *user);   /* file:line:col: level[CODE]: message */
 void adv_diags_print_json(const AdvDiags *ds, AdvWriteFn *write, void *user);    /* one JSON object a line */

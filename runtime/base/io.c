@@ -74,8 +74,8 @@ static int64_t posix_size(void *user, int fd)
     return fstat(fd, &st) < 0 ? -errno : (int64_t)st.st_size;
 }
 
-static const AdvIo posix_io = {NULL,         posix_open,   posix_read,  posix_write,  posix_fsync,
-                               posix_close,  posix_rename, posix_mkdir, posix_unlink, posix_size};
+static const AdvIo posix_io = {.struct_size = sizeof(AdvIo), .open = posix_open, .read = posix_read, .write = posix_write, .fsync = posix_fsync,
+                               .close = posix_close, .rename = posix_rename, .mkdir = posix_mkdir, .unlink = posix_unlink, .size = posix_size};
 
 const AdvIo *adv_io_posix(void)
 {
@@ -97,6 +97,17 @@ static AdvIo whole_table(const AdvIo *io)
     if (!t.unlink) t.unlink = posix_unlink;
     if (!t.size) t.size = posix_size;
     return t;
+}
+
+AdvStatus adv_io_read(const AdvIo *io, AdvIo *out_own)
+{
+    AdvIo known = {0};
+    *out_own = posix_io;
+    if (!io) return ADV_OK;
+    if (io->struct_size < offsetof(AdvIo, open) || io->flags) return ADV_EINVAL;
+    memcpy(&known, io, io->struct_size < sizeof known ? io->struct_size : sizeof known);
+    *out_own = whole_table(&known);
+    return ADV_OK;
 }
 
 /* `verb` as in "read", "write", "make the folder". */

@@ -1,23 +1,9 @@
-/* io.h: the file calls that checkpoints and data go through, as a table, so that tests can make the k-th one fail.
-** All return 0 (or a count, or a descriptor) on success and -errno on failure. A NULL table or member takes POSIX's.
-** Short counts and EINTR are honoured. */
+/* io.h: the file calls that checkpoints and data go through, as a table (AdvIo), so that tests can make the k-th one fail.
+** A NULL table or member takes POSIX's. */
 #ifndef ADV_BASE_IO_H
 #define ADV_BASE_IO_H
 
 #include "runtime/base/diag.h"
-
-typedef struct AdvIo {
-    void *user;
-    int (*open)(void *user, const char *path, int flags, int mode);
-    int64_t (*read)(void *user, int fd, void *to, size_t n_bytes);
-    int64_t (*write)(void *user, int fd, const void *from, size_t n_bytes);
-    int (*fsync)(void *user, int fd);
-    int (*close)(void *user, int fd);
-    int (*rename)(void *user, const char *from, const char *to);
-    int (*mkdir)(void *user, const char *path, int mode);
-    int (*unlink)(void *user, const char *path);
-    int64_t (*size)(void *user, int fd);  /* bytes of an open file: a hint, the content decides */
-} AdvIo;
 
 /* A part of a file to be written. */
 typedef struct AdvPiece {
@@ -27,6 +13,9 @@ typedef struct AdvPiece {
 
 /* The POSIX table. */
 const AdvIo *adv_io_posix(void);
+
+/* A copy of a caller's table (its struct_size bytes) without NULL members. ADV_EINVAL: size or flags are not known. */
+AdvStatus adv_io_read(const AdvIo *io, AdvIo *out_own) ADV_MUST_USE;
 
 /* Reads a whole file of at most max_bytes into memory from `a`, one NUL appended (not counted).
 ** The caller frees (*out_bytes + 1). ADV_ENOENT, ADV_EIO, ADV_EDATA (too large), ADV_ENOMEM. */

@@ -98,7 +98,8 @@ static AdvStatus open_device(AdvCudaBack *b)
 {
     ADV_TRY(adv_cuda_need(b, ADV_CUDA_RT));
     ADV_TRY(find_device(b));
-    ADV_TRY(CHECK(b, cudaStreamCreateWithFlags, (&b->cuda.stream, cudaStreamNonBlocking)));
+    b->cuda.stream = b->host.opts.stream;
+    if (!b->cuda.stream) ADV_TRY(CHECK(b, cudaStreamCreateWithFlags, (&b->cuda.stream, cudaStreamNonBlocking)));
     ADV_TRY(CHECK(b, cudaEventCreate, (&b->t0)));
     ADV_TRY(CHECK(b, cudaEventCreate, (&b->t1)));
     void *word = NULL, *pinned = NULL;
@@ -151,7 +152,7 @@ static void close_device(AdvCudaBack *b)
     }
     if (b->t0) b->api.cudaEventDestroy(b->t0);
     if (b->t1) b->api.cudaEventDestroy(b->t1);
-    if (b->cuda.stream) b->api.cudaStreamDestroy(b->cuda.stream);
+    if (b->cuda.stream && !b->host.opts.stream) b->api.cudaStreamDestroy(b->cuda.stream);
 }
 
 void adv_cuda_close(void *self)

@@ -94,7 +94,8 @@ static int fault_unlink(void *user, const char *path)
 
 static inline AdvIo fault_io(FaultIo *f)
 {
-    return (AdvIo){.user = f,
+    return (AdvIo){.struct_size = sizeof(AdvIo),
+                   .user = f,
                    .open = fault_open,
                    .read = fault_read,
                    .write = fault_write,

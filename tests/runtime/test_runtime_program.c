@@ -277,7 +277,16 @@ static void checkpoints_are_pruned(void)
 
 static AdvIo fault_table(FaultIo *f)
 {
-    return (AdvIo){f, fault_open, fault_read, fault_write, fault_fsync, fault_close, fault_rename, fault_mkdir, fault_unlink};
+    return (AdvIo){.struct_size = sizeof(AdvIo),
+                   .user = f,
+                   .open = fault_open,
+                   .read = fault_read,
+                   .write = fault_write,
+                   .fsync = fault_fsync,
+                   .close = fault_close,
+                   .rename = fault_rename,
+                   .mkdir = fault_mkdir,
+                   .unlink = fault_unlink};
 }
 
 /* The second checkpoint fails at its k-th call, for each k: the status is EIO, the first one is whole and resumes. */
