@@ -84,9 +84,9 @@ example() {
     cat "$work/log"
   fi
 }
-for file in "$root"/tests/api/*.c; do example "$file" "${CC:-cc}" c11; done
+for file in "$root"/tests/api/*.c; do example "$file" "${CC:-cc}" gnu11; done
 if command -v g++ >/dev/null 2>&1; then
-  for file in "$root"/tests/api/*.cpp; do example "$file" g++ c++17; done
+  for file in "$root"/tests/api/*.cpp; do example "$file" g++ gnu++17; done
 else
   echo "SKIP examples in C++: g++ is not installed"
 fi
