@@ -21,6 +21,7 @@
 extern "C" {
 #endif
 
+/* Where messages go: adv.h. */
 typedef struct AdvDiags AdvDiags;
 
 /* An override: `param` name, or "train.seed", "run.precision"; value is an expression of the language. */

@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+/* Version and limits of what a plugin and the engine agree on. */
 #define ADV_OP_ABI 1u        /* another major version fits nothing older or newer */
 #define ADV_OP_ABI_MINOR 0u  /* a newer minor version may need what an older engine lacks */
 #define ADV_MAX_ATTRS 12   /* attributes an op may have */
@@ -26,6 +27,7 @@ extern "C" {
 
 /* ---- attributes ------------------------------------------------------------------------------------------------ */
 
+/* Kinds of attributes. */
 typedef enum AdvAttrKind {
     ADV_ATTR_END = 0,  /* ends a table */
     ADV_ATTR_INT,      /* .i within [min,max] */
@@ -48,6 +50,7 @@ typedef struct AdvAttr {
     uint32_t n;  /* of ints, floats or ops */
 } AdvAttr;
 
+/* An attribute of an op: its range, and what it is when nobody gives it. */
 typedef struct AdvAttrDef {
     const char *name;
     uint8_t kind;          /* AdvAttrKind */
@@ -58,6 +61,7 @@ typedef struct AdvAttrDef {
 
 /* ---- ports ----------------------------------------------------------------------------------------------------- */
 
+/* What may flow through a port. */
 typedef enum AdvPortKind {
     ADV_PORT_END = 0,
     ADV_PORT_FLOAT,  /* f32, f64, bf16, f16 */
@@ -68,6 +72,7 @@ typedef enum AdvPortKind {
 #define ADV_PORT_BATCH 0x40u    /* or-ed to an output port: one for the batch, though inputs are per sample */
 #define ADV_PORT_KIND(kind) ((kind) & 0x3fu)
 
+/* An input or output of an op. */
 typedef struct AdvPortDef {
     const char *name;
     uint8_t kind;     /* AdvPortKind, maybe | ADV_PORT_REPEAT or ADV_PORT_BATCH */
@@ -76,6 +81,7 @@ typedef struct AdvPortDef {
 
 /* ---- shape rule ------------------------------------------------------------------------------------------------ */
 
+/* What a shape rule gets and sets. */
 typedef struct AdvInferCtx AdvInferCtx;
 struct AdvInferCtx {
     uint32_t n_in;
@@ -151,6 +157,7 @@ typedef struct AdvGradCtx {
     AdvVal *gin;
 } AdvGradCtx;
 
+/* Builds the gradient of a node. */
 typedef AdvStatus AdvGradFn(AdvBuild *b, const AdvGradCtx *g);
 
 /* Instead of a function, and never called: the gradient is zero / reaching it is the recipe's mistake ("write detach(...)
@@ -231,6 +238,7 @@ enum { ADV_LAYOUT_OP_ROW = 0 /* row only */, ADV_LAYOUT_OP_ANY = 1 /* all rank-4
 
 struct AdvSig;
 
+/* An op: all that the engine knows of it. */
 typedef struct AdvOpDef {
     uint32_t abi;          /* ADV_OP_ABI */
     uint32_t struct_size;  /* sizeof(AdvOpDef) */
@@ -250,6 +258,7 @@ typedef struct AdvOpDef {
     double (*flops)(const struct AdvSig *sig); /* of one call, a multiply-add being two. NULL: see adv_sig_flops (registry.h) */
 } AdvOpDef;
 
+/* The first fields of every AdvOpDef. */
 #define ADV_OP_HEADER .abi = ADV_OP_ABI, .struct_size = sizeof(AdvOpDef)
 
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
@@ -262,6 +271,7 @@ typedef struct AdvSig {
     const AdvAttr *attr;
 } AdvSig;
 
+/* What `prepare` of a kernel gets and sets. */
 typedef struct AdvPrep {
     const AdvSig *sig;
     uint32_t n_threads;
@@ -271,6 +281,7 @@ typedef struct AdvPrep {
     void *host;
 } AdvPrep;
 
+/* What `run` of a kernel gets. */
 typedef struct AdvLaunch {
     const AdvView *in, *out;
     const AdvAttr *attr;
@@ -279,7 +290,7 @@ typedef struct AdvLaunch {
     uint32_t n_threads;
 } AdvLaunch;
 
-/* On back end "cuda" views point to device memory and `run` only launches: it neither allocates nor waits, since what it does may
+/* A kernel: one op made fast on one back end. On back end "cuda" views point to device memory and `run` only launches: it neither allocates nor waits, since what it does may
 ** be captured and replayed. A plugin links the CUDA runtime statically and names its architectures in its note. */
 typedef struct AdvKernel {
     uint32_t abi, struct_size;
@@ -300,6 +311,7 @@ typedef struct AdvKernel {
 /* As AdvKernel.op: the kernel serves every row that has none of its own; its op_version is not looked at. */
 #define ADV_KERNEL_ROWS "*rows"
 
+/* The first fields of every AdvKernel. */
 #define ADV_KERNEL_HEADER .abi = ADV_OP_ABI, .struct_size = sizeof(AdvKernel)
 
 /* ---- plugins ----------------------------------------------------------------------------------------------------- */
@@ -309,6 +321,7 @@ typedef struct AdvHost {
     uint32_t struct_size, abi_major, abi_minor;
 } AdvHost;
 
+/* What a plugin brings. */
 typedef struct AdvPlugin {
     uint32_t struct_size, abi_major, abi_minor;
     const char *name, *version;

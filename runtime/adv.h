@@ -26,12 +26,13 @@
 ** ADV_EBUSY.
 **
 ** Threads. Several threads may use one context and one plan at once, if the allocator, log and file calls that were passed in
-** allow it: both are only read after they were made. A session and an AdvDiags belong to one thread at a time; only
+** allow it: both are only read once they are made, but for what is added to a context: plugins (adv_ctx_add_plugin, and a plan that
+** brings them), and the first session on a back end in a library of its own ("cuda"). Do these before others share the context. A session and an AdvDiags belong to one thread at a time; only
 ** adv_session_cancel may be called from any thread (and from a signal handler) while another works, until the session is closed.
 **
 ** The library never prints, exits, aborts, installs signal handlers, changes the locale, reads the environment or uses the
 ** network. Memory goes through the context's allocator, but for what the JSON library takes while a header or program is read,
-** memory mappings of data files, and what oneDNN and OpenMP take when a session opens.
+** memory mappings of data files, and what oneDNN, OpenMP and the libraries of a device take when a session opens.
 */
 #ifndef ADV_H
 #define ADV_H
@@ -42,11 +43,12 @@
 extern "C" {
 #endif
 
+/* The four handles, and tensors of other libraries (adv_dlpack.h, or the dlpack.h of the DLPack project). */
 typedef struct AdvCtx AdvCtx;
 typedef struct AdvDiags AdvDiags;
 typedef struct AdvPlan AdvPlan;
 typedef struct AdvSession AdvSession;
-struct DLManagedTensorVersioned; /* adv_dlpack.h, or the dlpack.h of the DLPack project */
+struct DLManagedTensorVersioned;
 
 /* ---- version ------------------------------------------------------------------------------------------------------ */
 
@@ -66,10 +68,12 @@ ADV_API int adv_status_exit(AdvStatus st);
 /* Levels of log lines. */
 enum { ADV_LOG_INFO = 0, ADV_LOG_WARNING = 1, ADV_LOG_DEBUG = 2 };
 
+/* Flags of AdvCtxOpts. */
 enum {
     ADV_CTX_PLAN_PLUGINS = 1u << 0 /* load the plugins that a plan names from where they were when it was made: native code */
 };
 
+/* What a context is made with. */
 typedef struct AdvCtxOpts {
     uint32_t struct_size, flags; /* ADV_CTX_* */
     /* p NULL allocates; new_bytes 0 frees; else resizes. 64-byte aligned or NULL. NULL: the C library's. */
@@ -205,6 +209,7 @@ enum {
     ADV_SESSION_TRACE = 1u << 3         /* note when each instruction ran and for how long, for adv_session_trace */
 };
 
+/* How a session runs its plan. */
 typedef struct AdvSessionOpts {
     uint32_t struct_size, flags; /* ADV_SESSION_* */
     const char *backend;         /* "auto" (NULL), "cuda", "cpu", "ref", "null" */
@@ -364,6 +369,7 @@ enum {
     ADV_TRAIN_ENTRIES = 1u << 0 /* also send ADV_EVENT_ENTRY */
 };
 
+/* How far adv_session_train goes, what it writes and whom it tells. */
 typedef struct AdvTrainOpts {
     uint32_t struct_size, flags;  /* ADV_TRAIN_* */
     const char *run_dir;          /* existing folder for checkpoints, events.jsonl and eval-*.json; NULL: nothing is written */

@@ -18,6 +18,7 @@
 extern "C" {
 #endif
 
+/* The version of the specification that these declarations follow. */
 #define DLPACK_MAJOR_VERSION 1
 #define DLPACK_MINOR_VERSION 0
 

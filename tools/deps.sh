@@ -14,7 +14,7 @@ set -eu
 
 BUILD='meson ninja-build re2c lemon pkg-config gcc libc6-dev libjansson-dev libxxhash-dev libdnnl-dev'
 DATA='libmd-dev libspng-dev zlib1g-dev libcurl4-openssl-dev libarchive-dev ca-certificates npm'
-TEST='clang g++ libclang-rt-dev python3 python3-torch clang-tidy cppcheck gcovr'
+TEST='clang g++ libclang-rt-dev python3 python3-numpy python3-torch abigail-tools clang-tidy cppcheck gcovr'
 
 case ${1:-all} in
 build) wanted=$BUILD ;;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# doc.sh: the reference pages that advc makes of itself: docs/ops.md and docs/library.md.
+# doc.sh: the reference pages that are made of what they describe: docs/ops.md and docs/library.md by advc, docs/api.md of the
+# public headers (tools/api_doc.sh).
 #
 #   tools/doc.sh --write PATH-OF-ADVC     writes them
 #   tools/doc.sh --check PATH-OF-ADVC     fails, with the difference, if they hold something else
@@ -16,9 +17,10 @@ trap 'rm -rf "$work"' EXIT
 note='<!-- made by tools/doc.sh; change the struct, table or comment that a page comes from instead -->'
 { echo "$note"; "$advc" doc --markdown ops; } >"$work/ops.md"
 { echo "$note"; "$advc" doc --markdown builtins; "$advc" doc --markdown layers; "$advc" doc --markdown std; } >"$work/library.md"
+{ echo "$note"; "$root/tools/api_doc.sh" "$root"; } >"$work/api.md"
 n_passed=0
 n_failed=0
-for page in ops library; do
+for page in ops library api; do
   case $1 in
     --write) cp "$work/$page.md" "$root/docs/$page.md" ;;
     --check)

@@ -185,9 +185,9 @@ if build release gcc -Dbuildtype=release; then
   suites release
   analyze
 fi
-threads='test_runtime_threads test_runtime_session'
+threads='test_runtime_threads test_runtime_session api_threads api_cancel'
 # shellcheck disable=SC2086
-if build tsan gcc -Dcuda=disabled -Dbuildtype=debug -Doptimization=1 -Db_sanitize=thread -Db_lundef=false -- $(printf 'tests/%s ' $threads); then
+if build tsan gcc -Dcuda=disabled -Dlibraries=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=thread -Db_lundef=false -- $(printf 'tests/%s ' $threads); then
   suites tsan $threads
 fi
 if ! command -v clang >/dev/null 2>&1; then

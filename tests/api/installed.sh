@@ -72,23 +72,33 @@ for name in adv advc; do
   if [ "$(pkg-config --modversion $name)" = "$version" ]; then pass; else fail "$name.pc says another version than adv_types.h: $version"; fi
 done
 
-# example FILE COMPILER STANDARD
+# example FILE COMPILER STANDARD: built in a folder of its own, run in the source tree.
 example() {
   name=$(basename "$1")
   mkdir -p "$work/$name"
   cp "$1" "$work/$name"
   # shellcheck disable=SC2046
   if (cd "$work/$name" && $2 -std="$3" -O1 -Wall -Wextra -Wpedantic -Werror "$name" $(pkg-config --cflags --libs advc) -pthread -o example) >"$work/log" 2>&1 &&
-    (cd "$work/$name" && ./example) >"$work/log" 2>&1; then pass; else
+    (cd "$root" && "$work/$name/example") >"$work/log" 2>&1; then pass; else
     fail "$name, built against the installed library, fails:"
     cat "$work/log"
   fi
 }
-for file in "$root"/tests/api/*.c; do example "$file" "${CC:-cc}" gnu11; done
+mkdir "$work/pages"
+awk '/^```c$/ { on = 1; next } /^```/ { on = 0 } on' "$root/README.md" >"$work/pages/README.c"
+for file in "$work/pages/README.c" "$root"/tests/api/*.c; do example "$file" "${CC:-cc}" gnu11; done
 if command -v g++ >/dev/null 2>&1; then
   for file in "$root"/tests/api/*.cpp; do example "$file" g++ gnu++17; done
 else
   echo "SKIP examples in C++: g++ is not installed"
+fi
+if /usr/bin/python3 -c 'import numpy' 2>/dev/null; then
+  if /usr/bin/python3 "$root/tests/api/train_numpy.py" "$lib" >"$work/log" 2>&1; then pass; else
+    fail 'train_numpy.py fails:'
+    cat "$work/log"
+  fi
+else
+  echo 'SKIP train_numpy.py: /usr/bin/python3 has no numpy'
 fi
 echo "$n_good passed, $n_bad failed"
 [ "$n_bad" -eq 0 ]
