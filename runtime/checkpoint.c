@@ -13,6 +13,7 @@
 ** Reading takes LATEST's, and if that is not whole the newest that is, with a warning. A file is checked completely before
 ** the first state is written, so a failed resume leaves the session as it was.
 */
+#include "runtime/base/json_text.h"
 #include "runtime/run.h"
 
 #include <dirent.h>
@@ -311,7 +312,8 @@ static AdvStatus check_manifest(Loading *l)
     void *text = NULL;
     uint64_t n = 0;
     ADV_TRY(read_quietly(l, manifest_file, 65536, &text, &n));
-    json_t *m = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+    AdvJsonError err;
+    json_t *m = adv_json_read(&l->r->s->ctx->alloc, text, (size_t)n, &err);
     const char *want = json_string_value(json_object_get(m, "xxh3_128")), *have = l->c.digest;
     json_int_t bytes = json_integer_value(json_object_get(m, "bytes"));
     AdvStatus st = ADV_OK;

@@ -7,6 +7,7 @@
 #include "runtime/program.h"
 
 #include "runtime/base/checked.h"
+#include "runtime/base/json_text.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -302,13 +303,13 @@ static void read_head(Reader *r, const json_t *root)
 AdvStatus adv_program_check(AdvPlan *plan, AdvDiags *ds)
 {
     Reader r = {.plan = plan, .ds = ds};
-    json_error_t err = {.text = ""}; /* untouched if there is no memory to begin with */
-    json_t *root = json_loadb(plan->program, (size_t)plan->n_program_bytes, JSON_REJECT_DUPLICATES, &err);
+    AdvJsonError err;
+    json_t *root = adv_json_read(&plan->arena.alloc, plan->program, (size_t)plan->n_program_bytes, &err);
     if (!json_is_object(root)) {
-        bool is_memory = !root && (json_error_code(&err) == json_error_out_of_memory || !err.text[0]);
+        const char *why = root ? "it is an array" : err.what;
         json_decref(root);
-        if (is_memory) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading the program of the plan");
-        return adv_fail(ds, ADV_EDATA, ADV_D_PROGRAM, "program of the plan is not a JSON object: %s", err.text);
+        if (err.is_memory) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading the program of the plan");
+        return adv_fail(ds, ADV_EDATA, ADV_D_PROGRAM, "program of the plan is not a JSON object: %s", why);
     }
     r.out = take(&r, 1, sizeof *r.out);
     if (r.out) {

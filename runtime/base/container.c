@@ -5,6 +5,7 @@
 */
 #include "runtime/base/checked.h"
 #include "runtime/base/container_int.h"
+#include "runtime/base/json_text.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -231,11 +232,10 @@ static AdvStatus parse(Reader *r, const unsigned char *bytes, uint64_t n_bytes)
     if (n_header < 2 || bytes[8] != '{') return REFUSE(r, "`%s` is not of this format: its header does not begin with `{`", r->what);
     r->data = bytes + 8 + n_header;
     r->n_data = n_bytes - 8 - n_header;
-    json_error_t err = {.text = ""}; /* untouched if there is no memory to begin with */
-    json_t *root = json_loadb((const char *)bytes + 8, (size_t)n_header, JSON_REJECT_DUPLICATES, &err);
-    /* the library has no words for most lacks of memory */
-    if (!root && (json_error_code(&err) == json_error_out_of_memory || !err.text[0])) return no_memory(r);
-    if (!root) return REFUSE(r, "`%s`: the header is not valid JSON: %s, at byte %d", r->what, err.text, 8 + err.position);
+    AdvJsonError err;
+    json_t *root = adv_json_read(&r->arena->alloc, (const char *)bytes + 8, (size_t)n_header, &err);
+    if (!root && err.is_memory) return no_memory(r);
+    if (!root) return REFUSE(r, "`%s`: the header is not valid JSON: %s, at byte %zu", r->what, err.what, 8 + err.at);
     AdvStatus st = read_header(r, root);
     json_decref(root);
     return st;

@@ -376,6 +376,48 @@ static void json_text_is_whole(void)
     json_decref(o);
 }
 
+/* Texts changed at random: accepted and refused as by the library, whose values these are; each lack of memory is an answer. */
+static void json_is_read_as_by_the_library(void)
+{
+    static const char *const texts[] = {
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},\"__metadata__\":{\"k\":\"v\"}}",
+        "[1,-2.5e10,0,-0,1E5,1e40,true,false,null,\"\\u00e9\\ud83d\\ude00 \xc3\xa9\",{}, [] ]",
+        "{\"a\":[[[[1]]]],\"b\":\"\\n\\t\\\"\",\"c\":9223372036854775807,\"d\":-9223372036854775808}",
+    };
+    static const char bytes[] = "{}[]\",:\\u0123456789eE+-.truefalsn \n\x01\xff\xc3\xa9\xed\xa0\x80";
+    AdvAlloc a = adv_alloc_default();
+    uint32_t rng = 1;
+    int n_read = 0;
+    for (int i = 0; i < 20000; i++) {
+        const char *from = texts[i % 3];
+        size_t n = strlen(from);
+        char *s = test_mem(n);
+        memcpy(s, from, n);
+        for (int k = 0; k < i % 4; k++) {
+            rng = rng * 1664525u + 1013904223u;
+            s[(rng >> 8) % n] = bytes[(rng >> 20) % (sizeof bytes - 1)];
+        }
+        AdvJsonError err;
+        json_error_t their_err;
+        json_t *ours = adv_json_read(&a, s, n, &err), *theirs = json_loadb(s, n, JSON_REJECT_DUPLICATES, &their_err);
+        CHECK((ours != NULL) == (theirs != NULL) && (!ours || json_equal(ours, theirs)));
+        CHECK((ours == NULL) == (err.what != NULL));
+        n_read += ours != NULL;
+        json_decref(ours);
+        json_decref(theirs);
+        json_set_alloc_funcs(json_fault_malloc, free);
+        for (json_fail_at = 1, json_calls = 1; i < 300 && json_fail_at <= json_calls; json_fail_at++) {
+            json_calls = 0;
+            ours = adv_json_read(&a, s, n, &err);
+            if (json_calls >= json_fail_at) CHECK(!ours && err.is_memory);
+            json_decref(ours);
+        }
+        json_set_alloc_funcs(malloc, free);
+        free(s);
+    }
+    CHECK(n_read > 5000 && n_read < 15000);
+}
+
 /* Written through the table, each call failing in turn: what is there is the old or the new file, whole. */
 static void writing_fails_safely(void)
 {
@@ -422,6 +464,7 @@ int main(void)
     RUN(our_memory_fails);
     RUN(json_memory_fails);
     RUN(json_text_is_whole);
+    RUN(json_is_read_as_by_the_library);
     RUN(writing_fails_safely);
     return ADV_TEST_END();
 }

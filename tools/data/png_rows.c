@@ -1,5 +1,6 @@
 /* png_rows.c: many small images in one PNG: each row of pixels is one image, row by row, red, green, blue. Labels come beside
 ** it as a JSON list of numbers. */
+#include "runtime/base/json_text.h"
 #include "tools/data/data.h"
 
 #include <inttypes.h>
@@ -76,11 +77,12 @@ static AdvStatus read_list(const DataCtx *ctx, const DataSetDef *set, const Data
 
 AdvStatus data_read_json_labels(const DataCtx *ctx, const DataSetDef *set, const DataBlob *file, DataRows out)
 {
-    json_error_t err = {.text = ""}; /* untouched if there is no memory to begin with */
-    json_t *list = json_loadb((const char *)file->bytes, file->n_bytes, JSON_REJECT_DUPLICATES, &err);
+    AdvJsonError err;
+    json_t *list = adv_json_read(&ctx->alloc, (const char *)file->bytes, file->n_bytes, &err);
+    if (!list && err.is_memory)
+        return adv_fail(ctx->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading `%s`", file->def->name);
     if (!list)
-        return adv_fail(ctx->ds, ADV_EDATA, ADV_D_DATA_FORMAT, "`%s` is not valid JSON: %s, at byte %d", file->def->name, err.text,
-                        err.position);
+        return adv_fail(ctx->ds, ADV_EDATA, ADV_D_DATA_FORMAT, "`%s` is not valid JSON: %s, at byte %zu", file->def->name, err.what, err.at);
     AdvStatus st = read_list(ctx, set, file, list, out.y);
     json_decref(list);
     return st;
