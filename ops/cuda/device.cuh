@@ -206,6 +206,7 @@ ADV_DEVICE long long adv_nest_at(const AdvNest &n, int k, long long i)
     if (d == 0) return i * n.stride[k][0];
     if (i <= 0xffffffffLL) {
         unsigned u = (unsigned)i;
+        ADV_UNROLL(1)
         for (; d > 0; d--) {
             unsigned len = (unsigned)n.dim[d], q = u / len;
             at += (long long)(u - q * len) * n.stride[k][d];
@@ -213,6 +214,7 @@ ADV_DEVICE long long adv_nest_at(const AdvNest &n, int k, long long i)
         }
         return at + (long long)u * n.stride[k][0];
     }
+    ADV_UNROLL(1)
     for (; d > 0; d--) {
         long long q = i / n.dim[d];
         at += (i - q * n.dim[d]) * n.stride[k][d];

@@ -55,7 +55,7 @@ ADV_DEVICE double fold(const In *x, const AdvNest &group, const AdvReduceArgs &a
         for (at = rest + lane; at < end; at += a.lanes) s = Fold<K>::add(s, (double)adv_wide(x[at]));
         return s;
     }
-    ADV_UNROLL(4)
+    ADV_UNROLL(1)
     for (e += lane; e < end; e += a.lanes) s = Fold<K>::add(s, (double)adv_wide(x[adv_nest_at(group, 0, e)]));
     return s;
 }
