@@ -1,9 +1,10 @@
 /* embedded.c: what a step costs through the C API against the same step in advrun: nothing that can be measured is the aim.
 **
-**   bench_embedded ADVRUN RECIPE [ROUNDS [STEPS]]
+**   bench_embedded ADVRUN RECIPE [ROUNDS [STEPS [EPOCHS]]]
 **
 ** The two take turns. Here steps are asked for one at a time, the dearest way; advrun runs its program, and its run folder says when
-** each step ended. Medians of ROUNDS rounds of STEPS steps behind a tenth of them as a start, one thread.
+** steps ended. Medians of ROUNDS rounds of STEPS steps behind a tenth of them as a start, one thread; the run must be longer than that.
+** EPOCHS shortens it, since advrun goes on to the end.
 */
 #include "compiler/adv_compile.h"
 #include "runtime/adv.h"
@@ -47,18 +48,18 @@ static AdvStatus time_here(AdvCtx *ctx, const AdvPlan *plan, uint64_t n_steps, A
 static int time_advrun(const char *advrun, const char *plan, unsigned long n_steps, double *out)
 {
     char command[4096], line[4096];
-    unsigned long n = 0;
-    double first = 0, last = 0, t;
+    unsigned long n, first = 0, last = 0;
+    double begin = 0, end = 0, t;
     snprintf(command, sizeof command, "rm -rf %s.run; %s --threads=1 --progress=none --run-dir=%s.run %s >/dev/null && cat %s.run/events.jsonl", plan,
              advrun, plan, plan, plan);
     FILE *f = popen(command, "r");
     while (f && fgets(line, sizeof line, f)) {
-        if (sscanf(line, "{\"kind\":\"step\",\"t\":%lf", &t) != 1) continue;
-        if (++n == n_steps / 10) first = t;
-        if (n == n_steps + n_steps / 10) last = t;
+        if (sscanf(line, "{\"kind\":\"step\",\"t\":%lf,\"epoch\":%*d,\"step\":%lu", &t, &n) != 2) continue;
+        if (!first && n >= n_steps / 10) first = n, begin = t;
+        if (n <= n_steps + n_steps / 10) last = n, end = t;
     }
-    *out = (last - first) / (double)n_steps;
-    return f && pclose(f) == 0 && last > first;
+    *out = last > first ? (end - begin) / (double)(last - first) : 0;
+    return f && pclose(f) == 0 && *out > 0;
 }
 
 static int by_size(const void *a, const void *b)
@@ -67,9 +68,10 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static AdvStatus compile(AdvCtx *ctx, const char *recipe, const char *path, AdvDiags *ds, AdvPlan **out)
+static AdvStatus compile(AdvCtx *ctx, const char *recipe, const char *epochs, const char *path, AdvDiags *ds, AdvPlan **out)
 {
-    AdvCompileOpts co = {.struct_size = sizeof co, .name = recipe, .targets = "cpu"};
+    AdvSet set = {"train.epochs", epochs};
+    AdvCompileOpts co = {.struct_size = sizeof co, .name = recipe, .targets = "cpu", .sets = &set, .n_sets = epochs != NULL};
     void *bytes;
     uint64_t n_bytes;
     AdvStatus st = adv_compile(&co, ds, &bytes, &n_bytes);
@@ -92,23 +94,27 @@ int main(int argc, char **argv)
     AdvDiags *ds = NULL;
     AdvPlan *plan = NULL;
     if (argc < 3 || n_rounds < 1 || n_rounds > MAX_ROUNDS || n_steps < 10 || mkstemp(path) < 0) {
-        fprintf(stderr, "bench_embedded ADVRUN RECIPE [ROUNDS [STEPS]]\n");
+        fprintf(stderr, "bench_embedded ADVRUN RECIPE [ROUNDS [STEPS [EPOCHS]]]\n");
         return 64;
     }
     AdvStatus st = adv_ctx_new(&xo, &ctx);
     if (st == ADV_OK) st = adv_diags_open(ctx, &ds);
-    if (st == ADV_OK) st = compile(ctx, argv[2], path, ds, &plan);
+    if (st == ADV_OK) st = compile(ctx, argv[2], argc > 5 ? argv[5] : NULL, path, ds, &plan);
     for (int r = 0; st == ADV_OK && r < n_rounds; r++) {
         st = time_here(ctx, plan, n_steps, ds, &here[r]);
-        if (st == ADV_OK && !time_advrun(argv[1], path, n_steps, &there[r])) st = ADV_EUNAVAILABLE;
+        if (st == ADV_OK && !time_advrun(argv[1], path, n_steps, &there[r])) {
+            fprintf(stderr, "bench_embedded: `%s` does not run, or not for %lu steps\n", argv[1], n_steps + n_steps / 10);
+            st = ADV_EUNAVAILABLE;
+        }
         ratio[r] = here[r] / there[r];
     }
     if (st == ADV_OK) {
         qsort(here, (size_t)n_rounds, sizeof *here, by_size);
         qsort(there, (size_t)n_rounds, sizeof *there, by_size);
         qsort(ratio, (size_t)n_rounds, sizeof *ratio, by_size);
-        printf("%s: %.2f us a step here, %.2f us in advrun, ratio %.4f (%.4f .. %.4f)\n", argv[2], 1e6 * here[n_rounds / 2],
-               1e6 * there[n_rounds / 2], ratio[n_rounds / 2], ratio[0], ratio[n_rounds - 1]);
+        printf("%s: %.2f us a step here, %.2f us in advrun, ratio %.4f (%.4f .. %.4f); of the best rounds %.2f, %.2f, ratio %.4f\n", argv[2],
+               1e6 * here[n_rounds / 2], 1e6 * there[n_rounds / 2], ratio[n_rounds / 2], ratio[0], ratio[n_rounds - 1], 1e6 * here[0],
+               1e6 * there[0], here[0] / there[0]);
     }
     if (ds) adv_diags_render(ds, ADV_PRINT_HUMAN, print, stderr);
     adv_plan_close(plan);
