@@ -207,12 +207,12 @@ static cudaError_t fake_launch(const void *fn, dim3 grid, dim3 block, void **arg
 {
     CALL(false);
     const AdvShimKernel *k = fn;
-    Launch l = {k, {{grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes}};
-    size_t head = (sizeof l + 63) & ~(size_t)63, n = head + k->n_bytes;
     uint64_t threads = (uint64_t)block.x * block.y * block.z;
     if (!fn || !grid.x || grid.y - 1 > 65534 || grid.z - 1 > 65534 || grid.x > 0x7fffffff || threads < 1 || threads > 1024 || block.z > 64)
         return cudaErrorInvalidConfiguration;
     if (shared_bytes > 227 << 10) return cudaErrorInvalidConfiguration;
+    Launch l = {k, {{grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes}};
+    size_t head = (sizeof l + 63) & ~(size_t)63, n = head + k->n_bytes;
     char *what = aligned_alloc(64, (n + 63) & ~(size_t)63);
     if (!what) abort();
     memset(what, 0, n);
