@@ -18,7 +18,8 @@ typedef struct AdvFake {
     uint64_t n_calls;         /* that could fail: of all, or those that allocate */
     uint64_t total_bytes;     /* of the device */
     uint64_t used_bytes, peak_bytes;
-    uint64_t n_launches, n_graphs, n_syncs, n_allocs, n_compiled;
+    uint64_t n_launches, n_graphs, n_syncs, n_allocs;
+    uint64_t n_asked;         /* texts that NVRTC was given; those that g++ had compiled before count too */
     uint64_t launch_hash;     /* of every launch that ran: kernel, geometry, arguments */
     uint64_t ticks;           /* the device's clock: one a launch */
     int sm;                   /* 90 */

@@ -121,6 +121,161 @@ static void test_failures(void)
     fail_each(cudaErrorIllegalAddress, ADV_EUNAVAILABLE);
 }
 
+/* ---- choices --------------------------------------------------------------------------------------------------------- */
+
+static AdvCuda *cuda_of(void *self) { return &((AdvCudaBack *)self)->cuda; }
+
+/* Candidates that take `cost` ticks each; one of cost 0 fails. */
+typedef struct Costs { AdvCuda *c; int cost[3]; int n_runs; } Costs;
+
+static AdvStatus try_run(void *user, uint32_t ix)
+{
+    Costs *x = user;
+    x->n_runs++;
+    if (!x->cost[ix]) return adv_cuda_check(x->c, cudaErrorNotSupported, "trial");
+    for (int k = 0; k < x->cost[ix]; k++) {
+        void *p = adv_cuda_trial_memory(x->c, 64);
+        if (!p) return ADV_ENOMEM;
+        ADV_TRY(be->set_i64(x->c->back, p, k));
+    }
+    return ADV_OK;
+}
+
+static const char *label(void *user, uint32_t ix)
+{
+    static const char *const names[] = {"one", "two", "three"};
+    (void)user;
+    return names[ix];
+}
+
+/* Which candidate a back end opened with these options takes, and how often it tried. */
+static uint32_t chosen(const AdvBackendOpts *o, const char *orders, int a, int b, int c, int *out_runs, char *out_text)
+{
+    void *self = NULL;
+    uint32_t ix = 99, again = 98;
+    CHECK_EQ(be->open(o, NULL, &self), ADV_OK);
+    Costs x = {cuda_of(self), {a, b, c}, 0};
+    AdvCudaTrial t = {.key = "conv 3x3", .n_candidates = 3, .try_run = try_run, .label = label, .user = &x};
+    if (orders) CHECK_EQ(be->obey(self, orders), ADV_OK);
+    CHECK_EQ(adv_cuda_choose(cuda_of(self), &t, &ix), ADV_OK);
+    *out_runs = x.n_runs;
+    CHECK_EQ(adv_cuda_choose(cuda_of(self), &t, &again), ADV_OK);
+    CHECK_EQ(again, ix);
+    CHECK_EQ(x.n_runs, *out_runs);   /* never twice */
+    CHECK_EQ(be->prepared(self, NULL), ADV_OK);
+    if (out_text) strcpy(out_text, be->choices(self));
+    be->close(self);
+    CHECK_EQ(adv_fake_reset(), 0);
+    return ix;
+}
+
+static int n_warnings;
+static void count_warning(void *user, const char *text)
+{
+    (void)user;
+    n_warnings += strstr(text, "damaged") != NULL;
+}
+
+static void shell(const char *fmt, const char *dir)
+{
+    char command[400];
+    snprintf(command, sizeof command, fmt, dir, dir);
+    CHECK_EQ(system(command), 0);
+}
+
+static void test_choices(void)
+{
+    char dir[] = "/tmp/adv-cuda-cache-XXXXXX", text[256];
+    AdvBackendOpts o = opts();
+    int n = 0;
+    CHECK(mkdtemp(dir) != NULL);
+    CHECK_EQ(chosen(&o, NULL, 3, 1, 2, &n, text), 1);
+    CHECK_STR(text, "two\tconv 3x3\n");
+    CHECK_EQ(n, 18);
+    CHECK_EQ(chosen(&o, NULL, 0, 3, 2, &n, NULL), 2);             /* what fails is passed over */
+    CHECK_EQ(chosen(&o, "one\tconv 3x3\n", 3, 1, 2, &n, text), 0); /* a checkpoint's word */
+    CHECK_EQ(n, 0);
+    CHECK_STR(text, "one\tconv 3x3\n");
+    o.is_deterministic = true;
+    CHECK_EQ(chosen(&o, NULL, 3, 1, 2, &n, NULL), 0);
+    CHECK_EQ(chosen(&o, NULL, 0, 1, 2, &n, NULL), 1);
+    o = opts();
+    o.cache_dir = dir;
+    o.log = count_warning;
+    CHECK_EQ(chosen(&o, NULL, 3, 1, 2, &n, NULL), 1);
+    CHECK_EQ(chosen(&o, NULL, 1, 3, 3, &n, NULL), 1);             /* the cache's, though another is faster now */
+    CHECK_EQ(n, 0);
+    CHECK_EQ(chosen(&o, "three\tconv 3x3\n", 1, 3, 3, &n, NULL), 2);
+    shell("for f in %s/*.txt; do printf 'no line' > $f; done", dir);
+    CHECK_EQ(chosen(&o, NULL, 1, 3, 3, &n, NULL), 0);
+    CHECK_EQ(n_warnings, 1);
+    shell("rm -rf %s", dir);
+}
+
+/* What a checkpoint chose and is not there any more is an error, not another choice. */
+static void test_choice_that_is_gone(void)
+{
+    AdvBackendOpts o = opts();
+    void *self = NULL;
+    uint32_t ix;
+    CHECK_EQ(be->open(&o, NULL, &self), ADV_OK);
+    Costs x = {cuda_of(self), {1, 1, 1}, 0};
+    AdvCudaTrial t = {.key = "conv 3x3", .n_candidates = 3, .try_run = try_run, .label = label, .user = &x};
+    CHECK_EQ(be->obey(self, "four\tconv 3x3\n"), ADV_OK);
+    CHECK_EQ(adv_cuda_choose(cuda_of(self), &t, &ix), ADV_EUNAVAILABLE);
+    CHECK(strstr(be->last_error(self), "`four`") != NULL);
+    be->close(self);
+    CHECK_EQ(adv_fake_reset(), 0);
+}
+
+/* ---- generated code -------------------------------------------------------------------------------------------------- */
+
+/* Compiles a kernel that adds, runs it; 1 if it was compiled and not found. */
+static int compiled(const AdvBackendOpts *o)
+{
+    static const char text[] = "extern \"C\" __global__ void add_seven(long long *p) { *p += 7; }\n";
+    void *self = NULL;
+    const void *fn = NULL, *same = NULL;
+    int64_t five = 5, got = 0;
+    CHECK_EQ(be->open(o, NULL, &self), ADV_OK);
+    AdvCuda *c = cuda_of(self);
+    CHECK_EQ(adv_cuda_generate(c, "add_seven", text, &fn), ADV_OK);
+    CHECK_EQ(adv_cuda_generate(c, "add_seven", text, &same), ADV_OK);
+    CHECK_EQ(be->prepared(self, NULL), ADV_OK);
+    CHECK(fn && fn == same);
+    void *p = be->alloc(self, 8), *args[] = {&p};
+    AdvCudaGrid g = {{1, 1, 1}, {1, 1, 1}, 0};
+    CHECK_EQ(be->copy(self, p, &five, 8, ADV_TO_DEVICE), ADV_OK);
+    CHECK_EQ(adv_cuda_launch(c, fn, &g, args), ADV_OK);
+    CHECK_EQ(be->copy(self, &got, p, 8, ADV_TO_HOST), ADV_OK);
+    CHECK_EQ(got, 12);
+    be->free(self, p, 8);
+    be->close(self);
+    int n = (int)adv_fake.n_asked;
+    CHECK_EQ(adv_fake_reset(), 0);
+    return n;
+}
+
+static void test_code_is_kept(void)
+{
+    char dir[] = "/tmp/adv-cuda-cache-XXXXXX";
+    AdvBackendOpts o = opts();
+    CHECK(mkdtemp(dir) != NULL);
+    o.cache_dir = dir;
+    o.log = count_warning;
+    n_warnings = 0;
+    CHECK_EQ(compiled(&o), 1);
+    CHECK_EQ(compiled(&o), 0);
+    shell("for f in %s/*.cubin; do printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>%s/log; done", dir);
+    CHECK_EQ(compiled(&o), 1);
+    CHECK_EQ(n_warnings, 1);
+    CHECK_EQ(compiled(&o), 0);
+    shell("for f in %s/*.cubin; do truncate -s 10 $f; done", dir);
+    CHECK_EQ(compiled(&o), 1);
+    CHECK_EQ(n_warnings, 2);
+    shell("rm -rf %s", dir);
+}
+
 int main(void)
 {
     if (adv_registry_init(&reg, adv_alloc_default()) != ADV_OK) return 1;
@@ -128,6 +283,9 @@ int main(void)
     RUN(test_recording);
     RUN(test_no_device);
     RUN(test_failures);
+    RUN(test_choices);
+    RUN(test_choice_that_is_gone);
+    RUN(test_code_is_kept);
     adv_registry_fini(&reg);
     return ADV_TEST_END();
 }
