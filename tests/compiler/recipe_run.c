@@ -79,7 +79,8 @@ static AdvStatus bind_data(RecipeRun *x)
 static AdvStatus open_all(RecipeRun *x, const Recipe *r, const RecipeRunOpts *o)
 {
     const char *target = o->target ? o->target : "ref";
-    AdvSessionOpts so = {.struct_size = sizeof so, .backend = o->backend, .target = target, .n_threads = 1};
+    AdvSessionOpts so = {.struct_size = sizeof so, .backend = o->backend, .target = target, .n_threads = 1, .check = o->check,
+                         .backend_dir = o->backend_dir, .cache_dir = o->cache_dir};
     if (o->strict) so.flags |= ADV_SESSION_STRICT;
     x->bytes = recipe_plan(r, o->targets ? o->targets : target, o->skip, &x->n_bytes);
     if (!x->bytes) return ADV_ERECIPE;

@@ -27,6 +27,8 @@ typedef struct RecipeRunOpts {
     const char *targets, *skip;   /* of the compiler; targets NULL: `target` alone */
     const char *backend, *target; /* of the session; target NULL: "ref" */
     bool strict;
+    int32_t check;                /* ADV_CHECK_* */
+    const char *backend_dir, *cache_dir;
 } RecipeRunOpts;
 
 /* NULL after printing why not. */

@@ -1,0 +1,225 @@
+/* bench_gpu.c: images a second of adversarial training on a GPU, memory, and the time to open.
+**
+**   bench_gpu [--backend-dir=FOLDER] [--cache=FOLDER] [--recipes=FOLDER] [--steps=N] [CASE...]
+**
+** A case is a recipe, a batch and overrides (the table below). Each is compiled in memory, opened twice (without and with what the
+** first kept in the cache folder), given a data set of made-up numbers, and run: 20 steps to warm up and record, then N (40) in
+** one call, timed by the clock around it. The device's own peak is what the plan takes plus the libraries' workspaces, which
+** nvidia-smi shows; printed is the plan's. Compare with PyTorch in the same run, on the same machine, or not at all.
+*/
+#include "compiler/adv_compile.h"
+#include "ops/adv_op.h"
+#include "runtime/adv.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* from, to: a piece of the recipe's text and what stands there instead, or NULL. */
+typedef struct Case { const char *name, *recipe, *from, *to, *sets[3]; double must_img_s; } Case;
+
+#define WRN "wrn(depth = 34, k = 10, classes = 10)"
+#define RESNET "resnet18(classes = 10)"
+
+/* must: images a second that the project asks for on one H200, in bf16, an attack of ten turns and the update; 0: none. */
+static const Case cases[] = {
+    {"resnet18-128", "pgd_at.adv", WRN, RESNET, {"batch=128", "steps=10", "run.precision=bf16"}, 10694},
+    {"resnet18-512", "pgd_at.adv", WRN, RESNET, {"batch=512", "steps=10", "run.precision=bf16"}, 15273},
+    {"wrn34-128", "pgd_at.adv", NULL, NULL, {"batch=128", "steps=10", "run.precision=bf16"}, 1374},
+    {"trades-128", "trades.adv", NULL, NULL, {"batch=128", "steps=10", "run.precision=bf16"}, 0},
+    {NULL, NULL, NULL, NULL, {NULL}, 0},
+};
+
+typedef struct Opts { const char *backend_dir, *cache, *recipes; uint64_t n_steps; } Opts;
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void to_stderr(void *user, const char *text, size_t n)
+{
+    (void)user;
+    fwrite(text, 1, n, stderr);
+}
+
+static char *read_text(const char *dir, const char *name, char path[4096], size_t *out_n)
+{
+    snprintf(path, 4096, "%s/%s", dir, name);
+    FILE *f = fopen(path, "rb");
+    char *text = f ? calloc(1, 1 << 20) : NULL;
+    if (text) *out_n = fread(text, 1, (1 << 20) - 1, f);
+    if (f) fclose(f);
+    return text;
+}
+
+/* Puts `to` where `from` stands first; false if it stands nowhere. */
+static bool replace(char *text, const char *from, const char *to)
+{
+    char *at = strstr(text, from);
+    size_t n = strlen(from), m = strlen(to);
+    if (!at) return false;
+    memmove(at + m, at + n, strlen(at + n) + 1);
+    memcpy(at, to, m);
+    return true;
+}
+
+/* Puts `value` behind "KEY = " wherever a number stands there: a batch and a number of turns are no params in every recipe. */
+static void put_number(char *text, const char *key, const char *value)
+{
+    char *at = text;
+    while ((at = strstr(at, key))) {
+        at += strlen(key);
+        size_t n = strspn(at, "0123456789"), m = strlen(value);
+        if (!n) continue;
+        memmove(at + m, at + n, strlen(at + n) + 1);
+        memcpy(at, value, m);
+    }
+}
+
+/* The rest are settings that every recipe takes. */
+static uint32_t apply(const Case *c, char *text, AdvSet *sets)
+{
+    uint32_t n = 0;
+    for (int i = 0; i < 3 && c->sets[i]; i++) {
+        const char *eq = strchr(c->sets[i], '=');
+        char key[64];
+        snprintf(key, sizeof key, "%.*s = ", (int)(eq - c->sets[i]), c->sets[i]);
+        if (strchr(key, '.')) {
+            static char names[3][64];
+            snprintf(names[n], sizeof names[n], "%.*s", (int)(eq - c->sets[i]), c->sets[i]);
+            sets[n] = (AdvSet){names[n], eq + 1};
+            n++;
+        } else {
+            put_number(text, key, eq + 1);
+        }
+    }
+    return n;
+}
+
+static AdvStatus bind_numbers(AdvSession *s, AdvDiags *ds)
+{
+    const char *name;
+    int32_t kind, saved;
+    for (uint32_t i = 0; (name = adv_session_state(s, i, &kind, &saved)) != NULL; i++) {
+        AdvTensorType t;
+        AdvView v = {0};
+        int64_t n = 1;
+        if (kind != ADV_STATE_DATA || adv_session_type(s, name, &t) != ADV_OK) continue;
+        v.dtype = t.dtype;
+        v.rank = t.rank;
+        for (uint32_t d = t.rank; d-- > 0; n *= t.dim[d]) v.dim[d] = t.dim[d], v.stride[d] = n;
+        v.data = calloc((size_t)n, t.dtype == ADV_U8 ? 1 : 4);
+        if (!v.data) return ADV_ENOMEM;
+        for (int64_t k = 0; k < n; k++) {
+            uint32_t r = (uint32_t)k * 2654435761u >> 8;
+            if (t.dtype == ADV_U8) ((uint8_t *)v.data)[k] = (uint8_t)r;
+            else if (t.dtype == ADV_I32) ((int32_t *)v.data)[k] = (int32_t)(r % 10);
+        }
+        AdvStatus st = adv_session_bind(s, name, &v, ds);
+        free(v.data);   /* other devices have a copy of their own */
+        if (st != ADV_OK) return st;
+    }
+    return ADV_OK;
+}
+
+static AdvStatus measure(const Case *c, const Opts *o, AdvSession *s, AdvDiags *ds, double cold_s, double warm_s)
+{
+    AdvSessionInfo info = {.struct_size = sizeof info};
+    AdvTensorType x;
+    AdvStatus st = bind_numbers(s, ds);
+    if (st == ADV_OK) st = adv_session_step(s, 20, ds);
+    double t0 = now_s();
+    if (st == ADV_OK) st = adv_session_step(s, o->n_steps, ds);
+    double s_step = (now_s() - t0) / (double)o->n_steps;
+    if (st == ADV_OK) st = adv_session_info(s, &info);
+    if (st == ADV_OK) st = adv_session_type(s, "x", &x);
+    if (st != ADV_OK) return st;
+    double img_s = (double)x.dim[0] / s_step;
+    printf("%-14s %6lld %10.2f %10.0f %10.0f %7.2f %9.0f %8.2f %8.2f  %s\n", c->name, (long long)x.dim[0], s_step * 1e3, img_s, c->must_img_s,
+           c->must_img_s > 0 ? img_s / c->must_img_s : 0,
+           (double)(info.state_bytes + info.temp_bytes + info.const_bytes + info.scratch_bytes + info.data_bytes) / 1e6, cold_s, warm_s, info.device);
+    fflush(stdout);
+    return ADV_OK;
+}
+
+static AdvStatus run_case(const Case *c, const Opts *o, AdvCtx *ctx, AdvDiags *ds, char *text, const char *path)
+{
+    AdvSet sets[3];
+    if (c->from && !replace(text, c->from, c->to)) {
+        fprintf(stderr, "bench_gpu: `%s` does not stand in %s\n", c->from, path);
+        return ADV_EINVAL;
+    }
+    AdvCompileOpts co = {.struct_size = sizeof co, .name = path, .text = text, .sets = sets, .n_sets = apply(c, text, sets), .targets = "cuda"};
+    AdvSessionOpts so = {.struct_size = sizeof so, .backend = "cuda", .backend_dir = o->backend_dir, .cache_dir = o->cache};
+    AdvPlan *plan = NULL;
+    AdvSession *s = NULL;
+    void *bytes = NULL;
+    uint64_t n_bytes = 0;
+    double open_s[2] = {0, 0};
+    co.n_bytes = strlen(text);
+    AdvStatus st = adv_compile(&co, ds, &bytes, &n_bytes);
+    if (st == ADV_OK) st = adv_plan_load(ctx, bytes, (size_t)n_bytes, ds, &plan);
+    for (int k = 0; st == ADV_OK && k < 2; k++) {
+        adv_session_close(s);
+        double t0 = now_s();
+        st = adv_session_open(ctx, plan, &so, ds, &s);
+        open_s[k] = now_s() - t0;
+    }
+    if (st == ADV_OK) st = measure(c, o, s, ds, open_s[0], open_s[1]);
+    adv_session_close(s);
+    adv_plan_close(plan);
+    if (bytes) adv_compile_free(&co, bytes, n_bytes);
+    return st;
+}
+
+static bool is_wanted(const Case *c, int argc, char **argv)
+{
+    bool any = false;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-') continue;
+        any = true;
+        if (!strcmp(argv[i], c->name)) return true;
+    }
+    return !any;
+}
+
+int main(int argc, char **argv)
+{
+    Opts o = {.recipes = "recipes", .n_steps = 40};
+    AdvCtx *ctx = NULL;
+    int rc = 0;
+    for (int i = 1; i < argc; i++) {
+        if (!strncmp(argv[i], "--backend-dir=", 14)) o.backend_dir = argv[i] + 14;
+        else if (!strncmp(argv[i], "--cache=", 8)) o.cache = argv[i] + 8;
+        else if (!strncmp(argv[i], "--recipes=", 10)) o.recipes = argv[i] + 10;
+        else if (!strncmp(argv[i], "--steps=", 8)) o.n_steps = strtoull(argv[i] + 8, NULL, 10);
+        else if (argv[i][0] == '-') return fprintf(stderr, "bench_gpu: unknown option %s\n", argv[i]), 64;
+    }
+    if (!o.n_steps) return fprintf(stderr, "bench_gpu: --steps needs a number\n"), 64;
+    if (adv_ctx_new(NULL, &ctx) != ADV_OK) return 71;
+    printf("%-14s %6s %10s %10s %10s %7s %9s %8s %8s  %s\n", "case", "batch", "ms/step", "img/s", "must", "ratio", "plan MB", "cold s", "warm s", "device");
+    for (const Case *c = cases; c->name; c++) {
+        char path[4096];
+        size_t n = 0;
+        AdvDiags *ds = NULL;
+        if (!is_wanted(c, argc, argv)) continue;
+        char *text = read_text(o.recipes, c->recipe, path, &n);
+        if (!text) return fprintf(stderr, "bench_gpu: cannot read %s\n", path), 66;
+        if (adv_diags_open(ctx, &ds) != ADV_OK) return 71;
+        AdvStatus st = run_case(c, &o, ctx, ds, text, path);
+        if (st != ADV_OK) {
+            adv_diags_render(ds, ADV_PRINT_HUMAN, to_stderr, NULL);
+            printf("%-14s %s\n", c->name, adv_status_name(st));
+            rc = adv_status_exit(st);
+        }
+        adv_diags_free(ds);
+        free(text);
+    }
+    adv_ctx_free(ctx);
+    return rc;
+}
