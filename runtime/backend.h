@@ -79,6 +79,9 @@ typedef struct AdvBackend {
     AdvStatus (*replay)(void *self, void *recording);
     void (*forget)(void *self, void *recording);
 
+    /* Optional: what is launched from here on belongs to `name`, until a call with NULL: shown by profilers. */
+    void (*range)(void *self, const char *name);
+
     AdvStatus (*sync)(void *self);
     /* Optional: what failed last, as a sentence with the foreign library's words; "" if nothing did. */
     const char *(*last_error)(const void *self);

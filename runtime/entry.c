@@ -133,12 +133,11 @@ static void remember(AdvSession *s, uint32_t ix)
     if (s->n_last < N) s->last_entries[s->n_last++] = ix;
 }
 
-AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)
+static AdvStatus run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)
 {
     const AdvPlanEntry *e = &s->t->entries[ix];
     bool looks_inside = s->check != ADV_CHECK_OFF || s->profile;
     s->n_loops = 0;
-    remember(s, ix);
     if (!s->records || looks_inside || s->records[ix].state == ADV_RECORD_NEVER) return run_range(s, ix, e->first, e->n_insts, ds);
     if (s->records[ix].state == ADV_RECORD_NEW) {
         s->records[ix].state = ADV_RECORD_WARM;
@@ -146,6 +145,15 @@ AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)
     }
     if (s->records[ix].state == ADV_RECORD_WARM) ADV_TRY(record(s, ix, ds));
     return s->be->replay(s->self, s->records[ix].recording);
+}
+
+AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)
+{
+    remember(s, ix);
+    if (s->be->range) s->be->range(s->self, adv_plan_str(s->plan, s->t->entries[ix].name));
+    AdvStatus st = run_entry(s, ix, ds);
+    if (s->be->range) s->be->range(s->self, NULL);
+    return st;
 }
 
 AdvStatus adv_device_fault(AdvSession *s, AdvStatus st, AdvDiags *ds)

@@ -38,7 +38,7 @@ typedef struct AdvProgParam { const char *name, *origin; double value; } AdvProg
 typedef struct AdvProgWeights { const char *model, *as, *file; } AdvProgWeights;
 
 typedef struct AdvProgramDef {
-    const char *recipe, *precision;
+    const char *recipe, *precision, *device; /* device: "auto", "cpu" or "cuda" */
     bool deterministic;
     int64_t seed, batch, epochs, steps, classes;
     const char *data;            /* name of the data set, or NULL */

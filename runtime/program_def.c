@@ -287,6 +287,8 @@ static void read_head(Reader *r, const json_t *root)
     }
     p->precision = json_is_object(run) ? text(r, run, "precision", true) : NULL;
     if (!p->precision) p->precision = "f32";
+    p->device = json_is_object(run) ? text(r, run, "device", true) : NULL;
+    if (!p->device) p->device = "auto";
     p->deterministic = json_is_true(json_object_get(run, "deterministic"));
     uint64_t total;
     if (r->st == ADV_OK && (!adv_mul_ok((uint64_t)p->epochs, (uint64_t)p->steps, &total) || total > (uint64_t)MAX_COUNT))

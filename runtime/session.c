@@ -59,7 +59,9 @@ static bool try_cuda(AdvSession *s, const AdvSessionOpts *o)
 static AdvStatus find_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
 {
     const char *name = o->backend ? o->backend : "auto";
-    snprintf(s->why, sizeof s->why, "asked for");
+    bool is_auto = !strcmp(name, "auto"), has_device = strcmp(s->plan->prog->device, "auto") != 0 && !o->target;
+    if (is_auto && has_device) name = s->plan->prog->device;
+    snprintf(s->why, sizeof s->why, is_auto && has_device ? "the recipe asks for it" : "asked for");
     if (!strcmp(name, "cuda")) return adv_module_load(s->ctx, name, o->backend_dir, ds, &s->be);
     if (!strcmp(name, "auto")) {
         const AdvPlanTarget *t = adv_plan_target(s->plan, o->target ? o->target : "cpu");

@@ -44,6 +44,7 @@ cuda*.h                ops/cuda/* runtime/cuda/*
 cublas*.h              ops/cuda/* runtime/cuda/*
 cudnn*.h               ops/cuda/* runtime/cuda/*
 nvrtc.h                ops/cuda/* runtime/cuda/*
+nvtx3/*                runtime/cuda/*
 Python.h               -
 '
 

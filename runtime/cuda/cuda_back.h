@@ -76,12 +76,20 @@ typedef struct AdvCudaBack {
 /* Opens device 0 with the functions of `source`: what AdvBackend.open of a real and of the fake back end are. */
 AdvStatus adv_cuda_open(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags *ds, void **out_self) ADV_MUST_USE;
 
+/* NVTX ranges, where its headers were there when this was built (nvtx.c). */
+#ifdef ADV_HAVE_NVTX
+#define ADV_CUDA_RANGE adv_cuda_range
+#else
+#define ADV_CUDA_RANGE NULL
+#endif
+void adv_cuda_range(void *self, const char *name);
+
 /* The rest of the table, but `open`. */
 #define ADV_CUDA_BACKEND \
     .name = "cuda", .target = "cuda", .close = adv_cuda_close, .alloc = adv_cuda_alloc, .free = adv_cuda_free, .copy = adv_cuda_copy, \
     .fill = adv_cuda_fill, .prepare = adv_cuda_prepare, .prepared = adv_cuda_prepared, .unprepare = adv_cuda_unprepare, \
     .launch = adv_cuda_run, .launch_timed = adv_cuda_run_timed, .set_i64 = adv_cuda_set_i64, .record_begin = adv_cuda_record_begin, .record_end = adv_cuda_record_end, \
-    .replay = adv_cuda_replay, .forget = adv_cuda_forget, .sync = adv_cuda_sync, .last_error = adv_cuda_last_error, \
+    .replay = adv_cuda_replay, .range = ADV_CUDA_RANGE, .forget = adv_cuda_forget, .sync = adv_cuda_sync, .last_error = adv_cuda_last_error, \
     .choices = adv_cuda_choices, .obey = adv_cuda_obey, .device_info = adv_cuda_device_info, .n_run_allocs = adv_cuda_n_run_allocs
 
 void adv_cuda_close(void *self);

@@ -1,7 +1,7 @@
 /* generate.c: kernels that the compiler's fused groups became: all texts of a session as one unit, compiled by NVRTC.
 **
 ** The machine code is kept in the cache folder under the hash of the text, the headers, the GPU and NVRTC's version:
-**   adv-cuda-<hash>.cubin   "ADVCUBIN", u64 bytes, u64 hash of the bytes, the bytes
+**   adv-cuda-<hash>.cubin   "ADVCUBIN", u64 bytes, u64 hash of the bytes, zeros up to 64, the bytes
 ** A file that does not hold this is ignored with a warning and written anew. Writing goes through a temporary file.
 */
 #include "ops/cuda/headers.h"
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_HEADERS = 16, HEAD_BYTES = 24 };
+enum { MAX_HEADERS = 16, HEAD_BYTES = 64 /* so that code begins as aligned as memory does */ };
 static const char magic[8] = {'A', 'D', 'V', 'C', 'U', 'B', 'I', 'N'};
 
 /* ---- gathering texts ------------------------------------------------------------------------------------------------- */
@@ -200,6 +200,7 @@ static bool read_cache(AdvCudaBack *b, const char *path, Code *out)
 static void write_cache(AdvCudaBack *b, const char *path, Code *code)
 {
     uint64_t size = code->n_bytes, hash = adv_hash_bytes(ADV_HASH_START, code->bytes + HEAD_BYTES, code->n_bytes);
+    memset(code->bytes, 0, HEAD_BYTES);
     memcpy(code->bytes, magic, sizeof magic);
     memcpy(code->bytes + 8, &size, 8);
     memcpy(code->bytes + 16, &hash, 8);
