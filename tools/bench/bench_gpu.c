@@ -1,8 +1,8 @@
 /* bench_gpu.c: images a second of adversarial training on a GPU, memory, and the time to open.
 **
-**   bench_gpu [--backend-dir=FOLDER] [--cache=FOLDER] [--recipes=FOLDER] [--steps=N] [CASE...]
+**   bench_gpu [--backend-dir=FOLDER] [--cache=FOLDER] [--recipes=FOLDER] [--cases=FILE] [--steps=N] [CASE...]
 **
-** A case is a recipe, a batch and overrides (the table below). Each is compiled in memory, opened twice (without and with what the
+** A case is a line of tools/bench/gpu_cases.txt: a recipe, a piece of it put in place of another, a batch and other settings. Each is compiled in memory, opened twice (without and with what the
 ** first kept in the cache folder), given a data set of made-up numbers, and run: 20 steps to warm up and record, then N (40) in
 ** one call, timed by the clock around it. The device's own peak is what the plan takes plus the libraries' workspaces, which
 ** nvidia-smi shows; printed is the plan's. Compare with PyTorch in the same run, on the same machine, or not at all.
@@ -17,22 +17,12 @@
 #include <string.h>
 #include <time.h>
 
-/* from, to: a piece of the recipe's text and what stands there instead, or NULL. */
-typedef struct Case { const char *name, *recipe, *from, *to, *sets[3]; double must_img_s; } Case;
+enum { MAX_CASES = 32, MAX_SETS = 4 };
 
-#define WRN "wrn(depth = 34, k = 10, classes = 10)"
-#define RESNET "resnet18(classes = 10)"
+/* Texts of a line. from, to: a piece of the recipe's text and what stands there instead, or "". */
+typedef struct Case { char line[512]; char *name, *recipe, *from, *to, *sets[MAX_SETS + 1]; double must_img_s; } Case;
 
-/* must: images a second that the project asks for on one H200, in bf16, an attack of ten turns and the update; 0: none. */
-static const Case cases[] = {
-    {"resnet18-128", "pgd_at.adv", WRN, RESNET, {"batch=128", "steps=10", "run.precision=bf16"}, 10694},
-    {"resnet18-512", "pgd_at.adv", WRN, RESNET, {"batch=512", "steps=10", "run.precision=bf16"}, 15273},
-    {"wrn34-128", "pgd_at.adv", NULL, NULL, {"batch=128", "steps=10", "run.precision=bf16"}, 1374},
-    {"trades-128", "trades.adv", NULL, NULL, {"batch=128", "steps=10", "run.precision=bf16"}, 0},
-    {NULL, NULL, NULL, NULL, {NULL}, 0},
-};
-
-typedef struct Opts { const char *backend_dir, *cache, *recipes; uint64_t n_steps; } Opts;
+typedef struct Opts { const char *backend_dir, *cache, *recipes, *cases; uint64_t n_steps; } Opts;
 
 static double now_s(void)
 {
@@ -45,6 +35,39 @@ static void to_stderr(void *user, const char *text, size_t n)
 {
     (void)user;
     fwrite(text, 1, n, stderr);
+}
+
+/* The next field of a line, without blanks around it; "" at the end. */
+static char *field(char **at)
+{
+    char *f = *at + strspn(*at, " \t"), *end = f + strcspn(f, "|\n");
+    *at = *end == '|' ? end + 1 : end;
+    while (end > f && (end[-1] == ' ' || end[-1] == '\t')) end--;
+    *end = 0;
+    return f;
+}
+
+/* Number of cases, or -1. */
+static int read_cases(const char *path, Case *cases)
+{
+    FILE *f = fopen(path, "r");
+    int n = 0;
+    if (!f) return -1;
+    while (n < MAX_CASES && fgets(cases[n].line, sizeof cases[n].line, f)) {
+        Case *c = &cases[n];
+        char *at = c->line;
+        if (*at == '#' || *at == '\n') continue;
+        c->name = field(&at);
+        c->recipe = field(&at);
+        c->must_img_s = strtod(field(&at), NULL);
+        c->from = field(&at);
+        c->to = field(&at);
+        char *set = strtok_r(field(&at), " ", &at);
+        for (int k = 0; set && k < MAX_SETS; k++, set = strtok_r(NULL, " ", &at)) c->sets[k] = set;
+        n++;
+    }
+    fclose(f);
+    return n;
 }
 
 static char *read_text(const char *dir, const char *name, char path[4096], size_t *out_n)
@@ -85,12 +108,12 @@ static void put_number(char *text, const char *key, const char *value)
 static uint32_t apply(const Case *c, char *text, AdvSet *sets)
 {
     uint32_t n = 0;
-    for (int i = 0; i < 3 && c->sets[i]; i++) {
+    for (int i = 0; c->sets[i]; i++) {
         const char *eq = strchr(c->sets[i], '=');
         char key[64];
         snprintf(key, sizeof key, "%.*s = ", (int)(eq - c->sets[i]), c->sets[i]);
         if (strchr(key, '.')) {
-            static char names[3][64];
+            static char names[MAX_SETS][64];
             snprintf(names[n], sizeof names[n], "%.*s", (int)(eq - c->sets[i]), c->sets[i]);
             sets[n] = (AdvSet){names[n], eq + 1};
             n++;
@@ -149,8 +172,8 @@ static AdvStatus measure(const Case *c, const Opts *o, AdvSession *s, AdvDiags *
 
 static AdvStatus run_case(const Case *c, const Opts *o, AdvCtx *ctx, AdvDiags *ds, char *text, const char *path)
 {
-    AdvSet sets[3];
-    if (c->from && !replace(text, c->from, c->to)) {
+    AdvSet sets[MAX_SETS];
+    if (c->from[0] && !replace(text, c->from, c->to)) {
         fprintf(stderr, "bench_gpu: `%s` does not stand in %s\n", c->from, path);
         return ADV_EINVAL;
     }
@@ -190,20 +213,24 @@ static bool is_wanted(const Case *c, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    Opts o = {.recipes = "recipes", .n_steps = 40};
+    static Case cases[MAX_CASES];
+    Opts o = {.recipes = "recipes", .cases = "tools/bench/gpu_cases.txt", .n_steps = 40};
     AdvCtx *ctx = NULL;
     int rc = 0;
     for (int i = 1; i < argc; i++) {
         if (!strncmp(argv[i], "--backend-dir=", 14)) o.backend_dir = argv[i] + 14;
         else if (!strncmp(argv[i], "--cache=", 8)) o.cache = argv[i] + 8;
         else if (!strncmp(argv[i], "--recipes=", 10)) o.recipes = argv[i] + 10;
+        else if (!strncmp(argv[i], "--cases=", 8)) o.cases = argv[i] + 8;
         else if (!strncmp(argv[i], "--steps=", 8)) o.n_steps = strtoull(argv[i] + 8, NULL, 10);
         else if (argv[i][0] == '-') return fprintf(stderr, "bench_gpu: unknown option %s\n", argv[i]), 64;
     }
     if (!o.n_steps) return fprintf(stderr, "bench_gpu: --steps needs a number\n"), 64;
+    int n_cases = read_cases(o.cases, cases);
+    if (n_cases < 0) return fprintf(stderr, "bench_gpu: cannot read %s\n", o.cases), 66;
     if (adv_ctx_new(NULL, &ctx) != ADV_OK) return 71;
     printf("%-14s %6s %10s %10s %10s %7s %9s %8s %8s  %s\n", "case", "batch", "ms/step", "img/s", "must", "ratio", "plan MB", "cold s", "warm s", "device");
-    for (const Case *c = cases; c->name; c++) {
+    for (const Case *c = cases; c < cases + n_cases; c++) {
         char path[4096];
         size_t n = 0;
         AdvDiags *ds = NULL;
