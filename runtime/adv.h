@@ -225,7 +225,8 @@ typedef struct AdvSessionOpts {
 } AdvSessionOpts;
 
 /* Opens a session. Which back end runs: "auto" takes what the recipe's `run { device }` names, else `cuda` if the plan has that
-** target, the module opens and a device answers, else `cpu`; adv_session_info says which and why. A back end that was asked for by name and is not there is ADV_EUNAVAILABLE.
+** target, the module opens and a device answers, else `cpu`; adv_session_info says which and why. A back end that was asked for
+** by name and is not there is ADV_EUNAVAILABLE.
 **
 ** Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but by
 ** adv_session_train's own tables at its start. States are zero until the entry `init` runs. ADV_EUNAVAILABLE (back end, or

@@ -124,7 +124,7 @@ static AdvStatus new_code(AdvCudaBack *b, size_t n_bytes, Code *out)
 {
     out->n_bytes = n_bytes;
     out->cap = n_bytes + HEAD_BYTES;
-    out->bytes = adv_mem_new(&b->host.opts.alloc, out->cap);
+    out->bytes = adv_mem_new0(&b->host.opts.alloc, out->cap);
     return out->bytes ? ADV_OK : no_memory(b);
 }
 
@@ -200,7 +200,6 @@ static bool read_cache(AdvCudaBack *b, const char *path, Code *out)
 static void write_cache(AdvCudaBack *b, const char *path, Code *code)
 {
     uint64_t size = code->n_bytes, hash = adv_hash_bytes(ADV_HASH_START, code->bytes + HEAD_BYTES, code->n_bytes);
-    memset(code->bytes, 0, HEAD_BYTES);
     memcpy(code->bytes, magic, sizeof magic);
     memcpy(code->bytes + 8, &size, 8);
     memcpy(code->bytes + 16, &hash, 8);
