@@ -348,7 +348,7 @@ static void json_memory_fails(void)
 static void json_text_is_whole(void)
 {
     AdvAlloc a = adv_alloc_default();
-    char key[32], *good;
+    char key[64], *good;
     size_t n_good, n;
     json_t *o = json_object();
     for (int i = 0; i < 200; i++) {
