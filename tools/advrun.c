@@ -197,9 +197,13 @@ static int choose_dir(Run *r)
         int rc = run_dir_find(&r->cli, &r->bytes, p.recipe, r->dir);
         if (rc) return rc;
     }
-    if (resume) return adv_status_exit(adv_session_resume(r->s, r->dir, r->ds));
+    if (resume) {
+        int rc = access(r->dir, F_OK) ? 0 : run_dir_claim(&r->cli, r->dir); /* where there is none, resuming says so better */
+        return rc ? rc : adv_status_exit(adv_session_resume(r->s, r->dir, r->ds));
+    }
     if (cli_get(&r->cli, "eval") && !cli_get(&r->cli, "run-dir")) return 0;
     int rc = run_dir_new(&r->cli, p.recipe, r->dir);
+    if (!rc) rc = run_dir_claim(&r->cli, r->dir);
     return rc ? rc : run_dir_fill(&r->cli, r->dir, &r->bytes, r->plan, r->s, r->data, r->argc, r->argv);
 }
 

@@ -35,6 +35,10 @@ const char *run_cache_dir(const Cli *cli, char path[RUN_PATH]);
 /* Makes the folder of a new run: --run-dir, or runs/NAME, runs/NAME-2, ... 0 or an exit code after a message. */
 int run_dir_new(const Cli *cli, const char *recipe, char dir[RUN_PATH]);
 
+/* Keeps other processes from running in the folder for as long as this one lives, where the file system has locks. 0, or an exit code
+** after a message. */
+int run_dir_claim(const Cli *cli, const char *dir);
+
 /* The newest folder under runs/ that holds this very plan, into dir; 0, or an exit code after a message that lists those of other plans. */
 int run_dir_find(const Cli *cli, const RunPlan *plan, const char *recipe, char dir[RUN_PATH]);
 

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,20 @@ int run_dir_new(const Cli *cli, const char *recipe, char dir[RUN_PATH])
     }
     errno = EEXIST;
     return fail(cli, "make folder", dir);
+}
+
+int run_dir_claim(const Cli *cli, const char *dir)
+{
+    char path[RUN_PATH + 16];
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    snprintf(path, sizeof path, "%s/lock", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) return fail(cli, "open", path);
+    if (!fcntl(fd, F_SETLK, &whole) || (errno != EACCES && errno != EAGAIN)) return 0; /* held until the process ends, however it does */
+    if (fcntl(fd, F_GETLK, &whole) || whole.l_type == F_UNLCK) whole.l_pid = 0;
+    close(fd);
+    return cli_fail(cli, EXIT_USAGE, "`%s` is in use by another advrun (process %ld): wait for it, or name another folder", dir,
+                    (long)whole.l_pid);
 }
 
 static bool same_plan(const char *dir, const RunPlan *plan)

@@ -120,6 +120,9 @@ expect 80 'step 1 of epoch 1' --run-dir=nan3 broken.plan
 "$advrun" --threads=1 --run-dir=stopped --progress=plain long.plan >stopped.txt 2>stopped.err &
 pid=$!
 while kill -0 $pid 2>/dev/null && ! grep -q 'epoch 2/300 done' stopped.err; do :; done
+kill -STOP $pid
+expect 64 'is in use by another advrun' --resume=stopped
+kill -CONT $pid
 kill -TERM $pid 2>/dev/null
 wait $pid
 got=$?
