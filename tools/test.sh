@@ -195,7 +195,7 @@ if ! command -v clang >/dev/null 2>&1; then
   skip fuzz 'clang is not installed'
 elif build clang clang -Dcuda=disabled -Dlibraries=false -Dbuildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then
   # shellcheck disable=SC2086
-  suites clang $unit
+  suites clang $unit --no-suite cuda
   fuzz
 fi
 

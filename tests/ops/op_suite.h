@@ -31,6 +31,7 @@ typedef struct Suite {
     const char *backend; /* NULL: definitions only */
     SuiteDevice *dev;    /* NULL: the back end's memory is the host's */
     bool quiet;
+    int every;           /* of the lines of a file one in so many is run; 1: all */
     uint32_t n_kernel_runs;
 } Suite;
 

@@ -114,12 +114,12 @@ expect 80 'broken.adv:' --run-dir=nan2 broken.plan
 expect 80 'step 1 of epoch 1' --run-dir=nan3 broken.plan
 
 # ---- a stop, and going on: the same events and results
-"$advc" -o long.plan --set train.epochs=300 small.adv
+"$advc" -o long.plan --set train.epochs=150 small.adv
 "$advrun" --threads=1 --run-dir=straight --progress=none long.plan >straight.txt 2>&1
 : >stopped.err
 "$advrun" --threads=1 --run-dir=stopped --progress=plain long.plan >stopped.txt 2>stopped.err &
 pid=$!
-while kill -0 $pid 2>/dev/null && ! grep -q 'epoch 2/300 done' stopped.err; do :; done
+while kill -0 $pid 2>/dev/null && ! grep -q 'epoch 2/150 done' stopped.err; do :; done
 kill -STOP $pid
 expect 64 'is in use by another advrun' --resume=stopped
 kill -CONT $pid
