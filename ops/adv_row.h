@@ -155,9 +155,7 @@ static inline AdvVal adv_val_number(AdvBuild *b, double value, AdvVal v)
 #else
 #define ADV_ROW_LOOP
 #endif
-#if defined(__clang__)
-#define ADV_ROW_SIMD _Pragma("clang loop vectorize(enable)")
-#elif defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__clang__)
 #define ADV_ROW_SIMD _Pragma("GCC ivdep")
 #else
 #define ADV_ROW_SIMD

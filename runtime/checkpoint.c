@@ -317,7 +317,8 @@ static AdvStatus check_manifest(Loading *l)
     const char *want = json_string_value(json_object_get(m, "xxh3_128")), *have = l->c.digest;
     json_int_t bytes = json_integer_value(json_object_get(m, "bytes"));
     AdvStatus st = ADV_OK;
-    if (!want) st = broken(l, ADV_EDATA, "its %s cannot be read", manifest_file);
+    if (!m && err.is_memory) st = broken(l, ADV_ENOMEM, "out of memory while reading its %s", manifest_file);
+    else if (!want) st = broken(l, ADV_EDATA, "its %s cannot be read", manifest_file);
     else if (bytes != (json_int_t)l->n_bytes)
         st = broken(l, ADV_EDATA, "its %s has %" PRIu64 " bytes instead of %" PRId64, state_file, l->n_bytes, (int64_t)bytes);
     else if (!have || strcmp(have, want)) st = broken(l, ADV_EDATA, "its %s does not match the digest in %s", state_file, manifest_file);

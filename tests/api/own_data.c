@@ -147,7 +147,7 @@ static AdvStatus train(AdvCtx *ctx, const AdvPlan *plan, AdvStatus (*bind)(AdvSe
     if (st == ADV_OK) st = bind(s, ds);
     if (st == ADV_OK) st = adv_session_train(s, NULL, ds);
     if (st == ADV_OK) st = adv_session_eval(s, "final", ds, &rows, &n_rows);
-    if (st == ADV_OK) *out_accuracy = rows[0].accuracy;
+    if (st == ADV_OK && n_rows) *out_accuracy = rows[0].accuracy;
     if (st == ADV_OK) st = adv_session_export(s, "f.fc1.weight", out_weight, ds);
     adv_session_close(s);
     return st;

@@ -77,7 +77,9 @@ static AdvStatus compile(AdvCtx *ctx, const char *recipe, const char *epochs, co
     AdvStatus st = adv_compile(&co, ds, &bytes, &n_bytes);
     if (st != ADV_OK) return st;
     FILE *f = fopen(path, "wb");
-    if (!f || fwrite(bytes, 1, n_bytes, f) != n_bytes || fclose(f)) st = ADV_EIO;
+    int is_whole = f && fwrite(bytes, 1, n_bytes, f) == n_bytes;
+    if (f && fclose(f)) is_whole = 0;
+    if (!is_whole) st = ADV_EIO;
     if (st == ADV_OK) st = adv_plan_load(ctx, bytes, n_bytes, ds, out);
     adv_compile_free(&co, bytes, n_bytes);
     return st;
