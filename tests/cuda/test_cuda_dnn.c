@@ -14,10 +14,6 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
-/* For the leak checker, where there is one: what these libraries keep for the life of the process is theirs. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libcudnn\nleak:libcublasLt\n"; }
-
 static const char h200[] =
     "{\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],\"regsPerBlock\":65536,\"multiProcessorCount\":132,"
     "\"warpSize\":32,\"maxSharedMemoryPerBlock\":49152,\"maxSharedMemoryPerBlockOptin\":232448,\"reservedSharedMemoryPerBlock\":1024,"
