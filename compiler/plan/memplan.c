@@ -469,7 +469,7 @@ AdvMemPlan *adv_memplan(AdvPassCtx *p, AdvGraph *g)
     pl.out->n_homes = pl.m.n_vals = g->values.n;
     pl.out->home = ADV_NEW_ARRAY(p->arena, AdvHome, g->values.n);
     for (uint32_t e = 0; e < g->entries.n; e++) {
-        pl.copies.at = all.at + first_copy[e];
+        pl.copies.at = all.at ? all.at + first_copy[e] : NULL; /* no copies: no array */
         pl.copies.n = pl.copies.cap = first_copy[e + 1] - first_copy[e];
         plan_entry(&pl, g->entries.at[e], map, gone);
     }

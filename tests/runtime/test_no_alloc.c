@@ -17,7 +17,15 @@
 
 static atomic_long n_mallocs;
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SANITIZER 1
+#endif
+
+#if defined(__GLIBC__) && !defined(HAS_SANITIZER)
 #define COUNTS_ALL 1
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t m);
