@@ -20,7 +20,7 @@ static AdvStatus compile(const uint8_t *data, size_t size, uint32_t flags, void 
 {
     FuzzAlloc f = {MOST_BYTES};
     AdvCompileOpts o = {.struct_size = sizeof o,
-                        .flags = flags,
+                        .flags = flags | ADV_COMPILE_NO_PLUGINS,
                         .alloc = fuzz_alloc_fn,
                         .alloc_user = &f,
                         .name = "fuzz.adv",
