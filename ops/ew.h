@@ -44,4 +44,13 @@ typedef struct AdvEwStep {
 /* Reads the attributes of a fused_ew with n_in inputs. Returns the number of steps, or 0 with *why a constant sentence. */
 uint32_t adv_ew_decode(const AdvAttr *attr, uint32_t n_in, AdvEwStep steps[ADV_EW_MAX_STEPS], const char **why);
 
+/* How a back end prepares a program over an instruction's operands; steps and consts are valid during the call. */
+typedef AdvStatus AdvEwPrepare(AdvPrep *p, void **out_state, const AdvEwStep *steps, uint32_t n_steps, const double *consts,
+                               uint32_t n_consts);
+
+/* The programs of an op that is a row, of fused_ew, and of step_linf, given to `prepare`. */
+AdvStatus adv_ew_prepare_row(AdvPrep *p, void **out_state, AdvEwPrepare *prepare);
+AdvStatus adv_ew_prepare_fused(AdvPrep *p, void **out_state, AdvEwPrepare *prepare);
+AdvStatus adv_ew_prepare_step_linf(AdvPrep *p, void **out_state, AdvEwPrepare *prepare);
+
 #endif

@@ -151,3 +151,22 @@ void adv_view_copy(const AdvView *to, const AdvView *from)
     default: COPY(8); break;
     }
 }
+
+AdvView adv_view_without(const AdvView *v, const bool mark[ADV_MAX_RANK], bool reduced)
+{
+    AdvView r = *v;
+    for (uint32_t d = 0; d < v->rank; d++)
+        if (mark[d] == reduced) r.dim[d] = 1;
+    return r;
+}
+
+AdvView adv_view_spread(const AdvView *y, const AdvView *x, const bool mark[ADV_MAX_RANK])
+{
+    AdvView r = *x;
+    bool is_kept = y->rank == x->rank;
+    for (uint32_t d = 0, k = 0; d < x->rank; d++) {
+        r.stride[d] = mark[d] ? 0 : y->stride[k];
+        k += is_kept || !mark[d];
+    }
+    return r;
+}

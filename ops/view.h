@@ -4,6 +4,8 @@
 
 #include "ops/adv_elem.h"
 
+#include <stdbool.h>
+
 /* Number of elements. */
 int64_t adv_view_elems(const AdvView *v);
 int64_t adv_type_elems(const AdvTensorType *t);
@@ -17,6 +19,11 @@ AdvView adv_view_of(const AdvTensorType *t, void *data);
 
 /* `v` seen with the dims of `t` (same rank, v's dims equal or 1, or v of rank 0): strides 0 where it repeats. */
 AdvView adv_view_broadcast(const AdvView *v, uint32_t rank, const int64_t *dim);
+
+/* For reductions, mark[d] saying which dims of x are reduced. `v` with 1 for the dims that are reduced (or, the others, kept). */
+AdvView adv_view_without(const AdvView *v, const bool mark[ADV_MAX_RANK], bool reduced);
+/* The result y, whose reduced dims are 1 or left out, seen with the dims of x: stride 0 where it is reduced. */
+AdvView adv_view_spread(const AdvView *y, const AdvView *x, const bool mark[ADV_MAX_RANK]);
 
 /* Are the elements without gaps in row / channels-last order? */
 int adv_view_is_row(const AdvView *v);

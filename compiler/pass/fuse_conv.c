@@ -44,25 +44,27 @@ bool rule_conv2d_bias(Fuse *f, AdvNodeId n)
     return false;
 }
 
-/* relu(conv2d_bias(x, w, b) {relu=0})  ->  conv2d_bias(x, w, b) {relu=1} */
-bool rule_conv2d_relu(Fuse *f, AdvNodeId n)
+/* relu(op(..) {relu=0})  ->  op(..) {relu=1} */
+static bool relu_into(Fuse *f, AdvNodeId n, const char *op)
 {
     AdvGraph *g = f->g;
     AdvNodeId conv, none = {0};
     AdvGraphBuild b;
-    AdvValueId arg[3];
+    AdvValueId arg[4];
     AdvAttr attrs[3];
     if (!adv_node_is(g, n, "relu")) return false;
-    conv = fuse_only_by(f, n, fuse_in(f, n, 0), "conv2d_bias");
+    conv = fuse_only_by(f, n, fuse_in(f, n, 0), op);
     if (!conv.i || adv_node_attr(g, conv)[2].i != 0) return false;
     fuse_builder(f, n, conv, none, &b);
-    for (uint32_t k = 0; k < 3; k++) {
-        arg[k] = fuse_in(f, conv, k);
-        attrs[k] = adv_node_attr(g, conv)[k];
-    }
+    for (uint32_t k = 0; k < adv_node(g, conv)->n_in; k++) arg[k] = fuse_in(f, conv, k);
+    for (uint32_t k = 0; k < 3; k++) attrs[k] = adv_node_attr(g, conv)[k];
     attrs[2].i = 1;
-    return fuse_replace(f, n, adv_build_op(&b, "conv2d_bias", arg, 3, attrs));
+    return fuse_replace(f, n, adv_build_op(&b, op, arg, adv_node(g, conv)->n_in, attrs));
 }
+
+bool rule_conv2d_relu(Fuse *f, AdvNodeId n) { return relu_into(f, n, "conv2d_bias"); }
+
+bool rule_sum_relu(Fuse *f, AdvNodeId n) { return relu_into(f, n, "conv2d_sum"); }
 
 /* The convolution that makes v for node n alone, to be given a tail: conv2d_bias without relu, or conv2d. */
 static AdvNodeId bare_conv(const Fuse *f, AdvNodeId n, AdvValueId v)
@@ -96,24 +98,6 @@ bool rule_conv2d_sum(Fuse *f, AdvNodeId n)
         return fuse_replace(f, n, adv_build_op(&b, "conv2d_sum", arg, n_arg, attrs));
     }
     return false;
-}
-
-/* relu(conv2d_sum(x, w, r, b) {relu=0})  ->  conv2d_sum(x, w, r, b) {relu=1} */
-bool rule_sum_relu(Fuse *f, AdvNodeId n)
-{
-    AdvGraph *g = f->g;
-    AdvNodeId conv, none = {0};
-    AdvGraphBuild b;
-    AdvValueId arg[4];
-    AdvAttr attrs[3];
-    if (!adv_node_is(g, n, "relu")) return false;
-    conv = fuse_only_by(f, n, fuse_in(f, n, 0), "conv2d_sum");
-    if (!conv.i || adv_node_attr(g, conv)[2].i != 0) return false;
-    fuse_builder(f, n, conv, none, &b);
-    for (uint32_t k = 0; k < adv_node(g, conv)->n_in; k++) arg[k] = fuse_in(f, conv, k);
-    for (uint32_t k = 0; k < 3; k++) attrs[k] = adv_node_attr(g, conv)[k];
-    attrs[2].i = 1;
-    return fuse_replace(f, n, adv_build_op(&b, "conv2d_sum", arg, adv_node(g, conv)->n_in, attrs));
 }
 
 /* The gradient by an image that v is for node n alone, and in *out_skip what is added to it (none: nothing). *out_add: the sum. */

@@ -9,27 +9,6 @@ typedef struct ExtremeState {
     bool is_put;
 } ExtremeState;
 
-/* `v` with 1 for the dims that are reduced (or not): what the other loop walks. */
-static AdvView without(const AdvView *v, const bool mark[ADV_MAX_RANK], bool drop)
-{
-    AdvView r = *v;
-    for (uint32_t d = 0; d < v->rank; d++)
-        if (mark[d] == drop) r.dim[d] = 1;
-    return r;
-}
-
-/* A result, kept dims or not, with the dims of x; reduced ones are 1. */
-static AdvView widen(const AdvView *y, const AdvView *x, const bool mark[ADV_MAX_RANK])
-{
-    AdvView r = without(x, mark, true);
-    bool is_kept = y->rank == x->rank;
-    for (uint32_t d = 0, k = 0; d < x->rank; d++) {
-        r.stride[d] = mark[d] ? 0 : y->stride[k];
-        k += is_kept || !mark[d];
-    }
-    return r;
-}
-
 /* Strides of a dense tensor in row order: the first view of a loop decides its order. */
 static AdvView row_order(const AdvView *v)
 {
@@ -48,10 +27,10 @@ static AdvStatus prepare(AdvPrep *p, void **out_state)
     s->is_put = sig->op->name[8] == 'p';
     adv_dims_mark(&sig->attr[0], sig->in[0].rank, mark);
     const AdvView *x = &sig->in[0], *other = s->is_put ? &sig->out[0] : &sig->in[2], *last = s->is_put ? &sig->in[2] : &sig->out[0];
-    AdvView gx = without(x, mark, false), go = without(other, mark, false), g = row_order(&gx);
+    AdvView gx = adv_view_without(x, mark, false), go = adv_view_without(other, mark, false), g = row_order(&gx);
     const AdvView *group[3] = {&g, &gx, &go};
     adv_loop_make(&s->group, group, 3);
-    AdvView rx = without(x, mark, true), ro = without(other, mark, true), ry = widen(&sig->in[1], x, mark), rl = widen(last, x, mark);
+    AdvView rx = adv_view_without(x, mark, true), ro = adv_view_without(other, mark, true), ry = adv_view_spread(&sig->in[1], &rx, mark), rl = adv_view_spread(last, &rx, mark);
     AdvView r = row_order(&rx);
     const AdvView *rest[5] = {&r, &rx, &ro, &ry, &rl};
     adv_loop_make(&s->rest, rest, 5);

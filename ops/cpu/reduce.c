@@ -120,18 +120,6 @@ static double finish(const ReduceState *s, double a)
     }
 }
 
-/* y with the dims of x: stride 0 where it is reduced. */
-static AdvView spread_result(const AdvView *x, const AdvView *y, const bool mark[ADV_MAX_RANK])
-{
-    AdvView r = *x;
-    bool is_kept = y->rank == x->rank;
-    for (uint32_t d = 0, k = 0; d < x->rank; d++) {
-        r.stride[d] = mark[d] ? 0 : y->stride[k];
-        k += is_kept || !mark[d];
-    }
-    return r;
-}
-
 /* Takes dimension d out of the loop's views 0 and 1 into `to`. */
 static void take_dim(AdvLoop *to, const AdvLoop *from, uint32_t d)
 {
@@ -170,7 +158,7 @@ static AdvStatus prepare(AdvPrep *p, void **out_state)
         if (strcmp(folds[i].op, sig->op->name) == 0) s->fold = &folds[i];
     assert(s->fold);
     adv_dims_mark(&sig->attr[0], x->rank, mark);
-    AdvView y = spread_result(x, &sig->out[0], mark);
+    AdvView y = adv_view_spread(&sig->out[0], x, mark);
     views[0] = x, views[1] = &y;
     adv_loop_make(&l, views, 2);
     uint32_t last = l.rank - 1;

@@ -71,33 +71,9 @@ static AdvStatus prepare_program(AdvPrep *p, void **out_state, const AdvEwStep *
     return generate(p, &s->part[0], k);
 }
 
-static AdvStatus prepare_row(AdvPrep *p, void **out_state)
-{
-    AdvEwStep step = {p->sig->op->row, p->sig->op->name, {0, 1, 2}};
-    return prepare_program(p, out_state, &step, 1, NULL, 0);
-}
-
-static AdvStatus prepare_fused(AdvPrep *p, void **out_state)
-{
-    AdvEwStep steps[ADV_EW_MAX_STEPS];
-    const AdvAttr *a = p->sig->attr;
-    const char *why = "";
-    uint32_t n = adv_ew_decode(a, p->sig->n_in, steps, &why);
-    if (n == 0) return p->fail(p, ADV_EDATA, "a fused program cannot be read: %s", why);
-    return prepare_program(p, out_state, steps, n, a[ADV_EW_ATTR_CONSTS].floats, a[ADV_EW_ATTR_CONSTS].n);
-}
-
-/* clip(ball_linf(z + size*sign(g), x, eps), lo, hi) over operands z, g, x, eps, size; lo and hi are constants 5 and 6. */
-static AdvStatus prepare_step_linf(AdvPrep *p, void **out_state)
-{
-    static const AdvEwStep steps[] = {{&adv_ew_rows[ADV_EW_sign], "sign", {1, 0, 0}},
-                                      {&adv_ew_rows[ADV_EW_mul], "mul", {4, 7, 0}},
-                                      {&adv_ew_rows[ADV_EW_add], "add", {0, 8, 0}},
-                                      {&adv_ew_rows[ADV_EW_ball_linf], "ball_linf", {9, 2, 3}},
-                                      {&adv_ew_rows[ADV_EW_clip], "clip", {10, 5, 6}}};
-    double consts[2] = {p->sig->attr[0].f, p->sig->attr[1].f};
-    return prepare_program(p, out_state, steps, 5, consts, 2);
-}
+static AdvStatus prepare_row(AdvPrep *p, void **out_state) { return adv_ew_prepare_row(p, out_state, prepare_program); }
+static AdvStatus prepare_fused(AdvPrep *p, void **out_state) { return adv_ew_prepare_fused(p, out_state, prepare_program); }
+static AdvStatus prepare_step_linf(AdvPrep *p, void **out_state) { return adv_ew_prepare_step_linf(p, out_state, prepare_program); }
 
 /* ---- moves --------------------------------------------------------------------------------------------------------- */
 

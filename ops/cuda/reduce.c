@@ -41,18 +41,6 @@ typedef struct ReduceState {
     Stage stage[2];
 } ReduceState;
 
-/* y with the dims of x: stride 0 where it is reduced. */
-static AdvView spread_result(const AdvView *x, const AdvView *y, const bool mark[ADV_MAX_RANK])
-{
-    AdvView r = *x;
-    bool is_kept = y->rank == x->rank;
-    for (uint32_t d = 0, k = 0; d < x->rank; d++) {
-        r.stride[d] = mark[d] ? 0 : y->stride[k];
-        k += is_kept || !mark[d];
-    }
-    return r;
-}
-
 /* The dims of l that are kept, or reduced; {1} if there are none. */
 static AdvLoop part_of(const AdvLoop *l, const bool *is_reduced, bool reduced)
 {
@@ -91,7 +79,7 @@ static void first_stage(Stage *s, const AdvSig *sig)
     bool mark[ADV_MAX_RANK], is_reduced[ADV_MAX_RANK];
     AdvLoop l;
     adv_dims_mark(&sig->attr[0], x->rank, mark);
-    AdvView y = spread_result(x, &sig->out[0], mark);
+    AdvView y = adv_view_spread(&sig->out[0], x, mark);
     views[0] = x, views[1] = &y;
     adv_loop_make(&l, views, 2);
     for (uint32_t d = 0; d < l.rank; d++) is_reduced[d] = l.stride[1][d] == 0;

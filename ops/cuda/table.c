@@ -130,27 +130,6 @@ typedef struct ExtremeState {
     AdvExtremeArgs a;
 } ExtremeState;
 
-/* `v` with 1 for the dims that are reduced, or for those that are kept. */
-static AdvView without(const AdvView *v, const bool mark[ADV_MAX_RANK], bool reduced)
-{
-    AdvView r = *v;
-    for (uint32_t d = 0; d < v->rank; d++)
-        if (mark[d] == reduced) r.dim[d] = 1;
-    return r;
-}
-
-/* A result, dims kept or not, with the dims of x; reduced ones are 1. */
-static AdvView widen(const AdvView *y, const AdvView *x, const bool mark[ADV_MAX_RANK])
-{
-    AdvView r = without(x, mark, true);
-    bool is_kept = y->rank == x->rank;
-    for (uint32_t d = 0, k = 0; d < x->rank; d++) {
-        r.stride[d] = mark[d] ? 0 : y->stride[k];
-        k += is_kept || !mark[d];
-    }
-    return r;
-}
-
 /* a and b walked in row order of their indices, which says what is first. */
 static AdvCudaNest in_row_order(const AdvView *a, const AdvView *b)
 {
@@ -173,8 +152,8 @@ static AdvStatus prepare_extreme(AdvPrep *p, void **out_state)
     ExtremeState *s = p->alloc(p, sizeof *s);
     if (!s) return ADV_ENOMEM;
     adv_dims_mark(&sig->attr[0], x->rank, mark);
-    AdvView gx = without(x, mark, false), go = without(other, mark, false), rx = without(x, mark, true), ro = without(other, mark, true);
-    AdvView ry = widen(&sig->in[1], x, mark), r1 = widen(one, x, mark);
+    AdvView gx = adv_view_without(x, mark, false), go = adv_view_without(other, mark, false), rx = adv_view_without(x, mark, true), ro = adv_view_without(other, mark, true);
+    AdvView ry = adv_view_spread(&sig->in[1], &rx, mark), r1 = adv_view_spread(one, &rx, mark);
     s->cuda = adv_cuda_of(p);
     s->group = in_row_order(&gx, &go);
     s->rest = in_row_order(&rx, &ro);

@@ -242,3 +242,28 @@ static bool is_finite(void *user, const char *name, const double *v, int64_t n)
 }
 
 const char *recipe_run_not_finite(const RecipeRun *x) { return each_state(x, is_finite, NULL); }
+
+RecipeRun *recipe_run_on(const Recipe *r, const char *target)
+{
+    RecipeRunOpts o = {.backend = "ref", .target = target};
+    RecipeRun *x = recipe_run_open(r, &o);
+    if (!x) abort();
+    return x;
+}
+
+double recipe_run_at(const RecipeRun *x, const char *state, int64_t i)
+{
+    int64_t n;
+    double *v = recipe_run_read(x, state, &n), r = i < n ? v[i] : NAN;
+    free(v);
+    return r;
+}
+
+double recipe_run_sum(const RecipeRun *x, const char *state)
+{
+    int64_t n;
+    double *v = recipe_run_read(x, state, &n), s = 0;
+    for (int64_t i = 0; i < n; i++) s += v[i];
+    free(v);
+    return s;
+}

@@ -33,6 +33,8 @@ typedef struct RecipeRunOpts {
 
 /* NULL after printing why not. */
 RecipeRun *recipe_run_open(const Recipe *r, const RecipeRunOpts *o);
+/* By definitions, on a target; ends the program where it cannot. */
+RecipeRun *recipe_run_on(const Recipe *r, const char *target);
 void recipe_run_close(RecipeRun *x);
 
 /* Runs an entry; prints diagnostics of a failure. */
@@ -46,6 +48,9 @@ bool recipe_run_has(const RecipeRun *x, const char *state);
 double recipe_run_get(const RecipeRun *x, const char *state);
 /* All numbers of a state, to be freed. */
 double *recipe_run_read(const RecipeRun *x, const char *state, int64_t *out_n);
+/* One of them (NAN beyond the end); all together. */
+double recipe_run_at(const RecipeRun *x, const char *state, int64_t i);
+double recipe_run_sum(const RecipeRun *x, const char *state);
 void recipe_run_write(RecipeRun *x, const char *state, const double *values);
 /* Of the bytes of every state that is trained, kept or logged, by name. */
 uint64_t recipe_run_digest(const RecipeRun *x);

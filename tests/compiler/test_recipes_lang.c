@@ -10,37 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static RecipeRun *open_on(const Recipe *r, const char *target)
-{
-    RecipeRunOpts o = {.backend = "ref", .target = target};
-    RecipeRun *x = recipe_run_open(r, &o);
-    if (!x) abort();
-    return x;
-}
-
 static RecipeRun *open_file(const char *path, const char *target)
 {
     Recipe *r = recipe_open(path);
-    RecipeRun *x = open_on(r, target);
+    RecipeRun *x = recipe_run_on(r, target);
     recipe_free(r);
     return x;
-}
-
-static double at(const RecipeRun *x, const char *state, int64_t i)
-{
-    int64_t n;
-    double *v = recipe_run_read(x, state, &n), r = i < n ? v[i] : NAN;
-    free(v);
-    return r;
-}
-
-static double sum_of(const RecipeRun *x, const char *state)
-{
-    int64_t n;
-    double *v = recipe_run_read(x, state, &n), s = 0;
-    for (int64_t i = 0; i < n; i++) s += v[i];
-    free(v);
-    return s;
 }
 
 /* ---- weights as values --------------------------------------------------------------------------------------------- */
@@ -52,7 +27,7 @@ static double entry_of(const RecipeRun *x, const char *model, int k)
 {
     char name[64];
     snprintf(name, sizeof name, "%s.%s", model, of_small[k]);
-    return at(x, name, 1);
+    return recipe_run_at(x, name, 1);
 }
 
 static void test_copy_starts_the_same_and_follows(void)
@@ -77,17 +52,17 @@ static void test_epoch_block_reads_results(void)
     RecipeRun *x = open_file("tests/recipes/lang_ema.adv", "ref64");
     double good[3] = {0.25, 0.5, 1}, bad[3] = {0.9, 0.2, 1}, before[N_SMALL];
     for (int64_t k = 0; k < 4; k++) CHECK_EQ(recipe_run_step(x, k), ADV_OK);
-    double hits = sum_of(x, "hits");
-    CHECK_EQ(sum_of(x, "seen"), 24);
-    CHECK(at(x, "seen", 0) == 8 && at(x, "seen", 2) == 8);
+    double hits = recipe_run_sum(x, "hits");
+    CHECK_EQ(recipe_run_sum(x, "seen"), 24);
+    CHECK(recipe_run_at(x, "seen", 0) == 8 && recipe_run_at(x, "seen", 2) == 8);
     CHECK(hits >= 0 && hits <= 24);
-    double share = at(x, "hits", 1) / 8;
+    double share = recipe_run_at(x, "hits", 1) / 8;
     for (int k = 0; k < N_SMALL; k++) before[k] = entry_of(x, "avg", k);
     recipe_run_write(x, "probe.clean.per_class", bad);
     CHECK_EQ(recipe_run_entry(x, "epoch.final"), ADV_OK);
-    CHECK_NEAR(at(x, "t", 1), share, 1e-6);
-    CHECK_EQ(sum_of(x, "hits"), 0);
-    CHECK_EQ(sum_of(x, "seen"), 0);
+    CHECK_NEAR(recipe_run_at(x, "t", 1), share, 1e-6);
+    CHECK_EQ(recipe_run_sum(x, "hits"), 0);
+    CHECK_EQ(recipe_run_sum(x, "seen"), 0);
     for (int k = 0; k < N_SMALL; k++) CHECK(entry_of(x, "avg", k) == before[k]);
     recipe_run_write(x, "probe.clean.per_class", good);
     CHECK_EQ(recipe_run_entry(x, "epoch.final"), ADV_OK);
@@ -102,7 +77,7 @@ static void test_epoch_blocks_in_file_order(void)
     CHECK_EQ(adv_session_train(x->s, NULL, x->ds), ADV_OK);
     CHECK_EQ(recipe_run_get(x, "n_before"), 2);
     CHECK_EQ(recipe_run_get(x, "n_behind"), 3); /* 1 + 2 */
-    double mean = sum_of(x, "probe.clean.per_class") / 3; /* 12 samples, 4 a class */
+    double mean = recipe_run_sum(x, "probe.clean.per_class") / 3; /* 12 samples, 4 a class */
     CHECK_NEAR(recipe_run_get(x, "probe.clean"), mean, 1e-6);
     recipe_run_close(x);
 }
@@ -127,10 +102,10 @@ static void check_order(const RecipeRun *x)
     for (int i = 0; i < 6; i++) {
         int below = 0;
         for (int k = 0; k < 6; k++) below += v[k] < v[i];
-        CHECK_NEAR(at(x, "metric.rank_v", i), below / 5.0, 1e-12);
-        CHECK_NEAR(at(x, "metric.ties", i), (i < 2 ? 0.5 : i < 4 ? 2.5 : 4.5) / 5, 1e-12); /* 0 0 1 1 2 2 */
-        CHECK_EQ(at(x, "metric.place", i), i);
-        CHECK_NEAR(at(x, "metric.pulls", i), v[i] == s[2] || v[i] == s[3] ? 0.5 : 0, 1e-12); /* the median is their mean */
+        CHECK_NEAR(recipe_run_at(x, "metric.rank_v", i), below / 5.0, 1e-12);
+        CHECK_NEAR(recipe_run_at(x, "metric.ties", i), (i < 2 ? 0.5 : i < 4 ? 2.5 : 4.5) / 5, 1e-12); /* 0 0 1 1 2 2 */
+        CHECK_EQ(recipe_run_at(x, "metric.place", i), i);
+        CHECK_NEAR(recipe_run_at(x, "metric.pulls", i), v[i] == s[2] || v[i] == s[3] ? 0.5 : 0, 1e-12); /* the median is their mean */
     }
     CHECK_NEAR(recipe_run_get(x, "metric.q25"), s[1] + 0.25 * (s[2] - s[1]), 1e-9); /* position 1.25 */
     CHECK(recipe_run_get(x, "metric.q100") == s[5]);
@@ -158,7 +133,7 @@ static void test_functions_of_the_batch(void)
     CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
     check_order(x);
     check_corr(x);
-    CHECK_EQ(sum_of(x, "metric.first_wrong"), 0);
+    CHECK_EQ(recipe_run_sum(x, "metric.first_wrong"), 0);
     recipe_run_close(x);
 }
 
@@ -171,14 +146,14 @@ static void test_rows_of_batch_norm(void)
     double *im = recipe_run_read(x, "x", &n);
     for (int k = 0; k < 4; k++) {
         double mean = (im[k] + im[4 + k]) / 2, d = im[k] - im[4 + k], unbiased = d * d / 2;
-        CHECK_NEAR(at(x, "f.bn1.running_mean", k), 0.1 * mean, 1e-9);
-        CHECK_NEAR(at(x, "f.bn1.running_var", k), 0.9 + 0.1 * unbiased, 1e-9);
-        CHECK_EQ(at(x, "no_rows.bn1.running_mean", k), 0);
-        CHECK_EQ(at(x, "no_rows.bn1.running_var", k), 1);
+        CHECK_NEAR(recipe_run_at(x, "f.bn1.running_mean", k), 0.1 * mean, 1e-9);
+        CHECK_NEAR(recipe_run_at(x, "f.bn1.running_var", k), 0.9 + 0.1 * unbiased, 1e-9);
+        CHECK_EQ(recipe_run_at(x, "no_rows.bn1.running_mean", k), 0);
+        CHECK_EQ(recipe_run_at(x, "no_rows.bn1.running_var", k), 1);
     }
     free(im);
-    CHECK_NEAR(sum_of(x, "metric.rows_all"), 0, 1e-9);
-    CHECK_NEAR(sum_of(x, "metric.rows_none"), 0, 1e-9);
+    CHECK_NEAR(recipe_run_sum(x, "metric.rows_all"), 0, 1e-9);
+    CHECK_NEAR(recipe_run_sum(x, "metric.rows_none"), 0, 1e-9);
     recipe_run_close(x);
 }
 
@@ -186,9 +161,9 @@ static void test_draws_and_new_computations(void)
 {
     RecipeRun *x = open_file("tests/recipes/lang_batch.adv", "ref64");
     CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
-    CHECK(sum_of(x, "metric.same_noise") > 0); /* two draws that are written are two */
-    CHECK(sum_of(x, "metric.again_differs") > 0);
-    CHECK_EQ(sum_of(x, "metric.one_value"), 0);
+    CHECK(recipe_run_sum(x, "metric.same_noise") > 0); /* two draws that are written are two */
+    CHECK(recipe_run_sum(x, "metric.again_differs") > 0);
+    CHECK_EQ(recipe_run_sum(x, "metric.one_value"), 0);
     recipe_run_close(x);
 }
 
@@ -212,7 +187,7 @@ static void test_shared_draws(void)
         "train { epochs = 1; seed = 1 }\n"
         "eval final { on = test; attacks = [clean] }\n";
     Recipe *r = recipe_of("shared.adv", text);
-    RecipeRun *x = open_on(r, "ref");
+    RecipeRun *x = recipe_run_on(r, "ref");
     CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
     double *all = recipe_run_read(x, "all", NULL), *row = recipe_run_read(x, "row_too", NULL), *one = recipe_run_read(x, "pixels", NULL),
            first = all[0];
@@ -226,7 +201,7 @@ static void test_shared_draws(void)
     free(row);
     free(one);
     CHECK_EQ(recipe_run_step(x, 1), ADV_OK);
-    CHECK(at(x, "all", 0) != first); /* of the step, not of the samples */
+    CHECK(recipe_run_at(x, "all", 0) != first); /* of the step, not of the samples */
     recipe_run_close(x);
     recipe_free(r);
 }
@@ -266,7 +241,7 @@ static void test_worst_as_stages(void)
     CHECK_EQ(n, 3);
     mean = (v[0] * 14 + v[1] * 13 + v[2] * 13) / 40; /* test ids follow the 48 training ones */
     CHECK_NEAR(mean, w.staged, 1e-6);
-    for (int k = 0; k < 3; k++) CHECK(at(x, "seen", k) == v[k]);
+    for (int k = 0; k < 3; k++) CHECK(recipe_run_at(x, "seen", k) == v[k]);
     free(v);
     recipe_run_close(x);
 }
@@ -276,28 +251,28 @@ static void test_worst_as_stages(void)
 static void test_loops_and_lists(void)
 {
     RecipeRun *x = open_file("tests/recipes/lang_loops.adv", "ref64");
-    double w0 = at(x, "f.fc.weight", 2);
+    double w0 = recipe_run_at(x, "f.fc.weight", 2);
     for (int64_t k = 0; k < 3; k++) CHECK_EQ(recipe_run_step(x, k), ADV_OK);
     CHECK_EQ(recipe_run_get(x, "metric.sum_of_turns"), 4 * 10 * 3 + 3 * 6); /* over i < 3, j < 4 of 10*i + j */
     double *im = recipe_run_read(x, "x", NULL);
     for (int i = 0; i < 6; i++) {
-        CHECK_EQ(at(x, "metric.turns", i), i < 5 ? i : 5);
-        CHECK_NEAR(at(x, "metric.masked", i), 0, 1e-9);
-        CHECK_EQ(at(x, "metric.second", i), 0);
-        CHECK_NEAR(at(x, "metric.of_two", i), im[4 * i] - 2 * im[4 * i + 1], 1e-9);
-        CHECK_EQ(at(x, "metric.remembered", i), 0); /* each sample for the first time */
+        CHECK_EQ(recipe_run_at(x, "metric.turns", i), i < 5 ? i : 5);
+        CHECK_NEAR(recipe_run_at(x, "metric.masked", i), 0, 1e-9);
+        CHECK_EQ(recipe_run_at(x, "metric.second", i), 0);
+        CHECK_NEAR(recipe_run_at(x, "metric.of_two", i), im[4 * i] - 2 * im[4 * i + 1], 1e-9);
+        CHECK_EQ(recipe_run_at(x, "metric.remembered", i), 0); /* each sample for the first time */
     }
     free(im);
     CHECK_NEAR(recipe_run_get(x, "metric.share"), 2.0 / 8, 1e-9); /* the third of 2 times 4 steps */
     CHECK_NEAR(recipe_run_get(x, "metric.rate"), 0.1, 1e-9);
-    CHECK_NEAR(at(x, "mean_x", 3), 0.5, 1e-12);
-    CHECK(at(x, "f.fc.weight", 2) != w0);
+    CHECK_NEAR(recipe_run_at(x, "mean_x", 3), 0.5, 1e-12);
+    CHECK(recipe_run_at(x, "f.fc.weight", 2) != w0);
     recipe_run_close(x);
 }
 
 static RecipeRun *steps_of(const Recipe *r, int64_t n)
 {
-    RecipeRun *x = open_on(r, "ref");
+    RecipeRun *x = recipe_run_on(r, "ref");
     for (int64_t k = 0; k < n; k++) CHECK_EQ(recipe_run_step(x, k), ADV_OK);
     return x;
 }
@@ -310,8 +285,8 @@ static void test_apply_is_minimize(void)
                "  loss = ce(f(x), y) + ce(g(x), y)\n  minimize loss over f, g\n");
     recipe_put(r, "  signal remembered", "  signal loss_too = 0*share\n  signal remembered");
     RecipeRun *b = steps_of(r, 3);
-    CHECK(at(a, "f.fc.weight", 5) == at(b, "f.fc.weight", 5) && at(a, "g.fc.weight", 5) == at(b, "g.fc.weight", 5));
-    CHECK(at(a, "f.fc.bias", 1) == at(b, "f.fc.bias", 1));
+    CHECK(recipe_run_at(a, "f.fc.weight", 5) == recipe_run_at(b, "f.fc.weight", 5) && recipe_run_at(a, "g.fc.weight", 5) == recipe_run_at(b, "g.fc.weight", 5));
+    CHECK(recipe_run_at(a, "f.fc.bias", 1) == recipe_run_at(b, "f.fc.bias", 1));
     recipe_run_close(a);
     recipe_run_close(b);
     recipe_free(r);
@@ -322,7 +297,7 @@ static void test_one_optimiser_clips_both(void)
 {
     Recipe *r = recipe_open("tests/recipes/lang_loops.adv");
     recipe_put(r, "sgd(lr = 0.1)", "sgd(lr = 1, clip = 0.001)");
-    RecipeRun *x = open_on(r, "ref64");
+    RecipeRun *x = recipe_run_on(r, "ref64");
     static const char *const names[] = {"f.fc.weight", "f.fc.bias", "g.fc.weight", "g.fc.bias"};
     double *before[4], square = 0;
     int64_t n;
@@ -362,7 +337,7 @@ static void test_weights_from_a_file(void)
     snprintf(text, sizeof text, "%smodel f = small(weights = \"%s\")\nmodel twin = copy(f)\n%s", head, path, tail);
     r = recipe_of("second.adv", text);
     recipe_put(r, "minimize ce(f(x), y) over f }", "minimize ce(f(x), y) over f; twin <- 0.5*twin + 0.5*f }");
-    RecipeRun *b = open_on(r, "ref");
+    RecipeRun *b = recipe_run_on(r, "ref");
     for (int k = 0; k < N_SMALL; k++) CHECK(entry_of(a, "f", k) == entry_of(b, "f", k) && entry_of(a, "f", k) == entry_of(b, "twin", k));
     recipe_run_close(a);
     recipe_run_close(b);

@@ -20,27 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static RecipeRun *open_on(const Recipe *r, const char *target)
-{
-    RecipeRunOpts o = {.backend = "ref", .target = target};
-    RecipeRun *x = recipe_run_open(r, &o);
-    if (!x) abort();
-    return x;
-}
-
 static RecipeRun *steps_of(const Recipe *r, int64_t n)
 {
-    RecipeRun *x = open_on(r, "ref");
+    RecipeRun *x = recipe_run_on(r, "ref");
     for (int64_t k = 0; k < n; k++) CHECK_EQ(recipe_run_step(x, k), ADV_OK);
     return x;
-}
-
-static double at(const RecipeRun *x, const char *state, int64_t i)
-{
-    int64_t n;
-    double *v = recipe_run_read(x, state, &n), r = i < n ? v[i] : NAN;
-    free(v);
-    return r;
 }
 
 typedef struct Range { double min, max, mean; } Range;
@@ -57,15 +41,6 @@ static Range range_of(const RecipeRun *x, const char *state)
     }
     free(v);
     return r;
-}
-
-static double sum_of(const RecipeRun *x, const char *state)
-{
-    int64_t n;
-    double *v = recipe_run_read(x, state, &n), s = 0;
-    for (int64_t i = 0; i < n; i++) s += v[i];
-    free(v);
-    return s;
 }
 
 static void check_same(RecipeRun *a, RecipeRun *b, const char *but)
@@ -177,10 +152,10 @@ static void test_mma_mask_is_half_the_probability(void)
     double n_right = 0, n_largest = 0;
     for (int64_t k = 0; k < 40; k++) {
         CHECK_EQ(recipe_run_step(x, 0), ADV_OK); /* the same images, until they are known by heart */
-        for (int i = 0; i < 8; i++) CHECK(at(x, "metric.right", i) == at(x, "metric.likely", i));
-        n_right += sum_of(x, "metric.right");
-        n_largest += sum_of(x, "metric.largest");
-        for (int i = 0; i < 8; i++) CHECK(at(x, "metric.margins", i) >= 0 && at(x, "metric.margins", i) <= 1.05 * 0.3 + 1e-6);
+        for (int i = 0; i < 8; i++) CHECK(recipe_run_at(x, "metric.right", i) == recipe_run_at(x, "metric.likely", i));
+        n_right += recipe_run_sum(x, "metric.right");
+        n_largest += recipe_run_sum(x, "metric.largest");
+        for (int i = 0; i < 8; i++) CHECK(recipe_run_at(x, "metric.margins", i) >= 0 && recipe_run_at(x, "metric.margins", i) <= 1.05 * 0.3 + 1e-6);
     }
     CHECK(n_right > 0 && n_right < n_largest);
     recipe_run_close(x);
@@ -193,7 +168,7 @@ static void test_mwpb_radius_has_two_bounds(void)
 {
     Recipe *r = method("mwpb_at");
     recipe_put(r, "lr = 0.002", "lr = 0.02");
-    RecipeRun *x = open_on(r, "ref");
+    RecipeRun *x = recipe_run_on(r, "ref");
     double below = 0, above = 0;
     for (int64_t k = 0; k < 4; k++) {
         CHECK_EQ(recipe_run_step(x, k), ADV_OK); /* of both phases: what is left is of the second */
@@ -212,13 +187,13 @@ static void test_daat_shrinks_to_rho_at_most(void)
 {
     Recipe *r = method("daat");
     recipe_put(r, "[1: 0.05, 3: 0.2]", "[1: 0.001, 3: 0.2]"); /* scores of untrained heads are small, too */
-    RecipeRun *x = open_on(r, "ref");
+    RecipeRun *x = recipe_run_on(r, "ref");
     int n_less = 0;
     for (int64_t k = 0; k < 4; k++) {
         CHECK_EQ(recipe_run_entry(x, "batch"), ADV_OK);
         CHECK_EQ(recipe_run_entry(x, "step.main"), ADV_OK); /* the same images again and again */
         for (int64_t i = 0; i < 8; i++) {
-            double before = at(x, "metric.eps", i), after = at(x, "eps_i", (int64_t)at(x, "ids", i));
+            double before = recipe_run_at(x, "metric.eps", i), after = recipe_run_at(x, "eps_i", (int64_t)recipe_run_at(x, "ids", i));
             CHECK(after > 0.001 * before && after <= (double)0.2f);
             n_less += after < before;
         }
@@ -248,7 +223,7 @@ static void test_mean_holds_before_the_bounds(void)
 static void test_ades_as_printed_shrinks(void)
 {
     Recipe *r = recipe_open("recipes/ades_literal_toy.adv");
-    RecipeRun *x = open_on(r, "ref");
+    RecipeRun *x = recipe_run_on(r, "ref");
     double last = 1, first = 0;
     for (int64_t k = 0; k < 50; k++) {
         CHECK_EQ(recipe_run_step(x, k), ADV_OK);
@@ -286,11 +261,11 @@ static void test_fgsm_starts_in_the_box(void)
     Recipe *r = method("fgsm_at");
     recipe_after(r, "start = clip(", outside);
     RecipeRun *x = steps_of(r, 1);
-    CHECK_EQ(sum_of(x, "metric.outside"), 0);
+    CHECK_EQ(recipe_run_sum(x, "metric.outside"), 0);
     recipe_run_close(x);
     recipe_put(r, "clip(x + uniform(-eps, eps, like = x), 0, 1)", "x + uniform(-eps, eps, like = x)");
     x = steps_of(r, 1);
-    CHECK(sum_of(x, "metric.outside") > 0); /* the count counts */
+    CHECK(recipe_run_sum(x, "metric.outside") > 0); /* the count counts */
     recipe_run_close(x);
     recipe_free(r);
 }
@@ -334,13 +309,13 @@ static void test_count_and_boundary(void)
         "}\n"
         "optim f = sgd(lr = 0.1)\ntrain { epochs = 1; seed = 1 }\n";
     Recipe *r = recipe_of("parts.adv", text);
-    RecipeRun *x = open_on(r, "ref64");
+    RecipeRun *x = recipe_run_on(r, "ref64");
     CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
     for (int i = 0; i < 4; i++) {
-        CHECK_EQ(at(x, "metric.kappa", i), 3);
-        CHECK(fabs(at(x, "metric.crossed", i) - 0.3) < 1.0 / 512);
-        CHECK(at(x, "metric.never", i) > 1 - 1.0 / 512);
-        CHECK(at(x, "metric.always", i) < 0.1 / 512);
+        CHECK_EQ(recipe_run_at(x, "metric.kappa", i), 3);
+        CHECK(fabs(recipe_run_at(x, "metric.crossed", i) - 0.3) < 1.0 / 512);
+        CHECK(recipe_run_at(x, "metric.never", i) > 1 - 1.0 / 512);
+        CHECK(recipe_run_at(x, "metric.always", i) < 0.1 / 512);
     }
     recipe_run_close(x);
     recipe_free(r);
@@ -351,16 +326,16 @@ static void test_mma_wrong_samples_keep_no_margin(void)
 {
     Recipe *r = method("mma");
     recipe_put(r, "  signal margins", "  signal right = ok\n  signal radius = r\n  signal margins");
-    RecipeRun *x = open_on(r, "ref");
+    RecipeRun *x = recipe_run_on(r, "ref");
     int n_wrong = 0;
     for (int64_t k = 0; k < 2; k++) {
         CHECK_EQ(recipe_run_entry(x, "batch"), ADV_OK);
         CHECK_EQ(recipe_run_entry(x, "step.main"), ADV_OK);
         for (int64_t i = 0; i < 8; i++) {
-            bool right = at(x, "metric.right", i) != 0;
+            bool right = recipe_run_at(x, "metric.right", i) != 0;
             n_wrong += !right;
-            if (!right) CHECK_EQ(at(x, "m_i", (int64_t)at(x, "ids", i)), 0);
-            CHECK(at(x, "metric.radius", i) >= (double)0.1f);
+            if (!right) CHECK_EQ(recipe_run_at(x, "m_i", (int64_t)recipe_run_at(x, "ids", i)), 0);
+            CHECK(recipe_run_at(x, "metric.radius", i) >= (double)0.1f);
         }
     }
     CHECK(n_wrong > 0);

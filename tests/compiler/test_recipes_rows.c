@@ -24,17 +24,9 @@
 
 #include <math.h>
 
-static RecipeRun *open_on(Recipe *r, const char *target)
-{
-    RecipeRunOpts o = {.backend = "ref", .target = target};
-    RecipeRun *x = recipe_run_open(r, &o);
-    if (!x) abort();
-    return x;
-}
-
 static RecipeRun *steps_of(Recipe *r, const char *target, int64_t n)
 {
-    RecipeRun *x = open_on(r, target);
+    RecipeRun *x = recipe_run_on(r, target);
     for (int64_t k = 0; k < n; k++) CHECK_EQ(recipe_run_step(x, k), ADV_OK);
     return x;
 }
@@ -78,9 +70,9 @@ static void test_loop_equals_written_out(void)
 static void test_free_8_turns_are_8_steps(void)
 {
     Recipe *r = recipe_open("tests/recipes/free8.adv");
-    RecipeRun *eight = open_on(r, "ref");
+    RecipeRun *eight = recipe_run_on(r, "ref");
     recipe_put(r, "param turns = 8", "param turns = 1");
-    RecipeRun *one = open_on(r, "ref");
+    RecipeRun *one = recipe_run_on(r, "ref");
     CHECK_EQ(recipe_run_step(eight, 0), ADV_OK);
     CHECK_EQ(recipe_run_step(one, 0), ADV_OK);
     CHECK(recipe_run_differs(eight, one, "run.") != NULL);
@@ -151,7 +143,7 @@ static void test_perturbation_comes_back(void)
 {
     Recipe *r = recipe_open("tests/recipes/awp.adv");
     recipe_put(r, "lr = 0.1", "lr = 0");
-    RecipeRun *start = open_on(r, "ref64"), *moved = steps_of(r, "ref64", 1);
+    RecipeRun *start = recipe_run_on(r, "ref64"), *moved = steps_of(r, "ref64", 1);
     recipe_put(r, "gamma = 0.01", "gamma = 0.02");
     RecipeRun *further = steps_of(r, "ref64", 1);
     CHECK(max_difference(start, moved, "f.conv1.weight") < 1e-14);
@@ -181,7 +173,7 @@ static void test_clip_bounds_the_update(void)
     static const char *const weights[] = {"f.fc1.weight", "f.fc1.bias", "f.fc2.weight", "f.fc2.bias", "f.fc3.weight", "f.fc3.bias", NULL};
     Recipe *r = recipe_open("tests/recipes/loop3.adv");
     recipe_put(r, "sgd(lr = 0.1, momentum = 0.9)", "sgd(lr = 0.1)");
-    RecipeRun *start = open_on(r, "ref64"), *free_run = steps_of(r, "ref64", 1);
+    RecipeRun *start = recipe_run_on(r, "ref64"), *free_run = steps_of(r, "ref64", 1);
     double whole = length_of_move(start, free_run, weights);
     recipe_put(r, "sgd(lr = 0.1)", "sgd(lr = 0.1, clip = 0.01)");
     RecipeRun *clipped = steps_of(r, "ref64", 1);
@@ -205,7 +197,7 @@ static void test_one_bad_image_spoils_only_what_sees_it(void)
                "  g = grad(e, f)\n  ok = norm2(g) < 1000000\n  signal good = mean(ok)\n  apply select(ok, g, 0*f) to f\n");
     recipe_put(r, "  seen <- seen + 1 + 0*e\n", "");
     recipe_put(r, "state seen: per_sample = 0.25\n", "");
-    RecipeRun *x = open_on(r, "ref");
+    RecipeRun *x = recipe_run_on(r, "ref");
     CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
     CHECK_EQ(recipe_run_get(x, "metric.good"), 1);
     int64_t n;
@@ -397,7 +389,7 @@ static int32_t note_entry(void *user, const AdvEvent *e)
 
 static RecipeRun *train(Recipe *r, Entries *out)
 {
-    RecipeRun *x = open_on(r, "ref");
+    RecipeRun *x = recipe_run_on(r, "ref");
     AdvTrainOpts o = {.struct_size = sizeof o, .flags = ADV_TRAIN_ENTRIES, .progress = note_entry, .user = out};
     out->text[0] = 0;
     CHECK_EQ(adv_session_train(x->s, &o, x->ds), ADV_OK);
