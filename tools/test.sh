@@ -181,6 +181,7 @@ if build asan gcc -Dcuda=disabled -Dlibraries=false -Dbuildtype=debug -Doptimiza
   cover
 fi
 if build release gcc -Dbuildtype=release; then
+  [ -f "$out/release/ops/cuda/adv_cuda.so" ] || skip adv_cuda.so 'there is no nvcc, or not all of the headers of CUDA, cuBLAS, cuDNN and NVRTC'
   fetch
   suites release
   analyze

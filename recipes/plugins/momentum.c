@@ -1,9 +1,9 @@
 /* momentum.c: an attack's step as one op with two results, for the CPU and, where it is built with momentum_kernel.cu, for CUDA.
 **
 **   cc -shared -fPIC -O3 $(pkg-config --cflags adv) momentum.c -o libmomentum.so -lm
-**   nvcc -O3 -Xcompiler=-fPIC -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=[sm_90,compute_90] -c momentum_kernel.cu
-**   cc -shared -fPIC -O3 -DWITH_CUDA $(pkg-config --cflags adv) momentum.c momentum_kernel.o -o libmomentum.so
-**      -L/usr/local/cuda/lib64 -lcudart_static -lstdc++ -ldl -lrt -lpthread -lm -Wl,--exclude-libs=ALL
+**   nvcc -shared -O3 -Xcompiler=-fPIC,-ffp-contract=off -gencode=arch=compute_80,code=sm_80
+**      -gencode=arch=compute_90,code=[sm_90,compute_90] -DWITH_CUDA $(pkg-config --cflags adv) momentum.c momentum_kernel.cu
+**      -Xlinker=--exclude-libs=ALL -o libmomentum.so
 **
 ** The step of Dong, Liao, Pang, Su, Zhu, Hu, Li: Boosting Adversarial Attacks with Momentum, CVPR 2018, equations 6 and 7, with the
 ** projection onto ball and box behind it:

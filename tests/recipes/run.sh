@@ -70,6 +70,7 @@ real() {
 }
 
 n_recipes=0
+slow=
 for recipe in "$recipes"/*.adv; do
   n_recipes=$((n_recipes + 1))
   [ $(((n_recipes - ${part%/*}) % ${part#*/})) -eq 0 ] || continue
@@ -86,11 +87,12 @@ for recipe in "$recipes"/*.adv; do
   elif [ ! -f "${ADV_DATA:-/nonexistent}/$data.safetensors" ]; then
     echo "SKIP $name on real data: $data is not in ADV_DATA (advdata fetch $data)"
   elif [ "$data" != mnist ] && ! case " $QUICK " in *" $name "*) true ;; *) false ;; esac; then
-    echo "SKIP $name on real data: one of its steps takes from half a minute to several on a CPU; its dry run is above"
+    slow="$slow $name"
   else
     real "$name"
   fi
   rm -rf "$work"/*.plan "$work/runs"
 done
+[ -z "$slow" ] || echo "SKIP on real data, because a step of theirs takes from half a minute to several on a CPU (their dry runs are above):$slow"
 echo "$n_good passed, $n_bad failed"
 [ "$n_bad" -eq 0 ]
