@@ -11,4 +11,17 @@ typedef struct AdvConvForm {
     int n, c, h, w, o, oh, ow, kh, kw, stride, pad, relu;
 } AdvConvForm;
 
+/* ---- images of few channels (narrow.cu) ---- */
+
+#define ADV_NARROW_CHANNELS 4 /* most channels of such an image */
+#define ADV_NARROW_RUN 8      /* places along a row that a thread works on */
+#define ADV_NARROW_LANES 8    /* most threads that share a run: each has its own channels of the output */
+#define ADV_NARROW_GAP 4      /* floats between the weights of one place of the window and the next, so that they fall into different banks */
+
+/* All tensors dense and channels-last, so sizes say where everything lies. */
+typedef struct AdvNarrowForm {
+    int n, c, h, w, o, oh, ow, pad, relu;
+    int runs, lanes; /* of a row; of a run: a power of two */
+} AdvNarrowForm;
+
 #endif

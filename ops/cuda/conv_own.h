@@ -34,6 +34,17 @@ typedef struct AdvConvDirect {
 void adv_conv_direct_init(AdvConvDirect *d, const AdvSig *s, const AdvConvTask *t);
 AdvStatus adv_conv_direct_run(AdvCuda *c, const AdvConvDirect *d, void *const pointer[ADV_DNN_ROLES]) ADV_MUST_USE;
 
+/* The whole of it by the kernels for images of at most ADV_NARROW_CHANNELS channels (narrow.cu). */
+typedef struct AdvConvNarrow {
+    AdvNarrowForm form;
+    bool by_image;
+    const void *fn;
+    AdvCudaGrid grid;
+} AdvConvNarrow;
+/* False: they do not take it. All tensors dense and channels-last. */
+bool adv_conv_narrow_init(AdvConvNarrow *a, const AdvSig *s, const AdvConvTask *t);
+AdvStatus adv_conv_narrow_run(AdvCuda *c, const AdvConvNarrow *a, void *const pointer[ADV_DNN_ROLES]) ADV_MUST_USE;
+
 /* What is done to the result, in place, where all tensors are dense and channels-last. */
 typedef struct AdvConvTail {
     const void *fn;

@@ -6,6 +6,7 @@
 **   turned  a gradient by the image of stride 1 as a forward convolution by turned weights, with the same epilogue
 **   two     the library's plain kernel, and the tail as one pass of ours over its result
 **   own     the direct kernel, where the work is small
+**   narrow  our kernels for images of few channels, as networks begin (narrow.c); first in order, so what `deterministic` takes
 ** Each of the first three offers several engine configurations. All are candidates of one choice by time (adv_cuda_choose); a choice
 ** that is known builds the chosen plan alone. Plans take up to seconds each where the library compiles code, so a choice by time
 ** builds them in parallel, and instructions with the same problem share what was built. A problem that the library refuses in every
@@ -23,7 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum Way { ONE, TURNED, TWO, OWN, N_WAYS } Way;
+typedef enum Way { ONE, TURNED, TWO, OWN, NARROW } Way; /* graphs of the library before OWN */
 
 enum { MAX_CANDIDATES = 16, MAX_THREADS = 16, ALIGN = 256 };
 static const int64_t max_workspace = INT64_C(256) << 20;
@@ -46,10 +47,11 @@ typedef struct AdvDnnProblem {
     AdvDnnFor to;
     AdvConvTask task;
     AdvConvDirect direct;
+    AdvConvNarrow narrow;
     AdvConvTail tail;
     AdvConvTurn turn;
     uint64_t turned_bytes;      /* room for turned weights at the start of the scratch */
-    AdvDnnGraph graph[N_WAYS];
+    AdvDnnGraph graph[OWN];
     Candidate candidate[MAX_CANDIDATES];
     uint32_t n, n_failed, chosen, n_threads;
     uint64_t at[ADV_DNN_ROLES], trial_bytes; /* places of operands in trial memory; the scratch lies behind them */
@@ -96,13 +98,16 @@ static double work_of(const AdvConvDirect *d)
     return 2.0 * f->n * f->o * f->oh * f->ow * (double)f->c * f->kh * f->kw;
 }
 
-static void add_own(Problem *s)
+/* A way that needs no plan. */
+static void add_ours(Problem *s, Way way)
 {
     Candidate *c = &s->candidate[s->n++];
-    c->way = OWN;
+    c->way = way;
     c->is_built = true;
-    snprintf(c->label, sizeof c->label, "own");
+    snprintf(c->label, sizeof c->label, way == OWN ? "own" : "narrow");
 }
+
+static bool is_ours(const Candidate *c) { return c->way >= OWN; }
 
 static void add_candidates(Problem *s, const AdvSig *sig)
 {
@@ -121,10 +126,11 @@ static void add_candidates(Problem *s, const AdvSig *sig)
     bool has_tail = adv_conv_has_tail(t);
     plain.bias = plain.sum = plain.mask = NULL;
     plain.relu = false;
+    if (adv_conv_narrow_init(&s->narrow, sig, t)) add_ours(s, NARROW);
     if (has_tail) add_way(s, ONE, &full, 4);
     add_turned(s, &full, has_tail ? 4 : 2);
     add_way(s, TWO, &plain, has_tail ? 3 : 6);
-    if (s->n == 0 || work_of(&s->direct) < 1e8) add_own(s);
+    if (s->n == 0 || work_of(&s->direct) < 1e8) add_ours(s, OWN);
 }
 
 /* ---- building plans ------------------------------------------------------------------------------------------------------- */
@@ -202,6 +208,7 @@ static AdvStatus run_candidate(Problem *s, const Candidate *c, AdvDnnPack *pack,
     case ONE: return dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, pack, pointer, scratch));
     case TURNED: return run_turned(s, c, pack, pointer, scratch);
     case TWO: return run_two(s, c, pack, pointer, scratch);
+    case NARROW: return adv_conv_narrow_run(s->cuda, &s->narrow, pointer);
     default: return adv_conv_direct_run(s->cuda, &s->direct, pointer);
     }
 }
@@ -220,7 +227,7 @@ static AdvStatus try_candidate(Problem *s, Candidate *c)
         build(s, c);
     else if (!c->is_built)
         build_all(s);
-    if (!c->plan && c->way != OWN) return ADV_EUNAVAILABLE;
+    if (!c->plan && !is_ours(c)) return ADV_EUNAVAILABLE;
     char *memory = adv_cuda_trial_memory(s->cuda, s->trial_bytes + scratch_of(s, c) + ALIGN);
     if (!memory) return ADV_ENOMEM;
     for (int r = 0; r < ADV_DNN_ROLES; r++)
@@ -276,7 +283,7 @@ static AdvStatus choose(Problem *s)
     s->chosen = ix;
     if (st != ADV_EUNAVAILABLE || s->n_failed < s->n) return st;
     s->chosen = s->n; /* all were offered, and none could be built or run: engines that this device lacks */
-    add_own(s);
+    add_ours(s, OWN);
     return ADV_OK;
 }
 
@@ -304,7 +311,7 @@ static AdvStatus solve(AdvPrep *p, Problem *s)
     if (st != ADV_OK) return st == ADV_EUNAVAILABLE ? p->fail(p, st, "no way to compute it runs on this device") : st;
     Candidate *c = &s->candidate[s->chosen];
     build(s, c);
-    if (!c->plan && c->way != OWN) return p->fail(p, ADV_EUNAVAILABLE, "cuDNN cannot build the plan `%s` that was chosen before", c->label);
+    if (!c->plan && !is_ours(c)) return p->fail(p, ADV_EUNAVAILABLE, "cuDNN cannot build the plan `%s` that was chosen before", c->label);
     drop_others(s);
     return ADV_OK;
 }

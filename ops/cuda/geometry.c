@@ -1,9 +1,12 @@
 /* geometry.c: grids, packs and nests. */
 #include "ops/cuda/geometry.h"
 
+#include "ops/cuda/conv.h"
+
 #include <assert.h>
 
 #define MAX_BLOCKS 0x7fffffffu
+#define MAX_SHARED (48u << 10) /* bytes that a block may have without asking */
 
 AdvCudaGrid adv_cuda_grid_blocks(uint64_t n, uint32_t block)
 {
@@ -42,6 +45,19 @@ uint32_t adv_cuda_pack(uint32_t rank, const int64_t *dim, int64_t (*stride)[ADV_
         if (ok) return n;
     }
     return 1;
+}
+
+bool adv_cuda_narrow(uint64_t lines, uint64_t columns, uint64_t n_groups, uint64_t n_floats, uint32_t *out_runs, uint32_t *out_lanes,
+                     AdvCudaGrid *out)
+{
+    uint64_t runs = (columns + ADV_NARROW_RUN - 1) / ADV_NARROW_RUN, lanes = adv_cuda_pow2(n_groups, ADV_NARROW_LANES);
+    uint64_t most = (UINT32_MAX - ADV_CUDA_BLOCK) / lanes;
+    if (n_floats > MAX_SHARED / sizeof(float) || runs > most || lines > most / (runs ? runs : 1)) return false;
+    *out_runs = (uint32_t)runs;
+    *out_lanes = (uint32_t)lanes;
+    *out = adv_cuda_grid_x(lines * runs * lanes, ADV_CUDA_BLOCK);
+    out->shared_bytes = (uint32_t)(n_floats * sizeof(float));
+    return true;
 }
 
 AdvCudaNest adv_cuda_nest(const AdvLoop *l)

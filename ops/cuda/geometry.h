@@ -26,6 +26,12 @@ uint32_t adv_cuda_pow2(uint64_t n, uint32_t most);
 uint32_t adv_cuda_pack(uint32_t rank, const int64_t *dim, int64_t (*stride)[ADV_MAX_RANK], uint32_t n_views, const int64_t *at,
                        uint32_t most);
 
+/* How narrow.cu cuts `lines` rows (of all samples) of `columns` places: into runs of ADV_NARROW_RUN along a row, each shared by `lanes`
+** threads, which deal the groups of 16 bytes of channels of the wide side among them. n_floats: weights in shared memory. False: they
+** need more than the 48 KiB that every launch may have, or there are more threads than 32 bits count. */
+bool adv_cuda_narrow(uint64_t lines, uint64_t columns, uint64_t n_groups, uint64_t n_floats, uint32_t *out_runs, uint32_t *out_lanes,
+                     AdvCudaGrid *out);
+
 /* AdvNest of device.cuh. */
 typedef struct AdvCudaNest {
     int rank;

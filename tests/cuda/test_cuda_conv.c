@@ -29,6 +29,10 @@ static const Case cases[] = {
     {"conv2d_gx_mask", ADV_BF16, {{2, 8, 2, 2}, {8, 8, 3, 3}, {2, 8, 4, 4}}, {1, 0, 4, 4}},
     {"conv2d_gx_mask", ADV_F32, {{2, 4, 3, 3}, {4, 2, 3, 3}, {2, 2, 6, 6}, {2, 2, 6, 6}}, {2, 1, 6, 6}},
     {"conv2d_gw", ADV_BF16, {{2, 3, 6, 6}, {2, 4, 6, 6}}, {1, 1, 3, 3}},
+    {"conv2d_bias", ADV_BF16, {{2, 3, 6, 9}, {16, 3, 3, 3}, {16}}, {1, 1, 1}},
+    {"conv2d", ADV_F32, {{1, 1, 9, 7}, {4, 1, 5, 5}}, {2, 2}},
+    {"conv2d_gx", ADV_BF16, {{2, 8, 5, 9}, {8, 3, 3, 3}}, {1, 1, 5, 9}},
+    {"conv2d_gx", ADV_F32, {{1, 12, 4, 4}, {12, 4, 5, 5}}, {1, 2, 4, 4}},
 };
 
 static const AdvBackend *const be = &adv_backend_fake;
@@ -124,8 +128,8 @@ static AdvStatus run_by_order(World *w, const char *order, uint32_t n_threads, c
 
 static void each_way_computes_the_definition(void)
 {
-    static const char *const ways[] = {"one0.engine0", "one1.engine1", "turned0.engine0", "turned1.engine1", "two0.engine0", "two1.engine1", "own"};
-    uint32_t n_ran[7] = {0};
+    static const char *const ways[] = {"one0.engine0", "one1.engine1", "turned0.engine0", "turned1.engine1", "two0.engine0", "two1.engine1", "own", "narrow"};
+    uint32_t n_ran[8] = {0};
     World *w = malloc(sizeof *w);
     for (size_t i = 0; w && i < sizeof cases / sizeof *cases; i++) {
         char label[64] = "", key[160] = "", order[256];
@@ -143,7 +147,7 @@ static void each_way_computes_the_definition(void)
             n_ran[k]++;
         }
     }
-    for (size_t k = 0; k < 7; k++) CHECK(n_ran[k] >= 3);
+    for (size_t k = 0; k < 8; k++) CHECK(n_ran[k] >= 3);
     CHECK_EQ(n_ran[6], sizeof cases / sizeof *cases);
     CHECK_EQ(adv_fake_reset(), 0);
     free(w);

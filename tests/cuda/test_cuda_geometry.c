@@ -72,10 +72,37 @@ static void test_nests(void)
     CHECK_EQ(adv_cuda_nest_elems(&l), 120);
 }
 
+static void test_narrow(void)
+{
+    uint32_t runs = 0, lanes = 0;
+    AdvCudaGrid g;
+    CHECK(adv_cuda_narrow(128 * 32, 32, 8, 27 * 68, &runs, &lanes, &g)); /* ResNet-18's first layer, 128 images */
+    CHECK_EQ(runs, 4);
+    CHECK_EQ(lanes, 8);
+    CHECK_EQ(g.grid.x, 128 * 32 * 4 * 8 / 256);
+    CHECK_EQ(g.block.x, 256);
+    CHECK_EQ(g.shared_bytes, 27 * 68 * 4);
+    CHECK(adv_cuda_narrow(3, 9, 3, 100, &runs, &lanes, &g)); /* a partial run, more threads than groups, a partial block */
+    CHECK_EQ(runs, 2);
+    CHECK_EQ(lanes, 4);
+    CHECK_EQ(g.grid.x, 1);
+    CHECK(adv_cuda_narrow(1, 1, 100, 1, &runs, &lanes, &g));
+    CHECK_EQ(lanes, 8);
+    CHECK(adv_cuda_narrow(0, 32, 1, 1, &runs, &lanes, &g)); /* an empty batch: no launch */
+    CHECK_EQ(g.grid.x, 0);
+    CHECK(adv_cuda_narrow(1, 8, 1, 12288, &runs, &lanes, &g));
+    CHECK_EQ(g.shared_bytes, 49152);
+    CHECK(!adv_cuda_narrow(1, 8, 1, 12289, &runs, &lanes, &g));
+    CHECK(adv_cuda_narrow(UINT64_C(1) << 28, 8, 8, 1, &runs, &lanes, &g));
+    CHECK(!adv_cuda_narrow(UINT64_C(1) << 29, 8, 8, 1, &runs, &lanes, &g)); /* 2^32 threads */
+    CHECK(!adv_cuda_narrow(1, UINT64_C(1) << 40, 8, 1, &runs, &lanes, &g));
+}
+
 int main(void)
 {
     RUN(test_grids);
     RUN(test_packs);
     RUN(test_nests);
+    RUN(test_narrow);
     return ADV_TEST_END();
 }
