@@ -80,7 +80,7 @@ typedef struct AdvCtxOpts {
     void *(*alloc)(void *user, void *p, size_t old_bytes, size_t new_bytes);
     /* One line without newline. NULL: nothing is logged. */
     void (*log)(void *user, int32_t level, const char *text, size_t n_bytes);
-    const AdvIo *io; /* file calls; copied. NULL: POSIX. Folders are listed, and old checkpoints removed, by POSIX in any case */
+    const AdvIo *io; /* file calls; copied. NULL: POSIX. With others than those data files are read instead of mapped */
     void *user;      /* for alloc, log and clock_ns */
     uint64_t (*clock_ns)(void *user); /* never goes back. NULL: the system's monotonic clock */
     const char *data_dir;  /* where data sets lie, for adv_session_bind_file without a path; copied. NULL: nowhere */
@@ -220,16 +220,22 @@ typedef struct AdvSessionOpts {
     const char *backend_dir;     /* where back ends of their own (adv_cuda.so) lie; NULL: only those built in */
     const char *cache_dir;       /* existing folder for generated code and for what was chosen by timing; NULL: nothing is kept */
     const char *library_dirs;    /* folders where cuBLAS, cuDNN and NVRTC are looked for first, split by ':'; NULL: none */
-    void *stream;                /* of the caller, for back ends of devices that have streams (a cudaStream_t): all work of the session
-                                 ** goes there. NULL: one of its own. Back ends of the host refuse another with ADV_EINVAL */
+    void *stream;                /* of the caller, for back ends of devices that have streams (a cudaStream_t of device 0): all work of
+                                 ** the session goes there, behind what is on it already, and no other stream is made or waited for
+                                 ** (but that freeing device memory, when data is bound anew and at the end, waits for all of them). The
+                                 ** session waits for it at the end of every call and captures it within calls, so the caller may not
+                                 ** be capturing it meanwhile, and destroys it itself, after the session and the last tensor exported
+                                 ** from it. NULL: one of the session's own. ADV_EINVAL: a default stream; a back end of the host */
 } AdvSessionOpts;
 
 /* Opens a session. Which back end runs: "auto" takes what the recipe's `run { device }` names, else `cuda` if the plan has that
 ** target, the module opens and a device answers, else `cpu`; adv_session_info says which and why. A back end that was asked for
 ** by name and is not there is ADV_EUNAVAILABLE.
 **
-** Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but by
-** adv_session_train's own tables at its start. States are zero until the entry `init` runs. ADV_EUNAVAILABLE (back end, or
+** Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but for data when
+** it is bound (on a device: a copy of it, or room for one batch of a source) and by adv_session_train's own tables at its start.
+** States are zero until the entry `init` runs. Back end `cuda` runs on device 0 and makes that the current one of the calling thread;
+** whoever makes another one current, or goes on in another thread, sets it back before the next call. ADV_EUNAVAILABLE (back end, or
 ** no kernel under STRICT, or ever for what computes in 16 bits: the diagnostics name the recipe's lines), ADV_ENOMEM, ADV_EINVAL. */
 ADV_API AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds,
                                    AdvSession **out_session) ADV_MUST_USE;
@@ -251,12 +257,16 @@ typedef struct AdvSessionInfo {
 ADV_API AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info) ADV_MUST_USE;
 
 /* Binds memory of the caller to a data state ("data.train.x"): dense, row order, of the state's type; borrowed until the
-** session closes or it is bound anew. Other states are written with adv_session_write. */
+** session closes or it is bound anew; a device gets a copy, which it keeps. Other states are written with adv_session_write.
+** ADV_EINVAL: no data state, another shape or type; ADV_EDATA: a label is no class of the plan; ADV_ENOMEM. After a failure the state
+** is bound as it was. */
 ADV_API AdvStatus adv_session_bind(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
 
-/* As adv_session_bind, of a DLPack tensor that the host can reach: dense, in row order. On success the session owns it and calls its
-** deleter when it is bound anew or the session is gone; after a failure the caller still owns it. ADV_EINVAL: type, shape, order
-** or device do not fit, or its major version is not 1. */
+/* As adv_session_bind, of a DLPack tensor that the host can reach (kDLCPU, kDLCUDAHost) or, on back end `cuda`, that lies on its device
+** (kDLCUDA, device 0): dense, in row order. Memory of the device is used where it lies, without a copy if it begins at a multiple of 64
+** bytes; what writes it must have ended, or be on the session's stream. On success the session owns the tensor and calls its
+** deleter when the state is bound anew or the session is gone; after a failure the caller still owns it. ADV_EINVAL: type, shape,
+** order or device do not fit, or its major version is not 1; ADV_EDATA and ADV_ENOMEM as adv_session_bind. */
 ADV_API AdvStatus adv_session_bind_tensor(AdvSession *s, const char *state, struct DLManagedTensorVersioned *tensor,
                                           AdvDiags *ds) ADV_MUST_USE;
 
@@ -269,11 +279,14 @@ typedef struct AdvRows {
     AdvView out;         /* to fill: dense (n_rows, ...) in row order, of the state's type */
 } AdvRows;
 
-/* Instead of memory: `fill` is called for every batch that reads the state and fills want->out; non-zero makes the call that
-** needed it fail with ADV_EIO (nothing has been trained on: calling again goes on). So order, augmentation, per-sample tables and
-** resuming are what they are with the data in memory, bit for bit, and a source need hold one batch only. A source that has no
-** row numbers may fill in what comes next. Stays until the state is bound anew or the session closes. Back ends of the host only:
-** ADV_EUNAVAILABLE; ADV_EUNAVAILABLE also where the plan uses the state other than by rows. */
+/* Instead of memory: `fill` is called for every batch that reads the state and fills want->out, which is host memory of the session;
+** non-zero makes the call that needed it fail with ADV_EIO (nothing has been trained on: calling again goes on). So order,
+** augmentation, per-sample tables and resuming are what they are with the data in memory, bit for bit, and a source need hold one
+** batch only, the device too. Rows may be asked for more than once, also in a row: a value that became NaN is traced by doing some
+** steps again. A source that has no row numbers may fill in what comes next. Stays until the state is bound anew or the session closes.
+** The numbers are computed by the plan: on a device the host waits for them once a batch, and the rows are copied there in order
+** with its other work. ADV_EINVAL: no function, or no data state; ADV_ENOMEM; ADV_EUNAVAILABLE: the plan uses the state other than
+** by rows, or on a device a batch has more rows than the state. After a failure the state is bound as it was. */
 ADV_API AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_t (*fill)(void *user, const AdvRows *want), void *user,
                                           AdvDiags *ds) ADV_MUST_USE;
 
@@ -297,9 +310,13 @@ ADV_API const char *adv_session_state(const AdvSession *s, uint32_t ix, int32_t 
 ADV_API AdvStatus adv_session_read(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
 ADV_API AdvStatus adv_session_write(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
 
-/* A state without copying: a DLPack 1.0 tensor over the session's own memory, in row order; read-only for data. Its numbers change
-** when entries run; look and write between calls, in the session's thread. The caller calls its deleter, from any thread, also
-** after the session was closed. ADV_EUNAVAILABLE: data comes from a source, or the back end's memory cannot be named so. */
+/* A state without copying: a DLPack 1.0 tensor over the session's own memory, in row order; read-only for data. On back end `cuda`
+** that is memory of device 0 (kDLCUDA), elsewhere of the host (kDLCPU). Its numbers change when entries run, so look and write between
+** calls. Every call into a session returns when the device has done its work, so any stream may then read; what is done to the memory
+** on another stream than the session's must have ended before the next call, on the session's stream (AdvSessionOpts.stream) it need
+** not. The caller calls its deleter, from any thread, also after the session was closed: it holds the session's memory until then.
+** ADV_EINVAL: no such state, or data that is not bound; ADV_EUNAVAILABLE: data comes from a source, or the back end's memory cannot be
+** named so; ADV_ENOMEM. */
 ADV_API AdvStatus adv_session_export(AdvSession *s, const char *state, struct DLManagedTensorVersioned **out_tensor,
                                      AdvDiags *ds) ADV_MUST_USE;
 

@@ -4,6 +4,9 @@
 ** (https://dmlc.github.io/dlpack/latest/c_api.html) says. A program that has the project's own dlpack.h includes that first, and
 ** this header adds nothing.
 **
+** A tensor says where its memory is and not when it may be read: who hands one over to adv_session_bind_tensor, and who gets one from
+** adv_session_export, finds the rule there.
+**
 ** Whoever holds a tensor calls its deleter once, when it needs the memory no more. A tensor whose major version is not 1 may only
 ** be given to its deleter.
 */

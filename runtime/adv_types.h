@@ -131,6 +131,10 @@ typedef struct AdvIo {
     int (*mkdir)(void *user, const char *path, int mode);
     int (*unlink)(void *user, const char *path);
     int64_t (*size)(void *user, int fd); /* bytes of an open file: a hint, the content decides */
+    /* Calls each(each_user, name) for every entry of a folder, in any order, "." and ".." or not; ends when that is not 0. */
+    int (*list)(void *user, const char *path, int (*each)(void *each_user, const char *name), void *each_user);
+    int (*rmdir)(void *user, const char *path);           /* a folder that is empty */
+    int (*cut)(void *user, int fd, int64_t n_bytes);      /* makes an open file that long: ftruncate */
 } AdvIo;
 
 #ifdef __cplusplus

@@ -46,6 +46,7 @@ typedef struct AdvBackend {
     bool is_host;        /* its memory may be read and written by the host directly */
     bool is_ref;         /* running definitions is what it is for: not counted as falling back */
     bool does_nothing;   /* launches have no effect */
+    int32_t dlpack;      /* DLPack's number of the kind of device (adv_dlpack.h) whose device 0 its memory is of; 0: host, or none of those */
 
     /* Takes hold of the device. The caller closes *out_self. */
     AdvStatus (*open)(const AdvBackendOpts *o, AdvDiags *ds, void **out_self);
@@ -60,6 +61,8 @@ typedef struct AdvBackend {
 
     /* Chooses what runs b->sig (views without data) and fills the rest of *b. Cold. */
     AdvStatus (*prepare)(void *self, AdvBound *b, AdvDiags *ds);
+    /* Optional: the same with this kernel, whatever others there are: for those who test kernels. */
+    AdvStatus (*prepare_kernel)(void *self, AdvBound *b, const AdvKernel *k, AdvDiags *ds);
     /* Optional: all instructions are prepared. What they asked for together (generated code) is made now. */
     AdvStatus (*prepared)(void *self, AdvDiags *ds);
     /* Optional: forgets everything prepared, so that the instructions can be prepared anew. */

@@ -72,8 +72,10 @@ static AdvStatus open_copies(AdvSession *s, AdvChecks *c, AdvDiags *ds)
     for (uint32_t i = 0; i < s->t->n_insts; i++) {
         const AdvSig *sig = &s->bound[i].sig;
         uint64_t n = 0;
-        for (uint32_t k = 0; k < sig->n_in; k++) n += padded_bytes(&sig->in[k]);
-        for (uint32_t k = 0; k < sig->n_out; k++) n += padded_bytes(&sig->out[k]);
+        for (uint32_t k = 0; k < sig->n_in + sig->n_out; k++) {
+            AdvView v = adv_session_view(s, (uint32_t)(sig->in - s->views) + k); /* as the plan has it, whatever feeds it now */
+            n += padded_bytes(&v);
+        }
         if (n > c->n_copy_bytes) c->n_copy_bytes = n;
         if (sig->n_in + sig->n_out > c->n_copies) c->n_copies = sig->n_in + sig->n_out;
     }

@@ -16,14 +16,13 @@
 #include "runtime/base/json_text.h"
 #include "runtime/run.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_PATH = 4200, MAX_NAME = 32, MAX_FOLDERS = 4096 };
 static const char state_file[] = "state.safetensors";
@@ -205,17 +204,24 @@ static int newest_first(const void *a, const void *b)
     return (x->k < y->k) - (x->k > y->k);
 }
 
-/* Folders of a kind in `dir`, newest first, into memory of ctx (MAX_FOLDERS of them). */
-static uint32_t list_folders(const char *dir, const char *kind, Folder *out)
+typedef struct Listing { const char *kind; Folder *at; uint32_t n; } Listing;
+
+static int add_folder(void *user, const char *name)
 {
-    uint32_t n = 0;
-    DIR *d = opendir(dir);
-    if (!d) return 0;
-    for (struct dirent *e = readdir(d); e && n < MAX_FOLDERS; e = readdir(d))
-        if (parse_name(e->d_name, kind, &out[n])) n++;
-    closedir(d);
-    qsort(out, n, sizeof *out, newest_first);
-    return n;
+    Listing *l = user;
+    if (parse_name(name, l->kind, &l->at[l->n])) l->n++;
+    return l->n == MAX_FOLDERS;
+}
+
+/* Folders of a kind in `dir`, newest first, at most MAX_FOLDERS; 0, or -errno when not all of them could be seen. */
+static int list_folders(const AdvRun *r, const char *dir, const char *kind, Folder *out, uint32_t *out_n)
+{
+    const AdvIo *io = r->s->ctx->io;
+    Listing l = {kind, out, 0};
+    int rc = io->list(io->user, dir, add_folder, &l);
+    qsort(out, l.n, sizeof *out, newest_first);
+    *out_n = l.n;
+    return rc == -ENOENT || rc == -ENOTDIR ? 0 : rc;
 }
 
 static void remove_folder(const AdvRun *r, const char *dir, const char *name)
@@ -225,7 +231,7 @@ static void remove_folder(const AdvRun *r, const char *dir, const char *name)
     /* the manifest first: from then on it is no checkpoint */
     if (join(path, dir, name, manifest_file, NULL) == ADV_OK) io->unlink(io->user, path);
     if (join(path, dir, name, state_file, NULL) == ADV_OK) io->unlink(io->user, path);
-    if (join(path, dir, name, NULL, NULL) == ADV_OK) (void)!rmdir(path);
+    if (join(path, dir, name, NULL, NULL) == ADV_OK) io->rmdir(io->user, path);
 }
 
 /* Removes all but this and the previous checkpoint, and bests older than both name. */
@@ -236,10 +242,11 @@ static void prune(const AdvRun *r, const char *dir)
         adv_mem_free(&r->s->ctx->alloc, fs, sizeof *fs * MAX_FOLDERS);
         return;
     }
-    uint32_t n = list_folders(dir, "ckpt", fs);
+    uint32_t n;
+    (void)list_folders(r, dir, "ckpt", fs, &n);
     for (uint32_t i = 0; i < n; i++)
         if (strcmp(fs[i].name, r->this_dir) && strcmp(fs[i].name, r->prev_dir)) remove_folder(r, dir, fs[i].name);
-    n = list_folders(dir, "best", fs);
+    (void)list_folders(r, dir, "best", fs, &n);
     for (uint32_t i = 0; i < n; i++)
         if (fs[i].step < r->prev_best_step && strcmp(fs[i].name, r->best_dir)) remove_folder(r, dir, fs[i].name);
     adv_mem_free(&r->s->ctx->alloc, fs, sizeof *fs * MAX_FOLDERS);
@@ -578,10 +585,15 @@ static void read_latest(const AdvRun *r, const char *dir, char *out)
     adv_mem_free(&r->s->ctx->alloc, text, (size_t)n + 1);
 }
 
-static bool has_manifest(const char *dir, const char *name)
+/* False only where there is surely none. */
+static bool has_manifest(const AdvRun *r, const char *dir, const char *name)
 {
+    const AdvIo *io = r->s->ctx->io;
     char path[MAX_PATH];
-    return join(path, dir, name, manifest_file, NULL) == ADV_OK && access(path, F_OK) == 0;
+    if (join(path, dir, name, manifest_file, NULL) != ADV_OK) return false;
+    int fd = io->open(io->user, path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd >= 0) io->close(io->user, fd);
+    return fd != -ENOENT;
 }
 
 AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
@@ -591,13 +603,14 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
     Folder *fs = adv_mem_new(a, sizeof *fs * (MAX_FOLDERS + 1));
     if (!fs) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while looking for checkpoints");
     read_latest(r, dir, latest);
-    uint32_t n = 0;
+    uint32_t n = 0, n_listed;
     if (latest[0]) memcpy(fs[n++].name, latest, MAX_NAME);
-    n += list_folders(dir, "ckpt", fs + n);
+    int err = list_folders(r, dir, "ckpt", fs + n, &n_listed);
+    n += n_listed;
     AdvStatus st = ADV_ENOENT, first_st = ADV_ENOENT;
     for (uint32_t i = 0; i < n && st != ADV_OK && st != ADV_EINVAL && st != ADV_ENOMEM && st != ADV_EUNAVAILABLE; i++) {
         if (i && !strcmp(fs[i].name, latest)) continue;
-        if (strcmp(fs[i].name, latest) && !has_manifest(dir, fs[i].name)) continue;   /* was never finished */
+        if (strcmp(fs[i].name, latest) && !has_manifest(r, dir, fs[i].name)) continue;   /* was never finished */
         st = try_folder(r, dir, fs[i].name, why, sizeof why, ds);
         if (st == ADV_OK && first[0])
             adv_diag(ds, ADV_D_CHECKPOINT_OLDER, (AdvSpan){0, 0, 0}, "checkpoint `%s` is damaged (%s): going on from `%s`", first,
@@ -610,6 +623,8 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
     }
     adv_mem_free(a, fs, sizeof *fs * (MAX_FOLDERS + 1));
     if (st == ADV_OK) return ADV_OK;
+    if (err && st != ADV_EINVAL && st != ADV_EUNAVAILABLE && st != ADV_ENOMEM)
+        return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot look for checkpoints in `%s`: %s", dir, strerror(-err));
     if (!first[0]) return adv_fail(ds, ADV_ENOENT, ADV_D_CHECKPOINT_NONE, "there is no checkpoint in `%s`", dir);
     if (st == ADV_EINVAL)
         return adv_fail(ds, ADV_EDATA, ADV_D_CHECKPOINT_OTHER, "checkpoint `%s/%s` does not belong to this plan: %s", dir, first, why);

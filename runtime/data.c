@@ -17,6 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What kernels may count on. */
+enum { BLOCK_ALIGN = 64 };
+
 struct AdvMapping {
     AdvMapping *next;
     void *map;          /* or NULL: */
@@ -118,6 +121,21 @@ static AdvStatus keep_new(AdvSession *s, uint64_t n_bytes, AdvDiags *ds, void **
     return st;
 }
 
+static bool holds_labels(const AdvSession *s, uint32_t state)
+{
+    const AdvTensorType *t = &s->t->state_types[state];
+    const char *last = strrchr(adv_state_name(s, state), '.');
+    return s->plan->prog->classes > 0 && t->dtype == ADV_I32 && t->rank == 1 && last && !strcmp(last, ".y");
+}
+
+/* Another device: a copy in memory of ours, which is taken when it is first needed. */
+static AdvStatus copy_to_block(AdvSession *s, uint32_t state, const void *data, int32_t direction, AdvDiags *ds)
+{
+    AdvStateMem *m = &s->states[state];
+    if (!m->block) ADV_TRY(adv_session_take(s, m->n_bytes, adv_state_name(s, state), ds, &m->block));
+    return adv_session_settle(s, s->be->copy(s->self, m->block, data, m->n_bytes, direction), ds);
+}
+
 AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void *data, AdvDiags *ds)
 {
     const AdvTensorType *t = &s->t->state_types[state];
@@ -134,12 +152,30 @@ AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void
             ((double *)mem)[i] = (double)f;
         }
     }
-    if (!s->be->is_host && !s->be->does_nothing) {
-        AdvStatus st = s->be->copy(s->self, s->states[state].block, mem, s->states[state].n_bytes, ADV_TO_DEVICE);
-        if (st != ADV_OK) return adv_device_fault(s, st, ds);
+    if (!s->be->is_host) {
+        ADV_TRY(copy_to_block(s, state, mem, ADV_TO_DEVICE, ds));
         mem = s->states[state].block;
     }
     adv_session_rebind(s, state, mem);
+    return ADV_OK;
+}
+
+AdvStatus adv_data_bind_device(AdvSession *s, uint32_t state, void *data, AdvDiags *ds)
+{
+    AdvStateMem *m = &s->states[state];
+    if (holds_labels(s, state)) {
+        void *labels = adv_mem_new(&s->ctx->alloc, (size_t)m->n_bytes);
+        if (!labels) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding data");
+        AdvStatus st = adv_device_fault(s, s->be->copy(s->self, labels, data, m->n_bytes, ADV_TO_HOST), ds);
+        if (st == ADV_OK) st = adv_data_check_labels(s, state, labels, s->t->state_types[state].dim[0], "the tensor", ds);
+        adv_mem_free(&s->ctx->alloc, labels, (size_t)m->n_bytes);
+        ADV_TRY(st);
+    }
+    if ((uintptr_t)data % BLOCK_ALIGN) {
+        ADV_TRY(copy_to_block(s, state, data, ADV_ON_DEVICE, ds));
+        data = m->block;
+    }
+    adv_session_rebind(s, state, data);
     return ADV_OK;
 }
 
@@ -158,10 +194,9 @@ static AdvStatus check_blob(const AdvSession *s, uint32_t state, const AdvBlob *
 /* Labels and such index tables of the size the plan knows: a class beyond it would reach past them. */
 AdvStatus adv_data_check_labels(const AdvSession *s, uint32_t state, const void *labels, int64_t n, const char *who, AdvDiags *ds)
 {
-    const AdvTensorType *t = &s->t->state_types[state];
     int64_t n_classes = s->plan->prog->classes;
-    const char *name = adv_state_name(s, state), *last = strrchr(name, '.');
-    if (n_classes <= 0 || t->dtype != ADV_I32 || t->rank != 1 || !last || strcmp(last, ".y")) return ADV_OK;
+    const char *name = adv_state_name(s, state);
+    if (!holds_labels(s, state)) return ADV_OK;
     for (int64_t i = 0; i < n; i++) {
         int32_t y;
         memcpy(&y, (const char *)labels + i * (int64_t)sizeof y, sizeof y);

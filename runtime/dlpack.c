@@ -2,6 +2,9 @@
 **
 ** A tensor that is exported keeps the whole session: its deleter gives back one of the session's counts, and the last one frees
 ** it. A tensor that is bound is kept on a list of the session until its state is bound anew.
+**
+** Memory of another device goes both ways as well. There is no stream in a tensor, so whoever hands one over has waited: every
+** call of adv.h returns when the device has done its work, and export waits once more.
 */
 #include "runtime/adv_dlpack.h"
 
@@ -35,14 +38,11 @@ static DLDataType type_of(uint8_t dtype)
     return d;
 }
 
-AdvStatus adv_dlpack_view(const struct DLManagedTensorVersioned *tensor, AdvView *out_view)
+/* The tensor as a view, wherever it is. */
+static AdvStatus view_of(const DLTensor *t, AdvView *out_view)
 {
-    memset(out_view, 0, sizeof *out_view);
-    if (tensor->version.major != DLPACK_MAJOR_VERSION) return ADV_EINVAL; /* nothing else of it may be read */
-    const DLTensor *t = &tensor->dl_tensor;
-    bool is_host = t->device.device_type == kDLCPU || t->device.device_type == kDLCUDAHost;
     uint8_t dtype = dtype_of(t->dtype);
-    if (!is_host || !dtype || t->ndim < 0 || t->ndim > ADV_MAX_RANK) return ADV_EINVAL;
+    if (!dtype || t->ndim < 0 || t->ndim > ADV_MAX_RANK) return ADV_EINVAL;
     AdvView v = {.dtype = dtype, .rank = (uint8_t)t->ndim, .data = (char *)t->data + t->byte_offset};
     int64_t stride = 1;
     for (int32_t k = t->ndim; k-- > 0;) {
@@ -53,6 +53,14 @@ AdvStatus adv_dlpack_view(const struct DLManagedTensorVersioned *tensor, AdvView
     }
     *out_view = v;
     return ADV_OK;
+}
+
+AdvStatus adv_dlpack_view(const struct DLManagedTensorVersioned *tensor, AdvView *out_view)
+{
+    memset(out_view, 0, sizeof *out_view);
+    if (tensor->version.major != DLPACK_MAJOR_VERSION) return ADV_EINVAL; /* nothing else of it may be read */
+    DLDeviceType type = tensor->dl_tensor.device.device_type;
+    return type == kDLCPU || type == kDLCUDAHost ? view_of(&tensor->dl_tensor, out_view) : ADV_EINVAL;
 }
 
 /* ---- out ----------------------------------------------------------------------------------------------------------- */
@@ -77,10 +85,11 @@ AdvStatus adv_session_export(AdvSession *s, const char *state, struct DLManagedT
     uint32_t i = adv_plan_state(s->plan, state);
     if (i == ADV_PLAN_NONE) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan has no state `%s`", state);
     if (!s->states[i].data) return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", state);
-    if (!s->be->is_host)
+    if (!s->be->is_host && !s->be->dlpack)
         return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "back end `%s` does not export its memory: read `%s` instead", s->be->name, state);
     if (adv_state_is_fed(s, i))
         return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_OPTION, "`%s` comes from a source: there is no memory to export", state);
+    ADV_TRY(adv_session_settle(s, ADV_OK, ds));
     const AdvView v = adv_view_of(&s->t->state_types[i], s->states[i].data);
     Export *e = adv_mem_new0(&s->ctx->alloc, sizeof *e);
     if (!e) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while exporting `%s`", state);
@@ -93,7 +102,7 @@ AdvStatus adv_session_export(AdvSession *s, const char *state, struct DLManagedT
     t->deleter = delete_export;
     t->flags = s->plan->states[i].kind == ADV_STATE_DATA ? DLPACK_FLAG_BITMASK_READ_ONLY : 0;
     t->dl_tensor.data = v.data;
-    t->dl_tensor.device.device_type = kDLCPU;
+    t->dl_tensor.device.device_type = s->be->dlpack ? (DLDeviceType)s->be->dlpack : kDLCPU;
     t->dl_tensor.ndim = v.rank;
     t->dl_tensor.dtype = type_of(v.dtype);
     t->dl_tensor.shape = e->shape;
@@ -137,15 +146,30 @@ void adv_held_close(AdvSession *s)
     }
 }
 
+/* Is it memory of the device that the session runs on? */
+static bool is_of_device(const AdvSession *s, const DLManagedTensorVersioned *tensor)
+{
+    if (tensor->version.major != DLPACK_MAJOR_VERSION || !s->be->dlpack) return false;
+    return (int32_t)tensor->dl_tensor.device.device_type == s->be->dlpack && tensor->dl_tensor.device.device_id == 0;
+}
+
 AdvStatus adv_session_bind_tensor(AdvSession *s, const char *state, struct DLManagedTensorVersioned *tensor, AdvDiags *ds)
 {
     AdvView v;
+    bool on_device = false;
     ADV_TRY(adv_session_ready(s, ds));
-    if (adv_dlpack_view(tensor, &v) != ADV_OK)
-        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the tensor for `%s` is not one of DLPack 1.x on the host with a type of ours", state);
+    AdvStatus st = adv_dlpack_view(tensor, &v);
+    if (st != ADV_OK && is_of_device(s, tensor)) {
+        on_device = true;
+        st = view_of(&tensor->dl_tensor, &v);
+    }
+    if (st != ADV_OK)
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION,
+                        "the tensor for `%s` is not one of DLPack 1.x with a type of ours, on the host or on the device of back end `%s`", state,
+                        s->be->name);
     AdvHeld *h = adv_mem_new0(&s->ctx->alloc, sizeof *h);
     if (!h) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding `%s`", state);
-    AdvStatus st = adv_session_bind(s, state, &v, ds);
+    st = adv_session_bind_view(s, state, &v, on_device, ds);
     if (st != ADV_OK) {
         adv_mem_free(&s->ctx->alloc, h, sizeof *h);
         return st;

@@ -3,7 +3,7 @@
 ** A loop of the plan is run here, by writing the turn number and running its body again, so no back end knows loops. A back
 ** end that can record runs an entry once as it is (libraries warm up), records it the second time with all turns written out,
 ** and replays the recording from then on. Checks, profiles and traces look at single instructions: with them nothing is
-** recorded.
+** recorded; and where the caller brings rows of data (feed.c), what comes before and with them is launched one by one.
 **
 ** Other devices have not done an entry when this returns: whoever reads waits. If the device then fails, the entries since its
 ** last answer are all that is known.
@@ -95,9 +95,23 @@ AdvStatus adv_records_open(AdvSession *s, AdvDiags *ds)
     return ADV_OK;
 }
 
+/* Instructions of an entry up to the last that a source feeds; a loop that holds one belongs to them as a whole. */
+static uint32_t count_head(const AdvSession *s, const AdvPlanEntry *e)
+{
+    uint32_t n_head = 0;
+    for (uint32_t i = 0; s->feed_of && i < e->n_insts;) {
+        uint32_t n = 1 + (adv_inst_is_loop(s, e->first + i) ? s->t->insts[e->first + i].n_body : 0);
+        for (uint32_t k = 0; k < n; k++)
+            if (s->feed_of[e->first + i + k]) n_head = i + n;
+        i += n;
+    }
+    return n_head;
+}
+
 void adv_records_forget(AdvSession *s)
 {
     for (uint32_t i = 0; s->records && i < s->t->n_entries; i++) {
+        s->records[i].n_head = count_head(s, &s->t->entries[i]);
         if (s->records[i].recording) s->be->forget(s->self, s->records[i].recording);
         s->records[i].recording = NULL;
         if (s->records[i].state != ADV_RECORD_NEVER) s->records[i].state = ADV_RECORD_NEW;
@@ -116,7 +130,7 @@ static AdvStatus record(AdvSession *s, uint32_t ix, AdvDiags *ds)
     const AdvPlanEntry *e = &s->t->entries[ix];
     AdvRecord *r = &s->records[ix];
     ADV_TRY(s->be->record_begin(s->self));
-    AdvStatus st = run_range(s, ix, e->first, e->n_insts, ds);
+    AdvStatus st = run_range(s, ix, e->first + r->n_head, e->n_insts - r->n_head, ds);
     AdvStatus end = s->be->record_end(s->self, &r->recording);
     if (st == ADV_OK) st = end;
     if (st == ADV_OK) r->state = ADV_RECORD_DONE;
@@ -138,11 +152,13 @@ static AdvStatus run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)
     const AdvPlanEntry *e = &s->t->entries[ix];
     bool looks_inside = s->check != ADV_CHECK_OFF || s->profile;
     s->n_loops = 0;
-    if (!s->records || looks_inside || s->records[ix].state == ADV_RECORD_NEVER) return run_range(s, ix, e->first, e->n_insts, ds);
+    if (!s->records || looks_inside || s->records[ix].state == ADV_RECORD_NEVER || s->records[ix].n_head == e->n_insts)
+        return run_range(s, ix, e->first, e->n_insts, ds);
     if (s->records[ix].state == ADV_RECORD_NEW) {
         s->records[ix].state = ADV_RECORD_WARM;
         return run_range(s, ix, e->first, e->n_insts, ds);
     }
+    ADV_TRY(run_range(s, ix, e->first, s->records[ix].n_head, ds));
     if (s->records[ix].state == ADV_RECORD_WARM) ADV_TRY(record(s, ix, ds));
     return s->be->replay(s->self, s->records[ix].recording);
 }

@@ -16,8 +16,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct Json {
     const AdvAlloc *a;
@@ -89,6 +87,13 @@ static AdvStatus path_in(AdvRun *r, const char *name, char *path, size_t n_bytes
     return adv_fail(ds, ADV_EINVAL, ADV_D_RUN_DIR, "the path of the run folder is too long");
 }
 
+void adv_events_close(AdvRun *r)
+{
+    const AdvIo *io = r->s->ctx->io;
+    if (r->events_fd >= 0) io->close(io->user, r->events_fd);
+    r->events_fd = -1;
+}
+
 AdvStatus adv_events_open(AdvRun *r, AdvDiags *ds)
 {
     char path[4096];
@@ -96,20 +101,14 @@ AdvStatus adv_events_open(AdvRun *r, AdvDiags *ds)
     r->events_fd = -1;
     if (!r->o.run_dir) return ADV_OK;
     ADV_TRY(path_in(r, "events.jsonl", path, sizeof path, ds));
-    struct stat sb;
-    if (!stat(path, &sb) && sb.st_size > r->at.event_bytes && truncate(path, (off_t)r->at.event_bytes))
-        return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot cut `%s` to where the run stood: %s", path, strerror(errno));
     int fd = io->open(io->user, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0) return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot write `%s`: %s", path, strerror(-fd));
+    int64_t n = io->size(io->user, fd);
+    int err = n < 0 ? (int)n : n > r->at.event_bytes ? io->cut(io->user, fd, r->at.event_bytes) : 0;
     r->events_fd = fd;
-    return ADV_OK;
-}
-
-void adv_events_close(AdvRun *r)
-{
-    const AdvIo *io = r->s->ctx->io;
-    if (r->events_fd >= 0) io->close(io->user, r->events_fd);
-    r->events_fd = -1;
+    if (!err) return ADV_OK;
+    adv_events_close(r);
+    return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot cut `%s` to where the run stood: %s", path, strerror(-err));
 }
 
 static void begin(AdvRun *r, Json *j, const char *kind)

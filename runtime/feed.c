@@ -5,6 +5,9 @@
 ** 0, 1, 2, .. as the numbers. Nothing else in the plan changes: the real numbers still say which row of a per-sample table and
 ** which random draw belongs to a sample.
 **
+** On another device the buffer has a twin there, at one address for as long as the source is bound. The device computes the
+** numbers, so the host waits for it once a batch, has the rows filled in, and sends them off in the order of the entry's work.
+**
 ** Only the entries that fill and evaluate batches may read it, so that a source that fails has spoiled nothing.
 */
 #include "runtime/session.h"
@@ -19,8 +22,9 @@ struct AdvFeed {
     int32_t (*fill)(void *user, const AdvRows *want);
     void *user;
     int64_t n_max;          /* rows of the largest batch */
-    char *rows;             /* n_max rows */
+    char *rows;             /* n_max rows, filled by the source */
     int64_t *wanted, *iota; /* their numbers; 0, 1, 2, .. */
+    void *seen_rows, *seen_iota; /* where kernels find both: the same, or their twins on another device */
 };
 
 /* Operand 0 of instruction `inst` as the plan has it, and operand 1. */
@@ -40,12 +44,19 @@ static uint64_t row_bytes(const AdvSession *s, uint32_t state)
     return s->states[state].n_bytes / (uint64_t)s->t->state_types[state].dim[0];
 }
 
+static uint64_t rows_bytes(const AdvSession *s, const AdvFeed *f) { return (uint64_t)f->n_max * row_bytes(s, f->state); }
+static uint64_t ids_bytes(const AdvFeed *f) { return (uint64_t)f->n_max * sizeof *f->iota; }
+
 static void free_feed(AdvSession *s, AdvFeed *f)
 {
     const AdvAlloc *a = &s->ctx->alloc;
-    adv_mem_free(a, f->rows, (size_t)((uint64_t)f->n_max * row_bytes(s, f->state)));
-    adv_mem_free(a, f->wanted, (size_t)f->n_max * sizeof *f->wanted);
-    adv_mem_free(a, f->iota, (size_t)f->n_max * sizeof *f->iota);
+    if (!s->be->is_host) {
+        if (f->seen_rows) s->be->free(s->self, f->seen_rows, rows_bytes(s, f));
+        if (f->seen_iota) s->be->free(s->self, f->seen_iota, ids_bytes(f));
+    }
+    adv_mem_free(a, f->rows, (size_t)rows_bytes(s, f));
+    adv_mem_free(a, f->wanted, (size_t)ids_bytes(f));
+    adv_mem_free(a, f->iota, (size_t)ids_bytes(f));
     adv_mem_free(a, f, sizeof *f);
 }
 
@@ -61,6 +72,7 @@ void adv_feed_drop(AdvSession *s, uint32_t state)
         s->feed_of[i] = NULL;
         for (uint32_t k = 0; k < 2; k++) s->views[first_view(s, i) + k] = adv_session_view(s, first_view(s, i) + k);
     }
+    adv_records_forget(s);
     free_feed(s, f);
 }
 
@@ -91,6 +103,11 @@ static AdvStatus check_use(AdvSession *s, uint32_t state, uint32_t entry, uint32
         return refuse(s, state, entry, inst, "this needs more of it than rows by number", ds);
     if (strcmp(name, "batch") != 0 && strncmp(name, "eval.", 5) != 0)
         return refuse(s, state, entry, inst, "it is read outside batches", ds);
+    if (s->be->is_host) return ADV_OK;
+    AdvView ids = adv_session_view(s, first_view(s, inst) + 1);
+    if (!adv_view_is_row(&ids)) return refuse(s, state, entry, inst, "its row numbers lie apart on the device", ds);
+    /* kernels there were prepared for as many rows as the state has */
+    if (ids.dim[0] > s->t->state_types[state].dim[0]) return refuse(s, state, entry, inst, "it has fewer rows than a batch", ds);
     return ADV_OK;
 }
 
@@ -112,35 +129,53 @@ static AdvStatus check_uses(AdvSession *s, uint32_t state, AdvDiags *ds, int64_t
     return ADV_OK;
 }
 
-static AdvFeed *new_feed(AdvSession *s, uint32_t state, int64_t n_max)
+/* Takes what f needs. It may be freed after a failure, too. */
+static AdvStatus take_memory(AdvSession *s, AdvFeed *f, AdvDiags *ds)
+{
+    const AdvAlloc *a = &s->ctx->alloc;
+    f->rows = adv_mem_new0(a, (size_t)rows_bytes(s, f));
+    f->wanted = adv_mem_new0(a, (size_t)ids_bytes(f));
+    f->iota = adv_mem_new0(a, (size_t)ids_bytes(f));
+    if (!f->rows || !f->wanted || !f->iota) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding a source");
+    for (int64_t i = 0; i < f->n_max; i++) f->iota[i] = i;
+    f->seen_rows = f->rows;
+    f->seen_iota = f->iota;
+    if (s->be->is_host) return ADV_OK;
+    f->seen_rows = f->seen_iota = NULL;
+    ADV_TRY(adv_session_take(s, rows_bytes(s, f), "the rows of a batch", ds, &f->seen_rows));
+    ADV_TRY(adv_session_take(s, ids_bytes(f), "the rows of a batch", ds, &f->seen_iota));
+    return adv_session_settle(s, s->be->copy(s->self, f->seen_iota, f->iota, ids_bytes(f), ADV_TO_DEVICE), ds);
+}
+
+static AdvStatus new_feed(AdvSession *s, uint32_t state, int64_t n_max, AdvDiags *ds, AdvFeed **out)
 {
     const AdvAlloc *a = &s->ctx->alloc;
     if (!s->feed_of) s->feed_of = adv_mem_new0(a, (s->t->n_insts + 1) * sizeof *s->feed_of);
     AdvFeed *f = s->feed_of ? adv_mem_new0(a, sizeof *f) : NULL;
-    if (!f) return NULL;
+    if (!f) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding a source");
     f->state = state;
     f->n_max = n_max;
-    f->rows = adv_mem_new0(a, (size_t)((uint64_t)n_max * row_bytes(s, state)));
-    f->wanted = adv_mem_new0(a, (size_t)n_max * sizeof *f->wanted);
-    f->iota = adv_mem_new0(a, (size_t)n_max * sizeof *f->iota);
-    if (f->rows && f->wanted && f->iota) return f;
-    free_feed(s, f);
-    return NULL;
+    AdvStatus st = take_memory(s, f, ds);
+    if (st != ADV_OK) free_feed(s, f);
+    else *out = f;
+    return st;
 }
 
 static void put_in_place(AdvSession *s, AdvFeed *f)
 {
-    for (int64_t i = 0; i < f->n_max; i++) f->iota[i] = i;
-    f->next = s->feeds;
-    s->feeds = f;
     for (uint32_t i = 0; i < s->t->n_insts; i++) {
         uint32_t v = first_view(s, i);
         if (!s->bound[i].sig.n_in || !reads(s, v, f->state)) continue;
         s->feed_of[i] = f;
         s->views[v].dim[0] = s->views[v + 1].dim[0];
-        s->views[v + 1].data = f->iota;
+        s->views[v + 1].data = f->seen_iota;
         s->views[v + 1].stride[0] = 1;
     }
+}
+
+void adv_feeds_place(AdvSession *s)
+{
+    for (AdvFeed *f = s->feeds; f; f = f->next) put_in_place(s, f);
 }
 
 AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_t (*fill)(void *user, const AdvRows *want), void *user,
@@ -151,15 +186,16 @@ AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_t (*fill
     uint32_t i = adv_plan_state(s->plan, state);
     if (i == ADV_PLAN_NONE || s->plan->states[i].kind != ADV_STATE_DATA || !s->t->state_types[i].rank || !fill)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "a source needs a function and a data state of the plan, not `%s`", state);
-    if (!s->be->is_host)
-        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "back end `%s` needs the whole of `%s`: bind its memory", s->be->name, state);
+    AdvFeed *f = NULL;
     ADV_TRY(check_uses(s, i, ds, &n_max));
-    AdvFeed *f = new_feed(s, i, n_max);
-    if (!f) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding a source");
+    ADV_TRY(new_feed(s, i, n_max, ds, &f));
     f->fill = fill;
     f->user = user;
-    adv_session_rebind(s, i, f->rows);
+    adv_session_rebind(s, i, f->seen_rows);
+    f->next = s->feeds;
+    s->feeds = f;
     put_in_place(s, f);
+    adv_records_forget(s);
     return ADV_OK;
 }
 
@@ -172,17 +208,28 @@ bool adv_state_is_fed(const AdvSession *s, uint32_t state)
 
 /* ---- running ------------------------------------------------------------------------------------------------------- */
 
+/* The numbers of the rows that are wanted, from where the instructions so far left them. */
+static AdvStatus read_wanted(AdvSession *s, AdvFeed *f, const AdvView *ids, AdvDiags *ds)
+{
+    int64_t n_rows = s->t->state_types[f->state].dim[0];
+    if (!s->be->is_host) {
+        ADV_TRY(s->be->copy(s->self, f->wanted, ids->data, (uint64_t)ids->dim[0] * sizeof *f->wanted, ADV_TO_HOST));
+        s->n_last = 0;
+    }
+    for (int64_t i = 0; i < ids->dim[0]; i++) {
+        if (s->be->is_host) f->wanted[i] = ((const int64_t *)ids->data)[i * ids->stride[0]];
+        if (f->wanted[i] >= 0 && f->wanted[i] < n_rows) continue;
+        return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "row %lld of `%s` is wanted, which has %lld", (long long)f->wanted[i],
+                        adv_state_name(s, f->state), (long long)n_rows);
+    }
+    return ADV_OK;
+}
+
 AdvStatus adv_feed_fill(AdvSession *s, AdvFeed *f, uint32_t inst, AdvDiags *ds)
 {
-    const AdvTensorType *t = &s->t->state_types[f->state];
     AdvView ids = adv_session_view(s, first_view(s, inst) + 1);
-    AdvTensorType batch = *t;
-    for (int64_t i = 0; i < ids.dim[0]; i++) {
-        f->wanted[i] = ((const int64_t *)ids.data)[i * ids.stride[0]];
-        if (f->wanted[i] >= 0 && f->wanted[i] < t->dim[0]) continue;
-        return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "row %lld of `%s` is wanted, which has %lld", (long long)f->wanted[i],
-                        adv_state_name(s, f->state), (long long)t->dim[0]);
-    }
+    AdvTensorType batch = s->t->state_types[f->state];
+    ADV_TRY(read_wanted(s, f, &ids, ds));
     batch.dim[0] = ids.dim[0];
     AdvRows want = {.struct_size = sizeof want, .state = adv_state_name(s, f->state), .rows = f->wanted, .n_rows = ids.dim[0],
                     .out = adv_view_of(&batch, f->rows)};
@@ -190,5 +237,7 @@ AdvStatus adv_feed_fill(AdvSession *s, AdvFeed *f, uint32_t inst, AdvDiags *ds)
     int32_t rc = f->fill(f->user, &want);
     s->is_busy = false;
     if (rc) return adv_fail(ds, ADV_EIO, ADV_D_IO, "the source of `%s` failed: it returned %d", want.state, (int)rc);
-    return adv_data_check_labels(s, f->state, f->rows, ids.dim[0], "the source", ds);
+    ADV_TRY(adv_data_check_labels(s, f->state, f->rows, ids.dim[0], "the source", ds));
+    if (s->be->is_host) return ADV_OK;
+    return s->be->copy(s->self, f->seen_rows, f->rows, (uint64_t)ids.dim[0] * row_bytes(s, f->state), ADV_TO_DEVICE);
 }

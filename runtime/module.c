@@ -19,7 +19,7 @@ static bool fits(const AdvModule *m)
            m->bound_size == sizeof(AdvBound) && m->view_size == sizeof(AdvView) && !strcmp(m->build, ADV_MODULE_BUILD);
 }
 
-static AdvStatus open_module(const char *path, AdvDiags *ds, const AdvModule **out)
+AdvStatus adv_module_open(const char *path, AdvDiags *ds, const AdvModule **out)
 {
     char why[256];
     AdvModuleFn *fn = NULL;
@@ -49,7 +49,7 @@ AdvStatus adv_module_load(AdvCtx *ctx, const char *name, const char *dir, AdvDia
     if (ctx->n_modules == ADV_CTX_MODULES) return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "too many back ends are open");
     int n = snprintf(path, sizeof path, "%s/adv_%s.so", dir, name);
     if (n < 0 || (size_t)n >= sizeof path) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the path of the back ends is too long");
-    ADV_TRY(open_module(path, ds, &m));
+    ADV_TRY(adv_module_open(path, ds, &m));
     ADV_TRY(adv_registry_add_kernels(&ctx->reg, m->kernels, ds));
     ctx->modules[ctx->n_modules++] = m;
     *out = m->backend;

@@ -28,8 +28,11 @@ typedef struct AdvModule {
 /* The one function that the library exports. */
 typedef const AdvModule *AdvModuleFn(void);
 
-/* Opens DIR/adv_NAME.so once a context, adds its kernels to the context's registry, and gives its back end. ADV_EUNAVAILABLE
-** with a sentence: there is none, or it was built with other structs. It is never closed. */
+/* Opens the library at `path`. ADV_EUNAVAILABLE with a sentence: there is none, or it was built with other structs. It is never closed. */
+AdvStatus adv_module_open(const char *path, AdvDiags *ds, const AdvModule **out) ADV_MUST_USE;
+
+/* Opens DIR/adv_NAME.so once a context, adds its kernels to the context's registry, and gives its back end. As
+** adv_module_open. */
 AdvStatus adv_module_load(AdvCtx *ctx, const char *name, const char *dir, AdvDiags *ds, const AdvBackend **out) ADV_MUST_USE;
 
 #endif

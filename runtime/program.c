@@ -276,11 +276,13 @@ static AdvStatus account(AdvRun *r, int64_t k, AdvDiags *ds)
     return ADV_OK;
 }
 
-/* How many steps to do before the host looks: one on the host; on other devices up to ADV_RUN_AHEAD while that takes less than
-** a quarter of a second, so that a stop is obeyed soon; and never past a place where a checkpoint or the caller waits. */
+/* How many steps to do before the host looks: one on the host, and where a source makes it wait for each batch anyway; on other
+** devices up to ADV_RUN_AHEAD while that takes less than a quarter of a second, so that a stop is obeyed soon; and never past a
+** place where a checkpoint or the caller waits. */
 static int64_t steps_at_once(const AdvRun *r, int64_t last)
 {
-    int64_t n = r->s->be->is_host || r->s->be->does_nothing ? 1 : r->n_ahead, every = (int64_t)r->o.save_every_steps;
+    bool is_one = r->s->be->is_host || r->s->be->does_nothing || r->s->feeds;
+    int64_t n = is_one ? 1 : r->n_ahead, every = (int64_t)r->o.save_every_steps;
     if (r->o.flags & ADV_TRAIN_ENTRIES) n = 1;
     if (n > r->p->steps - r->at.step) n = r->p->steps - r->at.step;
     if (n > last - r->at.total_step) n = last - r->at.total_step;
@@ -585,6 +587,10 @@ AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *d
     r->saved_step = r->at.total_step;
     r->snap_step = -1;   /* the caller may have written states */
     AdvStatus st = train(r, ds);
+    if (st == ADV_OK || st == ADV_ECANCELLED) {
+        AdvStatus done = s->be->sync(s->self);
+        if (done != ADV_OK) st = done;
+    }
     /* files that cannot be written leave states and place whole: the caller may save elsewhere and go on */
     bool is_whole = st == ADV_OK || st == ADV_ECANCELLED || (st == ADV_EINVAL && o.only_eval) || (st == ADV_EIO && leave_best(r) == ADV_OK);
     if (!is_whole) {
@@ -638,5 +644,5 @@ AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *ds)
     AdvRun *r = NULL;
     ADV_TRY(adv_session_ready(s, ds));
     ADV_TRY(adv_run_get(s, ds, &r));
-    return adv_checkpoint_load(r, dir, ds);
+    return adv_session_settle(s, adv_checkpoint_load(r, dir, ds), ds);
 }

@@ -117,8 +117,7 @@ static void say_peak(const AdvSession *s, AdvDiags *ds)
                    s->be->is_host ? "" : ", and data and a copy of the states");
 }
 
-/* Device memory; of no bytes too, so that pointers are never NULL. */
-static AdvStatus take(AdvSession *s, uint64_t n_bytes, const char *what, AdvDiags *ds, void **out)
+AdvStatus adv_session_take(AdvSession *s, uint64_t n_bytes, const char *what, AdvDiags *ds, void **out)
 {
     *out = s->be->alloc(s->self, n_bytes ? n_bytes : 1);
     if (*out) return ADV_OK;
@@ -153,7 +152,7 @@ static AdvStatus take_states(AdvSession *s, AdvDiags *ds)
         if (s->states[i].n_bytes > s->staging_bytes && s->plan->states[i].kind != ADV_STATE_DATA) s->staging_bytes = s->states[i].n_bytes;
     }
     s->state_bytes = at;
-    ADV_TRY(take(s, at, "the states", ds, &s->state_mem));
+    ADV_TRY(adv_session_take(s, at, "the states", ds, &s->state_mem));
     ADV_TRY(s->be->fill(s->self, s->state_mem, 0, at));
     at = 0;
     for (uint32_t i = 0; i < s->plan->n_states; i++) {
@@ -168,18 +167,14 @@ static AdvStatus take_states(AdvSession *s, AdvDiags *ds)
     return ADV_OK;
 }
 
-/* Other devices: the data set, the copy of the states that a bad value is traced from, and values logged but not yet read. */
+/* Other devices: the copy of the states that a bad value is traced from, and values logged but not yet read. Data takes its memory
+** when it is bound, because a source needs room for one batch only. */
 static AdvStatus take_device_blocks(AdvSession *s, AdvDiags *ds)
 {
-    if (s->be->is_host) return ADV_OK;
-    for (uint32_t i = 0; i < s->plan->n_states; i++) {
-        if (s->plan->states[i].kind != ADV_STATE_DATA) continue;
-        ADV_TRY(take(s, s->states[i].n_bytes, adv_state_name(s, i), ds, &s->states[i].block));
-    }
-    if (!s->plan->prog->n_logs) return ADV_OK;
+    if (s->be->is_host || !s->plan->prog->n_logs) return ADV_OK;
     for (uint32_t i = 0; i < s->plan->prog->n_logs; i++) s->ring_bytes += ADV_RUN_AHEAD * round_up(s->states[s->plan->prog->logs[i].state].n_bytes);
-    ADV_TRY(take(s, s->state_bytes, "the copy of the states", ds, &s->snap_mem));
-    return take(s, s->ring_bytes, "the logged values", ds, &s->ring_mem);
+    ADV_TRY(adv_session_take(s, s->state_bytes, "the copy of the states", ds, &s->snap_mem));
+    return adv_session_take(s, s->ring_bytes, "the logged values", ds, &s->ring_mem);
 }
 
 static AdvStatus take_blocks(AdvSession *s, AdvDiags *ds)
@@ -188,8 +183,8 @@ static AdvStatus take_blocks(AdvSession *s, AdvDiags *ds)
     ADV_TRY(take_device_blocks(s, ds));
     s->const_bytes = s->t->n_const_bytes;
     s->temp_bytes = s->t->temp_bytes;
-    ADV_TRY(take(s, s->const_bytes, "the constants", ds, &s->const_mem));
-    ADV_TRY(take(s, s->temp_bytes, "the values of a step", ds, &s->temp_mem));
+    ADV_TRY(adv_session_take(s, s->const_bytes, "the constants", ds, &s->const_mem));
+    ADV_TRY(adv_session_take(s, s->temp_bytes, "the values of a step", ds, &s->temp_mem));
     return s->be->copy(s->self, s->const_mem, s->t->consts, s->const_bytes, ADV_TO_DEVICE);
 }
 
@@ -311,7 +306,7 @@ static AdvStatus open_parts(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds
     ADV_TRY(bind_insts(s, ds));
     ADV_TRY(prepare_insts(s, ds));
     ADV_TRY(take_blocks(s, ds));
-    ADV_TRY(take(s, s->scratch_bytes, "the kernels", ds, &s->scratch_mem));
+    ADV_TRY(adv_session_take(s, s->scratch_bytes, "the kernels", ds, &s->scratch_mem));
     set_views(s);
     ADV_TRY(adv_records_open(s, ds));
     if (s->check == ADV_CHECK_REF) ADV_TRY(adv_checks_open(s, ds));
@@ -331,11 +326,12 @@ AdvStatus adv_session_reprepare(AdvSession *s, AdvDiags *ds)
     if (s->scratch_bytes > had) {
         s->be->free(s->self, s->scratch_mem, had ? had : 1);
         s->scratch_mem = NULL;
-        ADV_TRY(take(s, s->scratch_bytes, "the kernels", ds, &s->scratch_mem));
+        ADV_TRY(adv_session_take(s, s->scratch_bytes, "the kernels", ds, &s->scratch_mem));
     } else {
         s->scratch_bytes = had;
     }
     set_views(s);
+    adv_feeds_place(s);
     return ADV_OK;
 }
 
@@ -379,6 +375,7 @@ void adv_session_close(AdvSession *s)
     adv_profile_close(s);
     if (s->self) {
         adv_records_close(s);
+        if (s->states) adv_feeds_close(s);
         for (uint32_t i = 0; s->states && i < s->plan->n_states; i++)
             if (s->states[i].block) s->be->free(s->self, s->states[i].block, s->states[i].n_bytes);
         if (s->snap_mem) s->be->free(s->self, s->snap_mem, s->state_bytes ? s->state_bytes : 1);
@@ -390,7 +387,6 @@ void adv_session_close(AdvSession *s)
         s->be->close(s->self);
     }
     adv_mappings_close(s);
-    if (s->states) adv_feeds_close(s);
     adv_held_close(s);
     if (s->staging) host_free(s, s->staging, s->staging_bytes, 1);
     host_free(s, s->states, s->plan->n_states, sizeof *s->states);
@@ -420,6 +416,12 @@ AdvStatus adv_session_ready(const AdvSession *s, AdvDiags *ds)
     if (s->is_busy) return adv_fail(ds, ADV_EBUSY, ADV_D_SESSION_STATE, "called from inside a callback of the same session");
     if (s->is_poisoned) return adv_fail(ds, ADV_EPOISONED, ADV_D_SESSION_STATE, "an earlier failure left the session unusable");
     return ADV_OK;
+}
+
+AdvStatus adv_session_settle(AdvSession *s, AdvStatus st, AdvDiags *ds)
+{
+    if (st == ADV_OK) st = s->be->sync(s->self);
+    return adv_device_fault(s, st, ds);
 }
 
 /* Does an instruction of the entry use data that is not bound? */
@@ -463,9 +465,14 @@ void adv_session_cancel(AdvSession *s)
 
 void adv_session_rebind(AdvSession *s, uint32_t state, void *data)
 {
-    if (!s->states[state].data && data) s->n_unbound--;
-    if (s->states[state].data != data) adv_records_forget(s);
-    s->states[state].data = data;
+    AdvStateMem *m = &s->states[state];
+    if (!m->data && data) s->n_unbound--;
+    if (m->data != data) adv_records_forget(s);
+    m->data = data;
+    if (m->block && m->block != data) {
+        s->be->free(s->self, m->block, m->n_bytes);
+        m->block = NULL;
+    }
     adv_feed_drop(s, state);
     for (uint32_t i = 0; i < s->n_views; i++) {
         const AdvPlanValue *v = &s->t->values[s->view_value[i]];
@@ -547,6 +554,19 @@ static AdvStatus find_state(const AdvSession *s, const char *state, const AdvVie
     return ADV_OK;
 }
 
+/* Data that is bound on another device, which has no staging: through memory of its size. */
+static AdvStatus read_data(AdvSession *s, uint32_t state, const AdvView *view, AdvDiags *ds)
+{
+    size_t n_bytes = (size_t)s->states[state].n_bytes;
+    void *mem = adv_mem_new(&s->ctx->alloc, n_bytes);
+    if (!mem) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading `%s`", adv_state_name(s, state));
+    AdvStatus st = adv_session_get_bytes(s, state, mem);
+    AdvView own = adv_view_of(&s->t->state_types[state], mem);
+    if (st == ADV_OK) convert(view, &own);
+    adv_mem_free(&s->ctx->alloc, mem, n_bytes);
+    return adv_device_fault(s, st, ds);
+}
+
 /* Between a state and the caller's view, through staging where the host cannot reach the state. */
 static AdvStatus exchange(AdvSession *s, const char *state, const AdvView *view, bool is_write, AdvDiags *ds)
 {
@@ -557,13 +577,14 @@ static AdvStatus exchange(AdvSession *s, const char *state, const AdvView *view,
         return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound to memory", state);
     if (is_write && s->plan->states[i].kind == ADV_STATE_DATA)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "`%s` is data: bind it, it cannot be written", state);
+    if (!s->be->is_host && s->plan->states[i].kind == ADV_STATE_DATA) return read_data(s, i, view, ds);
     void *mem = s->be->is_host ? s->states[i].data : s->staging;
     AdvView own = adv_view_of(&s->t->state_types[i], mem);
     AdvStatus st = ADV_OK;
     if (is_write) {
         convert(&own, view);
         if (!s->be->is_host) st = adv_session_put_bytes(s, i, mem);
-        return adv_device_fault(s, st, ds);
+        return adv_session_settle(s, st, ds);
     }
     if (!s->be->is_host) st = adv_session_get_bytes(s, i, mem);
     if (st != ADV_OK) return adv_device_fault(s, st, ds);
@@ -598,17 +619,24 @@ AdvStatus adv_session_set(AdvSession *s, const char *state, double value)
     return number_view(s, state, &value, true);
 }
 
-AdvStatus adv_session_bind(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds)
+AdvStatus adv_session_bind_view(AdvSession *s, const char *state, const AdvView *view, bool on_device, AdvDiags *ds)
 {
     uint32_t i;
-    ADV_TRY(adv_session_ready(s, ds));
     ADV_TRY(find_state(s, state, view, ds, &i));
     if (s->plan->states[i].kind != ADV_STATE_DATA)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "`%s` is not data: write it, it cannot be bound", state);
     uint8_t dtype = s->t->state_types[i].dtype;
-    if ((view->dtype != dtype && !(view->dtype == ADV_F32 && dtype == ADV_F64)) || !adv_view_is_row(view))
+    bool fits = view->dtype == dtype || (view->dtype == ADV_F32 && dtype == ADV_F64 && !on_device);
+    if (!fits || !adv_view_is_row(view))
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "data bound to `%s` must be dense, in row order, and of dtype %s", state,
                         adv_dtype_name(dtype));
+    if (on_device) return adv_data_bind_device(s, i, view->data, ds);
     ADV_TRY(adv_data_check_labels(s, i, view->data, view->rank ? view->dim[0] : 1, "the memory", ds));
     return adv_data_bind(s, i, view->dtype, view->data, ds);
+}
+
+AdvStatus adv_session_bind(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds)
+{
+    ADV_TRY(adv_session_ready(s, ds));
+    return adv_session_bind_view(s, state, view, false, ds);
 }

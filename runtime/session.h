@@ -25,12 +25,16 @@ typedef struct AdvLoopPlace { uint32_t inst; int64_t turn, n_turns; } AdvLoopPla
 
 /* An entry on a back end that can record: run once, recorded at the second run, replayed from then on. */
 enum { ADV_RECORD_NEW = 0, ADV_RECORD_WARM, ADV_RECORD_DONE, ADV_RECORD_NEVER };
-typedef struct AdvRecord { void *recording; int32_t state; } AdvRecord;
+typedef struct AdvRecord {
+    void *recording;
+    int32_t state;
+    uint32_t n_head; /* instructions up to the last that a source feeds: launched one by one, and only what follows is recorded */
+} AdvRecord;
 
 typedef struct AdvStateMem {
     void *data;          /* device memory; of a data state: the caller's, NULL until bound */
     uint64_t n_bytes;
-    void *block;         /* of a data state on another device: memory of ours that `data` is once it is bound */
+    void *block;         /* of a data state on another device: memory of ours that `data` is, while memory of the host is bound */
 } AdvStateMem;
 
 /* Steps that another device may run before the host looks at their logged values; also between two copies of the states. */
@@ -80,7 +84,7 @@ struct AdvSession {
 
 /* Runs entry `ix` of the target, or puts it in line: other devices have not done it on return. No poisoning, no busy test. */
 AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds) ADV_MUST_USE;
-/* Forgets recordings: an address or a kernel changes. */
+/* Forgets recordings: an address, a kernel or a source changes. */
 void adv_records_forget(AdvSession *s);
 AdvStatus adv_records_open(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
 void adv_records_close(AdvSession *s);
@@ -96,6 +100,10 @@ static inline bool adv_inst_is_loop(const AdvSession *s, uint32_t inst)
 /* ADV_OK if the session takes calls now. */
 AdvStatus adv_session_ready(const AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
 
+/* The end of a call of adv.h that gave a device work: waits until it is done, so that whoever has the session's memory finds it
+** there, and says what the device said if it failed. Returns st, or that. */
+AdvStatus adv_session_settle(AdvSession *s, AdvStatus st, AdvDiags *ds) ADV_MUST_USE;
+
 /* Whole states to and from host memory, dense in the order the state has. */
 AdvStatus adv_session_get_bytes(AdvSession *s, uint32_t state, void *to) ADV_MUST_USE;
 AdvStatus adv_session_put_bytes(AdvSession *s, uint32_t state, const void *from) ADV_MUST_USE;
@@ -104,7 +112,13 @@ AdvStatus adv_session_put_bytes(AdvSession *s, uint32_t state, const void *from)
 AdvStatus adv_session_get_number(AdvSession *s, uint32_t state, double *out) ADV_MUST_USE;
 AdvStatus adv_session_put_number(AdvSession *s, uint32_t state, double value) ADV_MUST_USE;
 
-/* The memory of a data state changed: renew the views into it, and let go of the source or tensor that was bound before. */
+/* Memory of the back end; of no bytes too, so that pointers are never NULL. `what` stands in the message. */
+AdvStatus adv_session_take(AdvSession *s, uint64_t n_bytes, const char *what, AdvDiags *ds, void **out) ADV_MUST_USE;
+
+/* adv_session_bind, of memory of the session's device where on_device. */
+AdvStatus adv_session_bind_view(AdvSession *s, const char *state, const AdvView *view, bool on_device, AdvDiags *ds) ADV_MUST_USE;
+
+/* The memory of a data state changed: renew the views into it, and let go of the source, tensor or block that was bound before. */
 void adv_session_rebind(AdvSession *s, uint32_t state, void *data);
 
 /* View `ix` of the session (sig.in - s->views, ..) as the plan and the present memory have it. */
@@ -145,14 +159,19 @@ const char *adv_operand_name(const AdvSession *s, uint32_t inst, uint32_t k);
 void adv_mappings_close(AdvSession *s);
 /* Binds dense data of the state's shape and dtype (or f32 for f64); borrowed where it can be. */
 AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void *data, AdvDiags *ds) ADV_MUST_USE;
+/* The same of memory of the session's device, of the state's dtype. Checks labels. */
+AdvStatus adv_data_bind_device(AdvSession *s, uint32_t state, void *data, AdvDiags *ds) ADV_MUST_USE;
 /* Is each of n labels a class of the plan? Of states that hold no labels: always. `who` brought them, e.g. a file's name. */
 AdvStatus adv_data_check_labels(const AdvSession *s, uint32_t state, const void *labels, int64_t n, const char *who,
                                 AdvDiags *ds) ADV_MUST_USE;
 
 /* ---- feed.c ---- */
-/* Fetches the rows that instruction `inst` is about to read from its source. ADV_EIO: the source failed. */
+/* Fetches the rows that instruction `inst` is about to read from its source: another device is waited for, since it knows their
+** numbers. ADV_EIO: the source failed. */
 AdvStatus adv_feed_fill(AdvSession *s, AdvFeed *f, uint32_t inst, AdvDiags *ds) ADV_MUST_USE;
 bool adv_state_is_fed(const AdvSession *s, uint32_t state);
+/* Points the instructions that sources feed to their buffers, after all views were set anew. */
+void adv_feeds_place(AdvSession *s);
 void adv_feed_drop(AdvSession *s, uint32_t state);
 void adv_feeds_close(AdvSession *s);
 

@@ -3,6 +3,7 @@
 #include "runtime/base/checked.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -74,8 +75,33 @@ static int64_t posix_size(void *user, int fd)
     return fstat(fd, &st) < 0 ? -errno : (int64_t)st.st_size;
 }
 
+static int posix_list(void *user, const char *path, int (*each)(void *each_user, const char *name), void *each_user)
+{
+    DIR *d = opendir(path);
+    int is_ended = 0, err;
+    (void)user;
+    if (!d) return -errno;
+    for (struct dirent *e; errno = 0, !is_ended && (e = readdir(d));) is_ended = each(each_user, e->d_name);
+    err = is_ended ? 0 : errno;
+    closedir(d);
+    return -err;
+}
+
+static int posix_rmdir(void *user, const char *path)
+{
+    (void)user;
+    return rmdir(path) < 0 ? -errno : 0;
+}
+
+static int posix_cut(void *user, int fd, int64_t n_bytes)
+{
+    (void)user;
+    return ftruncate(fd, (off_t)n_bytes) < 0 ? -errno : 0;
+}
+
 static const AdvIo posix_io = {.struct_size = sizeof(AdvIo), .open = posix_open, .read = posix_read, .write = posix_write, .fsync = posix_fsync,
-                               .close = posix_close, .rename = posix_rename, .mkdir = posix_mkdir, .unlink = posix_unlink, .size = posix_size};
+                               .close = posix_close, .rename = posix_rename, .mkdir = posix_mkdir, .unlink = posix_unlink, .size = posix_size,
+                               .list = posix_list, .rmdir = posix_rmdir, .cut = posix_cut};
 
 const AdvIo *adv_io_posix(void)
 {
@@ -96,6 +122,9 @@ static AdvIo whole_table(const AdvIo *io)
     if (!t.mkdir) t.mkdir = posix_mkdir;
     if (!t.unlink) t.unlink = posix_unlink;
     if (!t.size) t.size = posix_size;
+    if (!t.list) t.list = posix_list;
+    if (!t.rmdir) t.rmdir = posix_rmdir;
+    if (!t.cut) t.cut = posix_cut;
     return t;
 }
 

@@ -1,7 +1,8 @@
 /* backend_cuda.c: AdvBackend over the function table: a device, its memory, copies, launches, recordings.
 **
-** All work of a session is on one stream, in order. To the device bytes go through a ring of pinned pieces, so that a copy
-** costs the caller a memcpy and the device waits for nobody; from the device a copy waits, because the caller reads at once.
+** All work of a session is on one stream, in order: the caller's, if there is one, and then no other is made, waited for or
+** recorded. To the device bytes go through a ring of pinned pieces, so that a copy costs the caller a memcpy and the device waits
+** for nobody; from the device a copy waits, because the caller reads at once.
 ** A recording is a captured graph: between begin and end launches cost nothing and nothing runs.
 **
 ** Errors: a failed call is remembered as a sentence (last_error). A failure after which the device answers nothing any more
@@ -98,6 +99,8 @@ static AdvStatus open_device(AdvCudaBack *b)
 {
     ADV_TRY(adv_cuda_need(b, ADV_CUDA_RT));
     ADV_TRY(find_device(b));
+    if (b->host.opts.stream == cudaStreamLegacy || b->host.opts.stream == cudaStreamPerThread)
+        return adv_cuda_fail(b, ADV_EINVAL, "a default stream was passed, which cannot be recorded or is another one in each thread: make one");
     b->cuda.stream = b->host.opts.stream;
     if (!b->cuda.stream) ADV_TRY(CHECK(b, cudaStreamCreateWithFlags, (&b->cuda.stream, cudaStreamNonBlocking)));
     ADV_TRY(CHECK(b, cudaEventCreate, (&b->t0)));
@@ -341,6 +344,14 @@ static AdvStatus number_inst(AdvCudaBack *b, const char *op_name)
     return ADV_OK;
 }
 
+/* Prepares it if it was compiled for this device. */
+static AdvStatus take_kernel(AdvCudaBack *b, AdvBound *bound, const AdvKernel *k)
+{
+    AdvPluginFault fault;
+    AdvStatus st = adv_plugin_check_cuda(b->host.opts.reg, k, b->prop.major, b->prop.minor, &fault);
+    return st == ADV_OK ? prepare_kernel(b, bound, k) : adv_fail(b->ds, st, fault.id, "%s", fault.text);
+}
+
 /* The first kernel that can. None is for the session to say: there is no definition to fall back on. */
 AdvStatus adv_cuda_prepare(void *self, AdvBound *bound, AdvDiags *ds)
 {
@@ -355,13 +366,21 @@ AdvStatus adv_cuda_prepare(void *self, AdvBound *bound, AdvDiags *ds)
     for (uint32_t i = 0; i < n && st == ADV_OK; i++) {
         const char *why;
         if (adv_kernel_can(ks[i], &bound->sig, &why)) {
-            AdvPluginFault fault;
-            st = adv_plugin_check_cuda(o->reg, ks[i], b->prop.major, b->prop.minor, &fault);
-            st = st == ADV_OK ? prepare_kernel(b, bound, ks[i]) : adv_fail(ds, st, fault.id, "%s", fault.text);
+            st = take_kernel(b, bound, ks[i]);
             break;
         }
         if (o->refused) o->refused(o->user, &bound->sig, ks[i], why);
     }
+    b->ds = NULL;
+    return st;
+}
+
+AdvStatus adv_cuda_prepare_kernel(void *self, AdvBound *bound, const AdvKernel *k, AdvDiags *ds)
+{
+    AdvCudaBack *b = self;
+    b->ds = ds;
+    AdvStatus st = number_inst(b, bound->sig.op->name);
+    if (st == ADV_OK) st = take_kernel(b, bound, k);
     b->ds = NULL;
     return st;
 }

@@ -7,6 +7,7 @@
 #define ADV_RUNTIME_CUDA_BACK_H
 
 #include "ops/cuda/cuda.h"
+#include "runtime/adv_dlpack.h"
 #include "runtime/backend.h"
 
 #include <stdarg.h>
@@ -86,8 +87,8 @@ void adv_cuda_range(void *self, const char *name);
 
 /* The rest of the table, but `open`. */
 #define ADV_CUDA_BACKEND \
-    .name = "cuda", .target = "cuda", .close = adv_cuda_close, .alloc = adv_cuda_alloc, .free = adv_cuda_free, .copy = adv_cuda_copy, \
-    .fill = adv_cuda_fill, .prepare = adv_cuda_prepare, .prepared = adv_cuda_prepared, .unprepare = adv_cuda_unprepare, \
+    .name = "cuda", .target = "cuda", .dlpack = kDLCUDA, .close = adv_cuda_close, .alloc = adv_cuda_alloc, .free = adv_cuda_free, .copy = adv_cuda_copy, \
+    .fill = adv_cuda_fill, .prepare = adv_cuda_prepare, .prepare_kernel = adv_cuda_prepare_kernel, .prepared = adv_cuda_prepared, .unprepare = adv_cuda_unprepare, \
     .launch = adv_cuda_run, .launch_timed = adv_cuda_run_timed, .set_i64 = adv_cuda_set_i64, .record_begin = adv_cuda_record_begin, .record_end = adv_cuda_record_end, \
     .replay = adv_cuda_replay, .range = ADV_CUDA_RANGE, .forget = adv_cuda_forget, .sync = adv_cuda_sync, .last_error = adv_cuda_last_error, \
     .choices = adv_cuda_choices, .obey = adv_cuda_obey, .device_info = adv_cuda_device_info, .n_run_allocs = adv_cuda_n_run_allocs
@@ -98,6 +99,7 @@ void adv_cuda_free(void *self, void *p, uint64_t n_bytes);
 AdvStatus adv_cuda_copy(void *self, void *dst, const void *src, uint64_t n_bytes, int32_t direction);
 AdvStatus adv_cuda_fill(void *self, void *dst, int byte, uint64_t n_bytes);
 AdvStatus adv_cuda_prepare(void *self, AdvBound *b, AdvDiags *ds);
+AdvStatus adv_cuda_prepare_kernel(void *self, AdvBound *b, const AdvKernel *k, AdvDiags *ds);
 AdvStatus adv_cuda_prepared(void *self, AdvDiags *ds);
 void adv_cuda_unprepare(void *self);
 AdvStatus adv_cuda_run(void *self, AdvBound *b, void *scratch);

@@ -92,6 +92,24 @@ static int fault_unlink(void *user, const char *path)
     return adv_io_posix()->unlink(NULL, path);
 }
 
+static int fault_rmdir(void *user, const char *path)
+{
+    (void)user;
+    return adv_io_posix()->rmdir(NULL, path);
+}
+
+static int fault_cut(void *user, int fd, int64_t n_bytes)
+{
+    FaultIo *f = user;
+    return fault_hit(f) ? -f->error : adv_io_posix()->cut(NULL, fd, n_bytes);
+}
+
+static int fault_list(void *user, const char *path, int (*each)(void *each_user, const char *name), void *each_user)
+{
+    FaultIo *f = user;
+    return fault_hit(f) ? -f->error : adv_io_posix()->list(NULL, path, each, each_user);
+}
+
 static inline AdvIo fault_io(FaultIo *f)
 {
     return (AdvIo){.struct_size = sizeof(AdvIo),
@@ -103,7 +121,10 @@ static inline AdvIo fault_io(FaultIo *f)
                    .close = fault_close,
                    .rename = fault_rename,
                    .mkdir = fault_mkdir,
-                   .unlink = fault_unlink};
+                   .unlink = fault_unlink,
+                   .list = fault_list,
+                   .rmdir = fault_rmdir,
+                   .cut = fault_cut};
 }
 
 #endif

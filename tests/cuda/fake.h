@@ -23,6 +23,8 @@ typedef struct AdvFake {
     uint64_t launch_hash;     /* of every launch that ran: kernel, geometry, arguments */
     uint64_t ticks;           /* the device's clock: one a launch */
     int sm;                   /* 90 */
+    cudaStream_t only;        /* NULL, or: whatever is asked of another stream is counted in n_elsewhere */
+    uint64_t n_elsewhere;
 } AdvFake;
 extern AdvFake adv_fake;
 

@@ -22,7 +22,7 @@ typedef struct Work { struct Work *next; void (*run)(const void *what); size_t n
 typedef struct List { Work *first, **last; } List;
 struct CUstream_st { List todo, graph; bool is_capturing; };
 struct CUgraph_st { List list; uint32_t n_refs; };
-struct CUevent_st { uint64_t ticks; };
+struct CUevent_st { uint64_t ticks; cudaStream_t stream; };
 static struct CUstream_st *streams[16];
 static bool is_open;   /* something runs: device memory may be touched */
 
@@ -178,8 +178,11 @@ static void settle(void)
         if (streams[i]) run_all(streams[i]);
 }
 
+static void see(cudaStream_t s) { adv_fake.n_elsewhere += adv_fake.only && s != adv_fake.only; }
+
 cudaError_t adv_fake_enqueue(cudaStream_t s, void (*run)(const void *what), const void *what, size_t n_bytes)
 {
+    see(s);
     add_work(s->is_capturing ? &s->graph : &s->todo, run, what, n_bytes);
     return cudaSuccess;
 }
@@ -279,11 +282,13 @@ static cudaError_t fake_stream_create(cudaStream_t *s, unsigned flags)
     (void)flags;
     while (i < 15 && streams[i]) i++;
     *s = streams[i] = calloc(1, sizeof **s);
+    see(*s);
     return cudaSuccess;
 }
 
 static cudaError_t fake_stream_destroy(cudaStream_t s)
 {
+    if (s == adv_fake.only) adv_fake.n_elsewhere++;   /* it is the caller's */
     for (uint32_t i = 0; i < 16; i++)
         if (streams[i] == s) streams[i] = NULL;
     free_list(&s->todo);
@@ -297,6 +302,7 @@ static cudaError_t fake_stream_sync(cudaStream_t s)
     CALL(false);
     if (s->is_capturing) return cudaErrorStreamCaptureUnsupported;
     adv_fake.n_syncs++;
+    see(s);
     run_all(s);
     return cudaSuccess;
 }
@@ -305,6 +311,7 @@ static cudaError_t fake_begin(cudaStream_t s, enum cudaStreamCaptureMode mode)
 {
     CALL(false);
     (void)mode;
+    see(s);
     s->is_capturing = true;
     return cudaSuccess;
 }
@@ -382,14 +389,14 @@ static cudaError_t fake_event_destroy(cudaEvent_t e)
 static cudaError_t fake_event_record(cudaEvent_t e, cudaStream_t s)
 {
     CALL(false);
+    e->stream = s;
     return adv_fake_enqueue(s, run_event, &e, sizeof e);
 }
 
 static cudaError_t fake_event_sync(cudaEvent_t e)
 {
     CALL(false);
-    (void)e;
-    settle();
+    if (e->stream) see(e->stream), run_all(e->stream);
     return cudaSuccess;
 }
 

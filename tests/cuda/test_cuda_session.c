@@ -3,67 +3,20 @@
 */
 #include "tests/adv_test.h"
 
-#include "runtime/ctx.h"
-#include "runtime/module.h"
-#include "tests/cuda/def_kernels.h"
-#include "tests/cuda/fake.h"
-#include "tests/runtime/toy.h"
+#include "tests/cuda/toy_cuda.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const AdvModule module = {ADV_MODULE_HEADER, .backend = &adv_backend_fake};
-
-/* The toy plan for target cuda on a back end; where that is cuda, on the fake device. s is NULL if it does not open. */
-static Toy open_toy(const char *backend, int32_t check, uint32_t flags)
-{
-    Toy t = {.s = NULL, .data = malloc(sizeof(ToyData))};
-    AdvSessionOpts o = {.struct_size = sizeof o, .flags = flags, .backend = backend, .target = "cuda", .n_threads = 1, .check = check};
-    if (!t.data) abort();
-    *t.data = toy_data();
-    t.bytes = toy_make(toy_graph, toy_program, "toyhash", "cuda", NULL);
-    if (!t.bytes.data || adv_ctx_new(NULL, &t.ctx) != ADV_OK || adv_diags_open(t.ctx, &t.ds) != ADV_OK) abort();
-    if (adv_registry_add_kernels(&t.ctx->reg, adv_def_kernels(&t.ctx->reg), t.ds) != ADV_OK) abort();
-    t.ctx->modules[t.ctx->n_modules++] = &module;
-    if (adv_plan_load(t.ctx, t.bytes.data, t.bytes.n, t.ds, &t.plan) != ADV_OK) abort();
-    if (adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s) != ADV_OK) return t;
-    if (toy_bind(t.s, t.data, t.ds) == ADV_OK) return t;
-    adv_session_close(t.s);
-    t.s = NULL;
-    return t;
-}
-
-static void end(Toy *t)
-{
-    toy_close(t);
-    CHECK_EQ(adv_fake.used_bytes, 0);
-    CHECK_EQ(adv_fake_reset(), 0);
-}
-
-static bool says(const Toy *t, const char *text)
-{
-    for (uint32_t i = 0; i < t->ds->list.n; i++) {
-        const AdvDiag *d = t->ds->list.at[i];
-        if (strstr(d->message, text)) return true;
-        for (uint32_t k = 0; k < d->notes.n; k++)
-            if (strstr(d->notes.at[k].text, text)) return true;
-        for (uint32_t k = 0; k < d->helps.n; k++)
-            if (strstr(d->helps.at[k], text)) return true;
-        for (uint32_t k = 0; k < d->chain.n; k++)
-            if (strstr(d->chain.at[k], text)) return true;
-    }
-    return false;
-}
-
 static uint64_t trained(const char *backend, int32_t check)
 {
-    Toy t = open_toy(backend, check, 0);
+    Toy t = toy_open_cuda(backend, check, 0);
     uint64_t h = 0;
     CHECK(t.s != NULL);
     if (!t.s) toy_show(&t);
     if (t.s && adv_session_train(t.s, NULL, t.ds) == ADV_OK) h = toy_hash(&t);
     else toy_show(&t);
-    end(&t);
+    toy_end_cuda(&t);
     return h;
 }
 
@@ -96,20 +49,20 @@ static int32_t see(void *user, const AdvEvent *e)
 
 static void test_nothing_is_taken_in_an_epoch(void)
 {
-    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
     Seen x = {0};
     AdvTrainOpts o = {.struct_size = sizeof o, .progress = see, .user = &x};
     CHECK(t.s != NULL);
     CHECK_EQ(adv_session_train(t.s, &o, t.ds), ADV_OK);
     CHECK_EQ(x.n, 8);
-    end(&t);
+    toy_end_cuda(&t);
 }
 
 /* Steps 3 and 4 of an epoch run from recordings, and launch the same list as each other and as an unrecorded step. */
 static void test_equal_lists_of_launches(void)
 {
     uint64_t hash[5], n[5], graphs[5];
-    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
     CHECK(t.s != NULL);
     CHECK_EQ(adv_session_run(t.s, "init", t.ds), ADV_OK);
     CHECK_EQ(adv_session_set(t.s, "run.epoch", 1), ADV_OK);
@@ -129,7 +82,7 @@ static void test_equal_lists_of_launches(void)
         CHECK_EQ(graphs[k], 2);
     }
     CHECK_EQ(graphs[0], 0);
-    end(&t);
+    toy_end_cuda(&t);
 }
 
 /* ---- checkpoints --------------------------------------------------------------------------------------------------------- */
@@ -147,15 +100,15 @@ static void test_resume_is_exact(void)
     uint64_t want = trained("cuda", ADV_CHECK_OFF);
     CHECK(mkdtemp(dir) != NULL);
     for (uint64_t k = 1; k < 24; k += 5) {
-        Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+        Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
         CHECK_EQ(adv_session_step(t.s, k, t.ds), ADV_OK);
         CHECK_EQ(adv_session_save(t.s, dir, t.ds), ADV_OK);
-        end(&t);
-        t = open_toy("cuda", ADV_CHECK_OFF, 0);
+        toy_end_cuda(&t);
+        t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
         CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK);
         CHECK_EQ(adv_session_train(t.s, NULL, t.ds), ADV_OK);
         CHECK(toy_hash(&t) == want);
-        end(&t);
+        toy_end_cuda(&t);
         remove_all(dir);
         CHECK_EQ(mkdir(dir, 0755), 0);
     }
@@ -167,11 +120,11 @@ static void test_resume_is_exact(void)
 static void test_too_little_memory_is_said_at_open(void)
 {
     adv_fake.total_bytes = 4096;
-    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
     CHECK(t.s == NULL);
-    CHECK(says(&t, "out of memory"));
-    CHECK(says(&t, "MB in all"));
-    end(&t);
+    CHECK(toy_says(&t, "out of memory"));
+    CHECK(toy_says(&t, "MB in all"));
+    toy_end_cuda(&t);
 }
 
 /* Opens and trains while call k fails. True: the call came. */
@@ -179,24 +132,24 @@ static bool fails_at(uint64_t k, cudaError_t with)
 {
     adv_fake.fail_at = k;
     adv_fake.fail_with = with;
-    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
     AdvStatus st = t.s ? adv_session_train(t.s, NULL, t.ds) : ADV_EUNAVAILABLE;
     bool came = adv_fake.has_failed;
     if (came) {
         CHECK(st != ADV_OK);
         CHECK(t.ds->n_errors > 0);
-        if (with == cudaErrorMemoryAllocation) CHECK(says(&t, "out of memory"));
-        else CHECK(says(&t, "told to fail"));
+        if (with == cudaErrorMemoryAllocation) CHECK(toy_says(&t, "out of memory"));
+        else CHECK(toy_says(&t, "told to fail"));
         if (t.s) {
             double x;
             CHECK_EQ(adv_session_get(t.s, "metric.loss", &x), ADV_EPOISONED);
-            CHECK(with == cudaErrorMemoryAllocation || says(&t, "--check=sync") || says(&t, "while running"));
+            CHECK(with == cudaErrorMemoryAllocation || toy_says(&t, "--check=sync") || toy_says(&t, "while running"));
         }
     } else {
         CHECK_EQ(st, ADV_OK);
     }
     if (test_n_failed_checks) toy_show(&t);
-    end(&t);
+    toy_end_cuda(&t);
     return came;
 }
 
@@ -214,29 +167,29 @@ static void test_each_call_fails(void)
 static void test_a_failure_has_a_place(void)
 {
     for (int sync = 0; sync < 2; sync++) {
-        Toy t = open_toy("cuda", sync ? ADV_CHECK_SYNC : ADV_CHECK_OFF, 0);
+        Toy t = toy_open_cuda("cuda", sync ? ADV_CHECK_SYNC : ADV_CHECK_OFF, 0);
         CHECK_EQ(adv_session_step(t.s, 4, t.ds), ADV_OK);
         adv_fake.fail_with = cudaErrorIllegalAddress;
         adv_fake.fail_at = adv_fake.n_calls + (sync ? 60 : 3);
         CHECK_EQ(adv_session_step(t.s, 4, t.ds), ADV_EUNAVAILABLE);
-        if (sync) CHECK(says(&t, "while running step.main") && says(&t, ", instruction "));
-        else CHECK(says(&t, "--check=sync") && (says(&t, "`batch`") || says(&t, "`step.main`")));
+        if (sync) CHECK(toy_says(&t, "while running step.main") && toy_says(&t, ", instruction "));
+        else CHECK(toy_says(&t, "--check=sync") && (toy_says(&t, "`batch`") || toy_says(&t, "`step.main`")));
         CHECK_EQ(adv_session_step(t.s, 1, t.ds), ADV_EPOISONED);
-        end(&t);
+        toy_end_cuda(&t);
     }
 }
 
 static void test_finite_finds_the_line(void)
 {
-    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
     double w[12] = {NAN};
     AdvView v = {.dtype = ADV_F64, .rank = 2, .dim = {4, 3}, .stride = {3, 1}, .data = w};
     CHECK_EQ(adv_session_step(t.s, 9, t.ds), ADV_OK);
     CHECK_EQ(adv_session_write(t.s, "f.w", &v, t.ds), ADV_OK);
     CHECK_EQ(adv_session_step(t.s, 5, t.ds), ADV_ENUMERIC);
-    CHECK(says(&t, "became NaN") && says(&t, "non-finite"));
+    CHECK(toy_says(&t, "became NaN") && toy_says(&t, "non-finite"));
     if (test_n_failed_checks) toy_show(&t);
-    end(&t);
+    toy_end_cuda(&t);
 }
 
 /* ---- profile and trace --------------------------------------------------------------------------------------------------- */
@@ -253,21 +206,21 @@ static void test_profile_and_trace(void)
 {
     static char text[8 << 20];
     char *at = text;
-    Toy t = open_toy("cuda", ADV_CHECK_OFF, ADV_SESSION_PROFILE | ADV_SESSION_TRACE);
+    Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, ADV_SESSION_PROFILE | ADV_SESSION_TRACE);
     CHECK_EQ(adv_session_step(t.s, 3, t.ds), ADV_OK);
     adv_session_profile(t.s, gather, &at);
     CHECK(strstr(text, "matmul a=8x3 b=4x3") && strstr(text, "definition"));
     at = text;
     adv_session_trace(t.s, gather, &at);
     CHECK(!strncmp(text, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [", 42) && strstr(text, "\"kernel\": \"definition\""));
-    end(&t);
+    toy_end_cuda(&t);
 }
 
 /* ---- which back end -------------------------------------------------------------------------------------------------------- */
 
 static void test_auto(void)
 {
-    Toy t = open_toy("cuda", ADV_CHECK_OFF, 0);
+    Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
     AdvSessionInfo i = {.struct_size = sizeof i};
     AdvSessionOpts o = {.struct_size = sizeof o, .n_threads = 1, .backend_dir = "/nonexistent"};
     adv_session_close(t.s);
@@ -286,8 +239,8 @@ static void test_auto(void)
     t.s = NULL;
     o.backend = "cuda";
     CHECK_EQ(adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s), ADV_EUNAVAILABLE);
-    CHECK(says(&t, "no CUDA device answers"));
-    end(&t);
+    CHECK(toy_says(&t, "no CUDA device answers"));
+    toy_end_cuda(&t);
 }
 
 int main(void)

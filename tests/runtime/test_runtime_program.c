@@ -275,20 +275,6 @@ static void checkpoints_are_pruned(void)
 
 /* ---- files that fail or are damaged ----------------------------------------------------------------------------------------- */
 
-static AdvIo fault_table(FaultIo *f)
-{
-    return (AdvIo){.struct_size = sizeof(AdvIo),
-                   .user = f,
-                   .open = fault_open,
-                   .read = fault_read,
-                   .write = fault_write,
-                   .fsync = fault_fsync,
-                   .close = fault_close,
-                   .rename = fault_rename,
-                   .mkdir = fault_mkdir,
-                   .unlink = fault_unlink};
-}
-
 /* The second checkpoint fails at its k-th call, for each k: the status is EIO, the first one is whole and resumes. */
 static void failing_io_keeps_the_older(void)
 {
@@ -296,7 +282,7 @@ static void failing_io_keeps_the_older(void)
     uint64_t first_hash = 0;
     for (long k = 1; !is_done && k < 200 && !test_n_failed_checks; k++) {
         FaultIo f = {.error = ENOSPC, .persistent = k % 2 == 0};
-        AdvIo io = fault_table(&f);
+        AdvIo io = fault_io(&f);
         AdvCtxOpts co = {.struct_size = sizeof co, .io = &io};
         const char *dir = new_dir();
         Toy t = toy_open("cpu", "cpu", &co, ADV_CHECK_OFF, 0);
@@ -330,7 +316,7 @@ static void run_is_saved_elsewhere(void)
     long n_calls = 0;
     for (long k = 1; k < 2 || k < n_calls; k += 9) {
         FaultIo f = {.error = ENOSPC, .persistent = 1, .fail_at = k};
-        AdvIo io = fault_table(&f);
+        AdvIo io = fault_io(&f);
         AdvCtxOpts co = {.struct_size = sizeof co, .io = &io};
         const char *dir = new_dir();
         AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = dir, .save_every_steps = 5};
@@ -366,6 +352,67 @@ static void run_is_saved_elsewhere(void)
     CHECK(n_calls > 50);
     free(want.events);
     free(want.result);
+}
+
+/* A disk that takes files and gives none back: what cannot be removed stays, and harms nothing. */
+static int keeps(void *user, const char *path) { return (void)user, (void)path, -EPERM; }
+
+static void what_cannot_be_removed_stays(void)
+{
+    const char *dir = new_dir();
+    AdvIo io = {.struct_size = sizeof io, .unlink = keeps, .rmdir = keeps};
+    AdvCtxOpts co = {.struct_size = sizeof co, .io = &io};
+    Toy t = toy_open("cpu", "cpu", &co, ADV_CHECK_OFF, 0);
+    for (int k = 1; k <= 4; k++) {
+        CHECK_EQ(adv_session_step(t.s, 1, t.ds), ADV_OK);
+        CHECK_EQ(adv_session_save(t.s, dir, t.ds), ADV_OK);
+    }
+    uint64_t want = toy_hash(&t);
+    CHECK_EQ(n_folders(dir, "ckpt-"), 4);
+    toy_close(&t);
+    t = toy_open("cpu", "cpu", &co, ADV_CHECK_OFF, 0);
+    CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK);
+    CHECK(toy_hash(&t) == want);
+    toy_close(&t);
+    remove_tree(dir);
+}
+
+/* The folder is seen through the table too: what it hides is not there, and what it cannot list is an error and not an answer. */
+static int hides(void *user, const char *path, int (*each)(void *each_user, const char *name), void *each_user)
+{
+    return (void)user, (void)path, (void)each, (void)each_user, -ENOENT;
+}
+
+static int breaks(void *user, const char *path, int (*each)(void *each_user, const char *name), void *each_user)
+{
+    return hides(user, path, each, each_user), -EIO;
+}
+
+static void folders_are_listed_by_the_table(void)
+{
+    const char *dir = new_dir();
+    char latest[4096];
+    AdvIo io = {.struct_size = sizeof io, .list = hides};
+    AdvCtxOpts co = {.struct_size = sizeof co, .io = &io};
+    Toy t = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, 0);
+    CHECK_EQ(adv_session_step(t.s, 1, t.ds), ADV_OK);
+    CHECK_EQ(adv_session_save(t.s, dir, t.ds), ADV_OK);
+    CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK);
+    snprintf(latest, sizeof latest, "%s/LATEST", dir);
+    CHECK_EQ(unlink(latest), 0);
+    CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK); /* found by looking */
+    toy_close(&t);
+    t = toy_open("cpu", "cpu", &co, ADV_CHECK_OFF, 0);
+    CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_ENOENT);
+    toy_close(&t);
+    io.list = breaks;
+    t = toy_open("cpu", "cpu", &co, ADV_CHECK_OFF, 0);
+    CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_EIO);
+    const char *msg = NULL;
+    adv_diags_at(t.ds, 0, &msg);
+    CHECK(msg && strstr(msg, "cannot look for checkpoints in"));
+    toy_close(&t);
+    remove_tree(dir);
 }
 
 static void flip(const char *path, long at)
@@ -576,6 +623,8 @@ int main(void)
     RUN(checkpoints_are_pruned);
     RUN(failing_io_keeps_the_older);
     RUN(run_is_saved_elsewhere);
+    RUN(what_cannot_be_removed_stays);
+    RUN(folders_are_listed_by_the_table);
     RUN(damage_is_found);
     RUN(other_plan_is_refused);
     RUN(weights_by_name);
