@@ -15,17 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What AdvPrep.host points to. */
-typedef struct PrepHost {
-    void *cuda; /* first: adv_cuda_of reads it */
-    Suite *s;
-} PrepHost;
-
-static void *prep_alloc(AdvPrep *p, size_t bytes)
-{
-    Suite *s = ((PrepHost *)p->host)->s;
-    return adv_arena_new(s->dev ? &s->dev->arena : &s->arena, bytes);
-}
+static void *prep_alloc(AdvPrep *p, size_t bytes) { return adv_arena_new(&((Suite *)p->host)->arena, bytes); }
 
 static AdvStatus prep_fail(AdvPrep *p, AdvStatus st, const char *fmt, ...)
 {
@@ -65,19 +55,19 @@ static int compare(const Suite *s, const OpCase *c, const AdvKernel *k, const Ru
     return 0;
 }
 
-static AdvStatus prepare(Suite *s, const AdvKernel *k, const AdvSig *sig, uint32_t n_threads, struct SuitePrepared *out)
+static AdvStatus prepare(Suite *s, const AdvKernel *k, const AdvSig *sig, uint32_t n_threads, AdvBound *out)
 {
-    PrepHost host = {s->dev ? s->dev->cuda : NULL, s};
-    AdvPrep prep = {.sig = sig, .n_threads = n_threads, .alloc = prep_alloc, .fail = prep_fail, .host = &host};
+    AdvPrep prep = {.sig = sig, .n_threads = n_threads, .alloc = prep_alloc, .fail = prep_fail, .host = s};
     AdvStatus st = ADV_OK;
-    out->state = NULL;
+    *out = (AdvBound){.sig = *sig, .kernel = k};
+    if (s->dev) return s->dev->be->prepare_kernel(s->dev->self, out, k, s->dev->ds);
     if (k->prepare) st = k->prepare(&prep, &out->state);
     out->scratch_bytes = prep.scratch_bytes;
     return st;
 }
 
 /* The next launch of the case: prepared now, or taken from what was. */
-static AdvStatus next_prepared(Suite *s, const AdvKernel *k, const AdvSig *sig, uint32_t n_threads, struct SuitePrepared *out)
+static AdvStatus next_prepared(Suite *s, const AdvKernel *k, const AdvSig *sig, uint32_t n_threads, AdvBound *out)
 {
     SuiteDevice *d = s->dev;
     if (d && !d->is_preparing) {
@@ -85,6 +75,7 @@ static AdvStatus next_prepared(Suite *s, const AdvKernel *k, const AdvSig *sig, 
         return ADV_OK;
     }
     AdvStatus st = prepare(s, k, sig, n_threads, out);
+    if (d) suite_device_say(d);
     if (!d || st != ADV_OK) return st;
     if (d->n_made == d->cap_made) {
         d->cap_made = d->cap_made ? 2 * d->cap_made : 256;
@@ -98,19 +89,20 @@ static AdvStatus next_prepared(Suite *s, const AdvKernel *k, const AdvSig *sig, 
 static AdvView lent(Suite *s, const Buf *b)
 {
     AdvView v = b->view;
-    char *mem = s->dev ? s->dev->lend(b->mem, b->n_bytes) : (char *)b->mem;
+    char *mem = s->dev ? suite_device_lend(s->dev, b->mem, b->n_bytes) : (char *)b->mem;
     v.data = mem ? mem + ((const char *)b->view.data - (const char *)b->mem) : NULL;
     return v;
 }
 
-static AdvStatus run_kernel(Suite *s, const OpCase *c, const AdvKernel *k, const struct SuitePrepared *made, const Buf *scratch,
-                            uint32_t n_threads, Run *r)
+static AdvStatus run_kernel(Suite *s, const OpCase *c, AdvBound *made, const Buf *scratch, uint32_t n_threads, Run *r)
 {
     AdvView in[CASE_MAX_IN], out[CASE_MAX_IN + ADV_MAX_FIXED];
     AdvLaunch l = {.in = in, .out = out, .attr = c->attr, .n_threads = n_threads, .scratch = lent(s, scratch).data};
     for (uint32_t i = 0; i < r->n_in; i++) in[i] = lent(s, &r->in[i]);
     for (uint32_t i = 0; i < r->n_out; i++) out[i] = lent(s, &r->out[i]);
-    AdvStatus st = k->run(&l, made->state), end = s->dev ? s->dev->finish() : ADV_OK;
+    made->sig = (AdvSig){.op = c->op, .n_in = r->n_in, .n_out = r->n_out, .in = in, .out = out, .attr = c->attr};
+    if (!s->dev) return made->kernel->run(&l, made->state);
+    AdvStatus st = s->dev->be->launch(s->dev->self, made, l.scratch), end = suite_device_finish(s->dev);
     return st == ADV_OK ? end : st;
 }
 
@@ -120,7 +112,7 @@ static int launch(Suite *s, const OpCase *c, const AdvKernel *k, uint32_t n_thre
     AdvView in[CASE_MAX_IN], out[CASE_MAX_IN + ADV_MAX_FIXED];
     AdvSig sig = {.op = c->op, .n_in = r->n_in, .n_out = r->n_out, .in = in, .out = out, .attr = c->attr};
     AdvTensorType bytes = {.dtype = ADV_U8, .rank = 1};
-    struct SuitePrepared made;
+    AdvBound made;
     for (uint32_t i = 0; i < r->n_in; i++) in[i] = r->in[i].view, in[i].data = NULL;
     for (uint32_t i = 0; i < r->n_out; i++) out[i] = r->out[i].view, out[i].data = NULL;
     AdvStatus st = next_prepared(s, k, &sig, n_threads, &made);
@@ -128,10 +120,12 @@ static int launch(Suite *s, const OpCase *c, const AdvKernel *k, uint32_t n_thre
     if (s->dev && s->dev->is_preparing) return 0;
     bytes.dim[0] = made.scratch_bytes ? (int64_t)made.scratch_bytes : 1;
     Buf scratch = buf_new(s, &bytes, BUF_ROW, 0xdd);
-    st = run_kernel(s, c, k, &made, &scratch, n_threads, r);
-    if (k->release) k->release(made.state);
+    st = run_kernel(s, c, &made, &scratch, n_threads, r);
+    if (k->release && !s->dev) k->release(made.state); /* a back end does that itself */
     s->n_kernel_runs++;
-    if (st != c->status) return suite_fail(s, c, "kernel %s.%s: run returns %s", k->op, k->name, adv_status_name(st));
+    if (st != c->status)
+        return suite_fail(s, c, "kernel %s.%s: run returns %s%s%s", k->op, k->name, adv_status_name(st), s->dev ? ": " : "",
+                          s->dev ? s->dev->be->last_error(s->dev->self) : "");
     if (!buf_guards_ok(s, &scratch)) return suite_fail(s, c, "kernel %s.%s writes beyond its scratch", k->op, k->name);
     for (uint32_t i = 0; i < r->n_in; i++)
         if (!buf_guards_ok(s, &r->in[i])) return suite_fail(s, c, "kernel %s.%s writes around operand %u", k->op, k->name, (unsigned)i);

@@ -80,12 +80,10 @@ static void run_files(Suite *s, bool *is_named, Count *n)
 static void prepare_all(Suite *s, bool *is_named, Count *n)
 {
     Count dry = {0, 0};
-    s->dev->is_preparing = true;
+    suite_device_begin(s->dev);
     run_files(s, is_named, &dry);
-    s->dev->is_preparing = false;
-    s->dev->n_cases = 0;
     n->failed += dry.failed;
-    if (s->dev->prepared() != ADV_OK) printf("the kernels are not made\n"), n->failed++;
+    if (!suite_device_ready(s->dev)) printf("the kernels are not made\n"), n->failed++;
 }
 
 /* Rows of a plugin go through every back end as ours do. */
@@ -115,7 +113,6 @@ int op_main(const char *backend, const AdvKernel *const *kernels, SuiteDevice *d
         n.failed++;
     }
     load_plugin(&s.reg, &n);
-    if (dev) adv_arena_init(&dev->arena, adv_alloc_default());
     if (dev) prepare_all(&s, is_named, &n);
     if (n.failed == 0 || !dev) run_files(&s, is_named, &n);
     for (uint32_t i = 0; i < s.reg.n_ops; i++) {
@@ -126,7 +123,6 @@ int op_main(const char *backend, const AdvKernel *const *kernels, SuiteDevice *d
     if (kernels && s.n_kernel_runs == 0) printf("no kernel was run\n"), n.failed++;
     if (kernels) printf("%u kernel runs\n", (unsigned)s.n_kernel_runs);
     adv_arena_fini(&s.arena);
-    if (dev) adv_arena_fini(&dev->arena), free(dev->made), free(dev->case_at);
     adv_registry_fini(&s.reg);
     adv_diags_free(ds);
     printf("%d passed, %d failed\n", n.passed, n.failed);

@@ -15,6 +15,7 @@ int suite_fail(const Suite *s, const OpCase *c, const char *fmt, ...)
     va_list ap;
     if (s->quiet) return 1;
     printf("%s:%d: ", c->file, c->line);
+    if (s->dev) printf("on %s: ", s->dev->be->name);
     va_start(ap, fmt);
     vprintf(fmt, ap);
     va_end(ap);

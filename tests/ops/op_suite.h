@@ -7,22 +7,23 @@
 #include "op_case.h"
 
 #include "ops/view.h"
+#include "runtime/backend.h"
 
-/* A back end with memory of its own, where kernels are prepared all together before the first runs. The cases are gone through
-** twice: once with is_preparing, when each launch of a case is prepared only, and, after `prepared`, to run them. */
+#define SUITE_LENT (CASE_MAX_IN * 2 + ADV_MAX_FIXED + 1)
+
+/* A back end with memory of its own (op_device.c), where kernels are prepared all together before the first runs. The cases are gone
+** through twice: once with is_preparing, when each launch of a case is prepared only, and, after suite_device_ready, to run them. */
 typedef struct SuiteDevice {
-    void *cuda;          /* what adv_cuda_of gives to kernels */
+    const AdvBackend *be;
+    void *self;
+    AdvDiags *ds;        /* what it says, until it is printed */
     bool is_preparing;
-    AdvStatus (*prepared)(void);
-    /* A copy of host memory on the device; of the same memory the same copy. NULL: failed. */
-    void *(*lend)(void *mem, size_t n_bytes);
-    /* Waits, copies back what was lent, and forgets it. */
-    AdvStatus (*finish)(void);
     /* What was prepared, in order, and where each case begins in it. */
-    struct SuitePrepared { void *state; uint64_t scratch_bytes; } *made;
+    AdvBound *made;
     uint32_t n_made, cap_made, at;
     uint32_t *case_at, n_cases, cap_cases;
-    AdvArena arena;      /* what kernels took in prepare */
+    struct { void *mem, *device; size_t n_bytes; } lent[SUITE_LENT];
+    uint32_t n_lent;
 } SuiteDevice;
 
 typedef struct Suite {
@@ -68,6 +69,24 @@ static inline uint8_t suite_dtype(const OpCase *c, uint32_t k, uint8_t float_dty
     if (c->in[k].type.dtype != ADV_F64) return c->in[k].type.dtype;
     return is_vector && float_dtype != ADV_F64 ? (uint8_t)ADV_F32 : float_dtype;
 }
+
+/* ---- devices (op_device.c) ---- */
+
+/* Opens a back end that has `prepare_kernel`. After a failure, which dev->ds explains, too, suite_device_close frees it. */
+AdvStatus suite_device_open(SuiteDevice *d, const AdvBackend *be, const AdvRegistry *reg, const char *library_dirs);
+void suite_device_close(SuiteDevice *d);
+
+/* From here on cases are prepared; what was prepared before is forgotten. */
+void suite_device_begin(SuiteDevice *d);
+/* From here on the same cases are run. False after printing why they cannot. */
+bool suite_device_ready(SuiteDevice *d);
+
+/* A copy of host memory on the device; of the same memory the same copy. NULL: failed. */
+void *suite_device_lend(SuiteDevice *d, void *mem, size_t n_bytes);
+/* Waits, copies back what was lent, and forgets it. */
+AdvStatus suite_device_finish(SuiteDevice *d);
+/* Prints what the back end said, and forgets it. */
+void suite_device_say(SuiteDevice *d);
 
 /* ---- running (op_suite.c) ---- */
 

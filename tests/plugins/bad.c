@@ -14,6 +14,7 @@
 #define NO_DOC   12
 #define ENDLESS  13
 #define SEGV     14
+#define INFER    15
 
 #include "ops/adv_op.h"
 
@@ -24,7 +25,9 @@ static const AdvPortDef out[] = {{"y", ADV_PORT_FLOAT, "[N]"}, {NULL, 0, NULL}};
 
 static AdvStatus infer(AdvInferCtx *c)
 {
+    volatile int *volatile nowhere = NULL;
     c->out[0] = c->in[0];
+    if (BAD == INFER) *nowhere = 1;
     if (c->in[0].rank != 1) return c->fail(c, "`twice` needs one number for each sample");
     if (BAD == SHAPE) c->out[0].dim[0]++;
     return ADV_OK;

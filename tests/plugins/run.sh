@@ -1,8 +1,9 @@
 #!/bin/sh
-# run.sh ADVC ADVRUN ADVPLUGIN SOURCE: plugins as people make and use them, outside the source tree, with nothing of it but the
-# headers: the examples of recipes/plugins, the starter, and bad plugins, each with one mistake. Prints `N passed, N failed`.
+# run.sh ADVC ADVRUN ADVPLUGIN SOURCE [FAKE]: plugins as people make and use them, outside the source tree, with nothing of it but the
+# headers: the examples of recipes/plugins, the starter, and bad plugins, each with one mistake. FAKE is the folder of an adv_cuda.so on
+# the fake device. Prints `N passed, N failed`.
 set -u
-advc=$(realpath "$1") advrun=$(realpath "$2") advplugin=$(realpath "$3") src=$(realpath "$4")
+advc=$(realpath "$1") advrun=$(realpath "$2") advplugin=$(realpath "$3") src=$(realpath "$4") fake=${5:-}
 cc=${CC:-cc}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -222,12 +223,41 @@ bad EXIT
 ends 1 'ended the process with exit code 3: kernels, in case' "$advplugin" test libbad.so
 bad SEGV
 ends 1 'died of signal 11' "$advplugin" test libbad.so
+bad INFER
+ends 1 'definition and gradient, in case `twice x=3{1,2,-3} want={2,4,-6}`' "$advplugin" test libbad.so
 if command -v g++ >/dev/null 2>&1; then
   g++ -fPIC -c throw.cpp -o throw.o
   build libbad.so -DBAD=THROW bad.c throw.o -lstdc++
   ends 1 'died of signal 6' "$advplugin" test libbad.so
 else
   echo 'SKIP the plugin that throws: there is no g++'
+fi
+
+# ---- kernels of a device, on the fake one ----
+
+# device MISTAKE CODE TEXT [ARCHITECTURES]: libdevice.so with this mistake, tested on the fake device.
+device() {
+  build libdevice.so -DBAD="$1" "-DFAKE=\"$fake/adv_cuda.so\"" "-DARCHS=\"${4:-sm_90}\"" device.c -ldl
+  ends "$2" "$3" "$advplugin" test "--backend-dir=$fake" --backend=cuda libdevice.so
+}
+if [ -n "$fake" ]; then
+  device NOTHING 0 ' 0 failed'
+  ends 0 '1 CUDA kernel (sm_90): on fake device' "$advplugin" test "--backend-dir=$fake" libdevice.so
+  ends 0 'SKIP 1 CUDA kernel (sm_90): the CPU was asked for' "$advplugin" test --backend=cpu libdevice.so
+  ends 69 'cannot open `/nonexistent/adv_cuda.so`' "$advplugin" test --backend=cuda --backend-dir=/nonexistent libdevice.so
+  ends 0 'SKIP 1 CUDA kernel (sm_90): cannot open' "$advplugin" test --backend-dir=/nonexistent libdevice.so
+  device WRONG 1 'device:1: on cuda: kernel root.host: result 0, element 1: 1.00999999, definition 1'
+  device BOUNDS 1 'kernel root.host writes around result 0'
+  device EVEN 1 '(with sizes of 4 made 1)'
+  device HIDES 1 'element 0: 0, definition nan'
+  device FAILS 1 'kernel root.host: run returns ADV_EUNAVAILABLE'
+  device DIES 1 'the fake device was told to fail'
+  ends 1 '9 passed, 6 failed' "$advplugin" test "--backend-dir=$fake" libdevice.so
+  device SEGV 1 'on CUDA: kernels, in case `root x=4{0,1,-4,9} want={0,1,-2,3}`'
+  device NOTHING 1 'has CUDA kernels for sm_80, but the device is sm_90' sm_80
+  ends 0 'on fake device' "$advplugin" test "--backend-dir=$fake" libmargin.so
+else
+  echo 'SKIP CUDA kernels of plugins on the fake device: this build has none'
 fi
 
 echo "$n_good passed, $n_bad failed"

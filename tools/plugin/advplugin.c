@@ -6,12 +6,15 @@
 
 static const CliVerb verbs[] = {
     {"new", "[--cuda] NAME", "write a plugin to begin with into the folder NAME: op, build file, test, recipe"},
-    {"test", "libNAME.so", "run its cases: definitions, gradients, kernels, odd sizes, NaN"},
+    {"test", "libNAME.so", "run its cases: definitions, gradients, kernels of the CPU and of CUDA, odd sizes, NaN"},
     {NULL, NULL, NULL},
 };
 
 static const CliOption options[] = {
     {"cuda", "", "new: with a CUDA kernel", false, NULL},
+    {"backend", "NAME", "test: auto (also CUDA kernels if a device answers), cuda (or end with 69), cpu", false, "auto|cuda|cpu"},
+    {"backend-dir", "FOLDER", "test: where adv_cuda.so lies, if not where advrun finds it", false, NULL},
+    {"library-dirs", "A:B", "test: folders to look for cuBLAS, cuDNN and NVRTC in first", false, NULL},
     CLI_COMMON,
 };
 

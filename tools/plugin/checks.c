@@ -1,15 +1,19 @@
 /* checks.c: see checks.h. Items are, for each case of the plugin: its definition and gradient, its kernels, both with NaN among the
-** operands, both with other sizes; and for each op, whether a case names it.
+** operands, both with other sizes; for each op, whether a case names it; and where a CUDA device answers, for each case whose op has
+** kernels there, the same of these kernels, through the back end that runs plans.
 */
 #include "tools/plugin/checks.h"
 
 #include "ops/cpu/kernels_cpu.h"
+#include "runtime/module.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DEFINITION, KERNELS, WITH_NAN, OTHER_SIZES, N_CHECKS };
+static const char *const what[] = {"definition and gradient", "kernels", "with NaN", "with other sizes"};
 
 static uint32_t n_ops(const AdvPlugin *t)
 {
@@ -18,7 +22,51 @@ static uint32_t n_ops(const AdvPlugin *t)
     return n;
 }
 
-AdvStatus checks_init(Checks *c, const char *path, AdvPluginFault *fault)
+/* ---- loading --------------------------------------------------------------------------------------------------------- */
+
+/* Why there is no device: the first thing that was said. */
+static void say_none(Checks *c, const AdvDiags *ds, AdvStatus st)
+{
+    snprintf(c->why_none, sizeof c->why_none, "%s", ds && ds->list.n ? ds->list.at[0]->message : adv_status_name(st));
+}
+
+static void open_device(Checks *c, const ChecksPlace *place)
+{
+    const AdvModule *m = NULL;
+    AdvDiags *ds = adv_diags_new(adv_alloc_default());
+    AdvStatus st = ADV_EUNAVAILABLE;
+    if (place->is_off) {
+        snprintf(c->why_none, sizeof c->why_none, "the CPU was asked for");
+    } else if (!place->module) {
+        snprintf(c->why_none, sizeof c->why_none, "there is no adv_cuda.so where programs look for it; --backend-dir names its folder");
+    } else {
+        st = adv_module_open(place->module, ds, &m);
+        if (st == ADV_OK) st = adv_registry_add_kernels(&c->suite.reg, m->kernels, ds);
+        if (st != ADV_OK) say_none(c, ds, st);
+    }
+    adv_diags_free(ds);
+    if (st != ADV_OK) return;
+    st = suite_device_open(&c->device, m->backend, &c->suite.reg, place->library_dirs);
+    if (st == ADV_OK) return;
+    say_none(c, c->device.ds, st);
+    suite_device_close(&c->device);
+}
+
+/* Lists the cases whose op the device has kernels for. */
+static void list_on_cuda(Checks *c)
+{
+    c->on_cuda = calloc(c->n_cases + 1, sizeof *c->on_cuda);
+    for (uint32_t i = 0; c->on_cuda && i < c->n_cases; i++) {
+        const char *line = c->plugin->table->cases[i];
+        char op[128];
+        uint32_t n = 0;
+        snprintf(op, sizeof op, "%.*s", (int)strcspn(line, " "), line);
+        (void)adv_registry_kernels(&c->suite.reg, "cuda", op, &n);
+        if (n && !strstr(line, " refuse=")) c->on_cuda[c->n_on_cuda++] = i;
+    }
+}
+
+AdvStatus checks_init(Checks *c, const char *path, const ChecksPlace *place, AdvPluginFault *fault)
 {
     AdvAlloc a = adv_alloc_default();
     memset(c, 0, sizeof *c);
@@ -33,23 +81,39 @@ AdvStatus checks_init(Checks *c, const char *path, AdvPluginFault *fault)
     ADV_TRY(adv_plugin_load(&c->suite.reg, NULL, path, NULL, fault, &c->plugin));
     const AdvPlugin *t = c->plugin->table;
     while (t->cases && t->cases[c->n_cases]) c->n_cases++;
-    c->n_items = c->n_cases * N_CHECKS + n_ops(t);
+    for (uint32_t i = 0; t->kernels && t->kernels[i]; i++) c->n_cuda += !strcmp(t->kernels[i]->backend, "cuda");
+    for (uint32_t i = 0; t->ops[i]; i++) c->n_rows += t->ops[i]->row != NULL;
+    if (c->n_cuda || c->n_rows) open_device(c, place);
+    if (c->device.self) list_on_cuda(c);
+    c->n_items = c->n_cases * N_CHECKS + n_ops(t) + c->n_on_cuda * (N_CHECKS - 1);
     return ADV_OK;
 }
 
 void checks_fini(Checks *c)
 {
+    if (c->device.self) suite_device_close(&c->device);
+    free(c->on_cuda);
     adv_arena_fini(&c->suite.arena);
     adv_registry_fini(&c->suite.reg);
 }
 
+/* An item: a case and a check of it, or with is_op an op. */
+typedef struct Item { uint32_t line, check; bool on_cuda, is_op; } Item;
+
+static Item item_at(const Checks *c, uint32_t ix)
+{
+    uint32_t n_host = c->n_cases * N_CHECKS, n = n_ops(c->plugin->table);
+    if (ix < n_host) return (Item){ix / N_CHECKS, ix % N_CHECKS, false, false};
+    if (ix < n_host + n) return (Item){ix - n_host, 0, false, true};
+    ix -= n_host + n;
+    return (Item){c->on_cuda[ix / (N_CHECKS - 1)], KERNELS + ix % (N_CHECKS - 1), true, false};
+}
+
 void checks_describe(const Checks *c, uint32_t ix, char text[CHECK_TEXT])
 {
-    static const char *const what[] = {"definition and gradient", "kernels", "with NaN", "with other sizes"};
-    if (ix < c->n_cases * N_CHECKS)
-        snprintf(text, CHECK_TEXT, "%s, in case `%.150s`", what[ix % N_CHECKS], c->plugin->table->cases[ix / N_CHECKS]);
-    else
-        snprintf(text, CHECK_TEXT, "cases of `%s`", c->plugin->table->ops[ix - c->n_cases * N_CHECKS]->name);
+    Item i = item_at(c, ix);
+    if (i.is_op) snprintf(text, CHECK_TEXT, "cases of `%s`", c->plugin->table->ops[i.line]->name);
+    else snprintf(text, CHECK_TEXT, "%s%s, in case `%.150s`", i.on_cuda ? "on CUDA: " : "", what[i.check], c->plugin->table->cases[i.line]);
 }
 
 /* ---- variants of a case ---------------------------------------------------------------------------------------------- */
@@ -62,29 +126,47 @@ static void forget(OpCase *c, const char *why)
     c->nofd = why;
 }
 
+/* What is done with a variant. */
+typedef int Way(Checks *c, const OpCase *v);
+
 /* Definition, gradient and kernels of the cpu back end. */
-static int all_ways(Suite *s, const OpCase *c)
+static int on_host(Checks *c, const OpCase *v)
 {
-    s->backend = NULL;
-    int n = suite_case(s, c);
-    s->backend = "cpu";
-    return n ? n : suite_case(s, c);
+    c->suite.backend = NULL;
+    int n = suite_case(&c->suite, v);
+    c->suite.backend = "cpu";
+    return n ? n : suite_case(&c->suite, v);
 }
 
-static int with_nan(Suite *s, const OpCase *c)
+/* Kernels of the device: all launches of the case prepared, then run. */
+static int on_device(Checks *c, const OpCase *v)
 {
-    OpCase v = *c;
+    Suite *s = &c->suite;
+    s->backend = "cuda";
+    s->dev = &c->device;
+    suite_device_begin(s->dev);
+    int n = suite_case(s, v);
+    if (!n && !suite_device_ready(s->dev)) n = suite_fail(s, v, "the kernels for this cannot be made");
+    s->dev->is_preparing = false;
+    if (!n) n = suite_case(s, v);
+    s->dev = NULL;
+    return n;
+}
+
+static int with_nan(Checks *c, const OpCase *k, Way *way)
+{
+    OpCase v = *k;
     bool has_float = false;
     forget(&v, "NaN has no slope");
-    for (uint32_t k = 0; k < v.n_in; k++) {
-        if (v.in[k].type.dtype != ADV_F64) continue;
+    for (uint32_t i = 0; i < v.n_in; i++) {
+        if (v.in[i].type.dtype != ADV_F64) continue;
         has_float = true;
-        double *f = ADV_NEW_ARRAY(&s->arena, double, v.in[k].n);
-        memcpy(f, v.in[k].f, (size_t)v.in[k].n * sizeof *f);
-        f[0] = f[v.in[k].n - 1] = NAN;
-        v.in[k].f = f;
+        double *f = ADV_NEW_ARRAY(&c->suite.arena, double, v.in[i].n);
+        memcpy(f, v.in[i].f, (size_t)v.in[i].n * sizeof *f);
+        f[0] = f[v.in[i].n - 1] = NAN;
+        v.in[i].f = f;
     }
-    return has_float ? all_ways(s, &v) : 0;
+    return has_float ? way(c, &v) : 0;
 }
 
 /* Size `from` becomes `to` wherever it occurs; values go on from the beginning. */
@@ -121,20 +203,24 @@ static bool has_size(const OpCase *c, int64_t size, uint32_t before_in, uint32_t
     return false;
 }
 
-static int with_other_sizes(Suite *s, const OpCase *c)
+/* Size `from` of the case made `to`, if the op takes that. */
+static int with_size(Checks *c, const OpCase *k, int64_t from, int64_t to, Way *way)
+{
+    OpCase v = *k;
+    forget(&v, "values are repeated");
+    v.text = adv_arena_printf(&c->suite.arena, "%s   (with sizes of %lld made %lld)", k->text, (long long)from, (long long)to);
+    for (uint32_t i = 0; i < v.n_in; i++) resize(&c->suite, &v.in[i], from, to);
+    return fits(&v) ? way(c, &v) : 0;
+}
+
+static int with_other_sizes(Checks *c, const OpCase *k, Way *way)
 {
     int n = 0;
-    for (uint32_t k = 0; k < c->n_in; k++) {
-        for (uint32_t i = 0; i < c->in[k].type.rank; i++) {
-            int64_t size = c->in[k].type.dim[i], to[] = {1, size + 1, 2 * size + 3};
-            if (has_size(c, size, k, i)) continue;
-            for (uint32_t j = 0; j < 3 && n == 0; j++) {
-                OpCase v = *c;
-                forget(&v, "values are repeated");
-                v.text = adv_arena_printf(&s->arena, "%s   (with sizes of %lld made %lld)", c->text, (long long)size, (long long)to[j]);
-                for (uint32_t m = 0; m < v.n_in; m++) resize(s, &v.in[m], size, to[j]);
-                if (fits(&v)) n += all_ways(s, &v);
-            }
+    for (uint32_t i = 0; i < k->n_in; i++) {
+        for (uint32_t d = 0; d < k->in[i].type.rank; d++) {
+            int64_t size = k->in[i].type.dim[d], to[] = {1, size + 1, 2 * size + 3};
+            if (has_size(k, size, i, d)) continue;
+            for (uint32_t j = 0; j < 3 && n == 0; j++) n += with_size(c, k, size, to[j], way);
         }
     }
     return n;
@@ -142,22 +228,23 @@ static int with_other_sizes(Suite *s, const OpCase *c)
 
 /* ---- running ---------------------------------------------------------------------------------------------------------- */
 
-static int run_case(Checks *c, uint32_t line, uint32_t check)
+static int run_case(Checks *c, const Item *i)
 {
     OpCase k;
     char msg[256];
     Suite *s = &c->suite;
+    Way *way = i->on_cuda ? on_device : on_host;
     adv_arena_fini(&s->arena);
     adv_arena_init(&s->arena, adv_alloc_default());
-    if (!case_parse(&k, &s->arena, &s->reg, c->plugin->name, (int)line + 1, c->plugin->table->cases[line], msg, sizeof msg)) {
-        if (check == DEFINITION) printf("%s: case %u: %s\n", c->plugin->name, line + 1, msg[0] ? msg : "it says nothing");
-        return check == DEFINITION;
+    if (!case_parse(&k, &s->arena, &s->reg, c->plugin->name, (int)i->line + 1, c->plugin->table->cases[i->line], msg, sizeof msg)) {
+        if (i->check == DEFINITION) printf("%s: case %u: %s\n", c->plugin->name, i->line + 1, msg[0] ? msg : "it says nothing");
+        return i->check == DEFINITION;
     }
-    s->backend = check == DEFINITION ? NULL : "cpu";
-    if (check == DEFINITION) return suite_case(s, &k);
+    s->backend = i->check == DEFINITION ? NULL : "cpu";
+    if (i->check == DEFINITION) return suite_case(s, &k);
     if (k.refuse || k.status != ADV_OK) return 0;
-    if (check == KERNELS) return suite_kernels(s, &k);
-    return check == WITH_NAN ? with_nan(s, &k) : with_other_sizes(s, &k);
+    if (i->check == KERNELS) return i->on_cuda ? on_device(c, &k) : suite_kernels(s, &k);
+    return i->check == WITH_NAN ? with_nan(c, &k, way) : with_other_sizes(c, &k, way);
 }
 
 static int is_named(const Checks *c, const char *op)
@@ -173,6 +260,8 @@ static int is_named(const Checks *c, const char *op)
 
 int checks_run(Checks *c, uint32_t ix)
 {
-    if (ix < c->n_cases * N_CHECKS) return run_case(c, ix / N_CHECKS, ix % N_CHECKS);
-    return is_named(c, c->plugin->table->ops[ix - c->n_cases * N_CHECKS]->name);
+    Item i = item_at(c, ix);
+    return i.is_op ? is_named(c, c->plugin->table->ops[i.line]->name) : run_case(c, &i);
 }
+
+bool checks_can_go_on(Checks *c) { return !c->device.self || c->device.be->sync(c->device.self) == ADV_OK; }

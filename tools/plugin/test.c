@@ -5,6 +5,7 @@
 */
 #include "tools/plugin/checks.h"
 #include "tools/plugin/plugin.h"
+#include "tools/run.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,40 +16,51 @@
 
 #define SECONDS 60 /* an item may take */
 
-enum { LOADED = 1, BEGIN, END, DONE, REFUSED };
+enum { LOADED = 1, BEGIN, END, DONE, AGAIN, REFUSED };
 typedef struct Note {
     uint32_t kind, item;
-    int32_t n;             /* END: findings; REFUSED: exit code */
+    int32_t n;             /* LOADED: is there a device? END: findings; REFUSED: exit code. AGAIN: the device failed, others go on */
     char text[CHECK_TEXT]; /* BEGIN: what it is */
 } Note;
+
+/* Where CUDA kernels are run, and whether nothing else will do. */
+typedef struct Where { ChecksPlace place; bool must_cuda; } Where;
 
 static void tell(int to, Note n)
 {
     if (write(to, &n, sizeof n) != sizeof n) _exit(EXIT_IO); /* a note is smaller than a pipe takes at once */
 }
 
-static void say_skipped(const AdvLoaded *p)
+/* What runs on which device, or why it does not. */
+static void say_device(const Checks *c)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; p->table->kernels && p->table->kernels[i]; i++) n += !strcmp(p->table->kernels[i]->backend, "cuda");
-    if (n)
-        printf("SKIP %u CUDA kernel%s (%s): this program runs on the CPU; advrun --backend=cuda --check=ref compares them on a device\n", n,
-               n == 1 ? "" : "s", p->archs[0] ? p->archs : "no architecture");
+    char kernels[160] = "", rows[64] = "", device[160];
+    if (c->n_cuda) snprintf(kernels, sizeof kernels, "%u CUDA kernel%s (%.100s)", c->n_cuda, c->n_cuda == 1 ? "" : "s",
+                            c->plugin->archs[0] ? c->plugin->archs : "no architecture");
+    if (c->n_rows) snprintf(rows, sizeof rows, "%s%u elementwise op%s on CUDA", c->n_cuda ? " and " : "", c->n_rows, c->n_rows == 1 ? "" : "s");
+    if (!c->n_cuda && !c->n_rows) return;
+    if (c->device.self) c->device.be->device_info(c->device.self, device, sizeof device);
+    if (c->device.self) printf("%s%s: on %s\n", kernels, rows, device);
+    else printf("SKIP %s%s: %s\n", kernels, rows, c->why_none);
 }
 
-static void child(const Cli *cli, const char *path, uint32_t first, int to)
+static void refuse(const Cli *cli, int to, AdvStatus st, const char *why)
+{
+    cli_fail(cli, 0, "%s", why);
+    tell(to, (Note){.kind = REFUSED, .n = adv_status_exit(st)});
+    _exit(0);
+}
+
+static void child(const Cli *cli, const char *path, const Where *where, uint32_t first, int to)
 {
     static Checks c;
     AdvPluginFault fault;
     alarm(SECONDS);
-    AdvStatus st = checks_init(&c, path, &fault);
-    if (st != ADV_OK) {
-        cli_fail(cli, 0, "%s", fault.text);
-        tell(to, (Note){.kind = REFUSED, .n = adv_status_exit(st)});
-        _exit(0);
-    }
-    tell(to, (Note){.kind = LOADED, .item = c.n_items});
-    if (!first) say_skipped(c.plugin);
+    AdvStatus st = checks_init(&c, path, &where->place, &fault);
+    if (st != ADV_OK) refuse(cli, to, st, fault.text);
+    if (where->must_cuda && (c.n_cuda || c.n_rows) && !c.device.self) refuse(cli, to, ADV_EUNAVAILABLE, c.why_none);
+    tell(to, (Note){.kind = LOADED, .item = c.n_items, .n = c.device.self != NULL});
+    if (!first) say_device(&c);
     for (uint32_t i = first; i < c.n_items; i++) {
         Note n = {.kind = BEGIN, .item = i};
         checks_describe(&c, i, n.text);
@@ -58,6 +70,9 @@ static void child(const Cli *cli, const char *path, uint32_t first, int to)
         n = (Note){.kind = END, .item = i, .n = checks_run(&c, i)};
         fflush(stdout);
         tell(to, n);
+        if (checks_can_go_on(&c)) continue;
+        tell(to, (Note){.kind = AGAIN});
+        _exit(0);
     }
     tell(to, (Note){.kind = DONE});
     checks_fini(&c);
@@ -66,7 +81,8 @@ static void child(const Cli *cli, const char *path, uint32_t first, int to)
 
 typedef struct Testing {
     uint32_t n_items, next, n_passed, n_failed;
-    bool done;
+    bool done, is_again;
+    Where where;
     int refused;
     char doing[CHECK_TEXT];
 } Testing;
@@ -74,7 +90,10 @@ typedef struct Testing {
 static void take(Testing *r, const Note *n)
 {
     switch (n->kind) {
-    case LOADED: r->n_items = n->item; break;
+    case LOADED:
+        r->n_items = n->item;
+        r->where.must_cuda |= n->n != 0; /* items are counted with it */
+        break;
     case BEGIN:
         r->next = n->item + 1;
         memcpy(r->doing, n->text, sizeof r->doing);
@@ -87,6 +106,7 @@ static void take(Testing *r, const Note *n)
             r->n_passed++;
         break;
     case DONE: r->done = true; break;
+    case AGAIN: r->is_again = true; break;
     default: r->refused = n->n;
     }
 }
@@ -110,12 +130,13 @@ static int one_child(Testing *r, const Cli *cli, const char *path)
     int ends[2], status = 0;
     Note n;
     fflush(stdout);
+    r->is_again = false;
     if (pipe(ends)) return cli_fail(cli, EXIT_IO, "cannot start a child process: %s", strerror(errno));
     pid_t pid = fork();
     if (pid < 0) return cli_fail(cli, EXIT_IO, "cannot start a child process: %s", strerror(errno));
     if (!pid) {
         close(ends[0]);
-        child(cli, path, r->next, ends[1]);
+        child(cli, path, &r->where, r->next, ends[1]);
     }
     close(ends[1]);
     for (;;) {
@@ -127,13 +148,23 @@ static int one_child(Testing *r, const Cli *cli, const char *path)
     close(ends[0]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (!r->done && !r->refused) say_death(r, path, status);
+    if (!r->done && !r->is_again && !r->refused) say_death(r, path, status);
     return 0;
 }
 
 int plugin_test(const Cli *cli, const char *path)
 {
     Testing r = {0};
+    char dir[RUN_PATH], module[RUN_PATH + 16];
+    const char *given = cli_get(cli, "backend"), *backend = given ? given : "auto";
+    bool is_wanted = strcmp(backend, "cpu") != 0;
+    if (is_wanted && run_backend_dir(cli, dir)) {
+        snprintf(module, sizeof module, "%s/adv_cuda.so", dir);
+        r.where.place.module = module;
+    }
+    r.where.place.library_dirs = cli_get(cli, "library-dirs");
+    r.where.place.is_off = !is_wanted;
+    r.where.must_cuda = !strcmp(backend, "cuda");
     while (!r.done) {
         uint32_t before = r.next;
         int rc = one_child(&r, cli, path);
