@@ -224,6 +224,24 @@ static bool match(El *el, const char *what, const Formal *f, uint32_t n, const E
 
 static bool stmt(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out, bool *returned);
 
+/* Reports a name that has a value already: in this block, or in a block that this one is a loop of, where `=` would make a second
+** value that ends with the turn. `carry` may hide a name of outside: an inner loop has its own. */
+static bool has_value(El *el, const ElScope *s, AdvStr name, AdvSpan at, bool is_carry)
+{
+    bool in_loop = false;
+    for (; s; in_loop = true, s = s->is_turn && !is_carry ? s->parent : NULL)
+        for (const ElBind *b = s->binds; b; b = b->next) {
+            if (b->name.i != name.i) continue;
+            const char *word = adv_str(el->names, name);
+            AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, at, "`%s` has a value already%s", word, in_loop ? ", outside of this loop" : "");
+            adv_diag_note(d, b->at, "given here");
+            if (b->is_carry && in_loop) adv_diag_help(d, "its value for the next turn is written `%s <- ...`", word);
+            else adv_diag_help(d, "a name keeps its value: use another name, or `carry` and `<-` in a loop");
+            return true;
+        }
+    return false;
+}
+
 bool el_assign(El *el, ElModule *m, ElScope *s, AstId stmt)
 {
     AstId paths = ast_child(m->ast, stmt, 0), p = ast(m->ast, paths)->first;
@@ -241,13 +259,7 @@ bool el_assign(El *el, ElModule *m, ElScope *s, AstId stmt)
             return false;
         }
         ElVal one = n > 1 && v.kind == EL_LIST ? v.list[k] : v;
-        for (ElBind *b = s->binds; b; b = b->next)
-            if (b->name.i == name.i) {
-                AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, ast(m->ast, p)->span, "`%s` has a value already", adv_str(el->names, name));
-                adv_diag_note(d, b->at, "given here");
-                adv_diag_help(d, "a name keeps its value: use another name, or `carry` and `<-` in a loop");
-                return false;
-            }
+        if (has_value(el, s, name, ast(m->ast, p)->span, false)) return false;
         if (one.kind == EL_TENSOR && !el->g->values.at[one.t.i].name.i) el->g->values.at[one.t.i].name = name;
         el_bind(el, s, name, one, ast(m->ast, p)->span);
     }
@@ -267,6 +279,7 @@ static bool repeat_body(El *el, void *user, ElVal turn, ElVal *carried)
 {
     Repeat *r = user;
     ElScope *s = el_scope_new(el, r->scope);
+    s->is_turn = true;
     if (r->as.i) el_bind(el, s, r->as, turn, (AdvSpan){0, 0, 0});
     ElVal *next = ADV_NEW_ARRAY(el->arena, ElVal, r->n + 1);
     AdvStr *done = ADV_NEW_ARRAY(el->arena, AdvStr, r->n + 1);
@@ -376,7 +389,7 @@ static bool stmt(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out, bool *re
     switch (node->kind) {
     case AST_ASSIGN: return el_assign(el, m, s, id);
     case AST_CARRY: {
-        if (!may_loop(el, m, id, "carry")) return false;
+        if (!may_loop(el, m, id, "carry") || has_value(el, s, node->name, node->span, true)) return false;
         ElVal v = el_expr(el, m, s, node->first);
         if (el_bad(v)) return false;
         el_bind(el, s, node->name, v, node->span)->is_carry = true;

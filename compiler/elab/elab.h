@@ -109,6 +109,7 @@ typedef struct ElBind {
 struct ElScope {
     ElScope *parent;
     ElBind *binds;
+    bool is_turn; /* of a loop's body: its names end with the turn */
 };
 
 typedef enum ElItemKind {

@@ -200,7 +200,8 @@ static bool optim_arg(El *el, Optim *o, const char *word, ElArg a)
         const char *v = a.val.kind == EL_NAME ? adv_str(el->names, a.val.name) : a.val.kind == EL_FN ? a.val.fn->name : "";
         o->only_weights = !strcmp(v, "weights");
         if (o->only_weights || !strcmp(v, "all")) return true;
-        el_error(el, ADV_D_ARGUMENT_KIND, a.span, "`decay` is `all`, or `weights`: tensors of two or more dimensions only");
+        AdvDiag *d = el_diag(el, ADV_D_ARGUMENT_KIND, a.span, "`decay` is `all`, or `weights`: tensors of two or more dimensions only");
+        adv_diag_help(d, "`decay` says which weights decay; how much is `weight_decay`");
         return false;
     }
     if (!o->adam && !strcmp(word, "momentum"))
