@@ -104,6 +104,18 @@ const char *el_std_text(El *el, const char *name, size_t *out_bytes)
     return t ? adv_text_join(el->arena, t, out_bytes) : NULL;
 }
 
+const char *el_std_with(El *el, const char *word)
+{
+    static const char *const kinds[] = {"fn", "net", "loss", "attack"};
+    for (const AdvText *t = adv_std_texts; t->name; t++) {
+        size_t n_bytes;
+        const char *text = adv_text_join(el->arena, t, &n_bytes);
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+            if (strstr(text, adv_arena_printf(el->arena, "\n%s %s(", kinds[k], word))) return t->name;
+    }
+    return NULL;
+}
+
 /* ---- the program ---- */
 
 void el_json_set(El *el, json_t *object, const char *key, json_t *value)

@@ -81,9 +81,10 @@ static bool is_classes(ElCall *c, uint32_t k, bool probs_too)
     return true;
 }
 
+/* Argument k: a class among the entries of argument 0. */
 static bool is_class(ElCall *c, uint32_t k)
 {
-    if (A(k).kind == EL_TENSOR && A(k).sort == EL_CLASS && !el_rank(c->el, A(k))) return true;
+    if (A(k).kind == EL_TENSOR && A(k).sort == EL_CLASS && !el_rank(c->el, A(k))) return el_class_fits(c->el, A(k), A(0), A(0).span);
     wrong(c, k, "a class index");
     return false;
 }
@@ -96,7 +97,11 @@ static ElVal row_op(ElCall *c, const char *op, bool probs_too, ElSort sort)
 static ElVal fn_softmax(ElCall *c) { return row_op(c, "softmax", false, EL_PROBS); }
 static ElVal fn_log_softmax(ElCall *c) { return row_op(c, "log_softmax", false, EL_NUM); }
 static ElVal fn_logsumexp(ElCall *c) { return row_op(c, "logsumexp", true, EL_NUM); }
-static ElVal fn_argmax(ElCall *c) { return row_op(c, "argmax", true, EL_CLASS); }
+static ElVal fn_argmax(ElCall *c)
+{
+    if (!is_classes(c, 0, true)) return el_poison(c->span);
+    return el_class(c->el, el_n1(c->el, c->span, "argmax", A(0).t), el_dim(c->el, A(0), 0), c->span);
+}
 
 static ElVal fn_entropy(ElCall *c)
 {
@@ -141,7 +146,7 @@ static ElVal nth(ElCall *c, bool want_class)
     if (!is_classes(c, 0, true) || !el_int(c->el, A(1), "the rank of `nth`", 1, el_dim(c->el, A(0), 0), &k)) return el_poison(c->span);
     AdvAttr a = adv_attr_i(k);
     AdvValueId cls = el_node(c->el, c->span, "nth_class", &A(0).t, 1, &a);
-    if (want_class) return el_tensor(c->el, cls, ADV_RATE_SAMPLE, EL_CLASS, c->span);
+    if (want_class) return el_class(c->el, cls, el_dim(c->el, A(0), 0), c->span);
     return el_tensor(c->el, el_n2(c->el, c->span, "pick", A(0).t, cls), ADV_RATE_SAMPLE, EL_NUM, c->span);
 }
 static ElVal fn_nth(ElCall *c) { return nth(c, false); }

@@ -353,7 +353,7 @@ static bool fetch_synthetic(El *el, bool test)
     }
     AdvValueId g = el_graph(el, y);
     el->x = x;
-    el->y = el_tensor(el, el_node(el, d->at, "cast", &g, 1, &i32), ADV_RATE_SAMPLE, EL_CLASS, d->at);
+    el->y = el_class(el, el_node(el, d->at, "cast", &g, 1, &i32), d->classes, d->at);
     return true;
 }
 
@@ -376,7 +376,7 @@ bool el_data_fetch(El *el, AdvValueId ids, bool test, bool augment)
     int64_t n = test ? d->set->n_test : d->set->n_train;
     el->x = el_tensor(el, fetch_x(el, ids, test, n), ADV_RATE_SAMPLE, EL_NUM, d->at);
     AdvValueId y = data_state(el, test ? "data.test.y" : "data.train.y", el_type(ADV_I32, 1, &n));
-    el->y = el_tensor(el, el_n2(el, d->at, "gather", y, ids), ADV_RATE_SAMPLE, EL_CLASS, d->at);
+    el->y = el_class(el, el_n2(el, d->at, "gather", y, ids), d->classes, d->at);
     if (!augment || !d->augment.i) return !el_bad(el->x);
     const Ast *t = el->recipe->ast;
     if (ast(t, d->augment)->kind != AST_LIST) {

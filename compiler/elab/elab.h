@@ -62,7 +62,7 @@ struct ElVal {
     AdvValueId t;              /* EL_TENSOR; of rate sample: dim 0 is the batch */
     AdvStr name;               /* EL_STRING, EL_NAME */
     ElVal *list;               /* EL_LIST, EL_PAIRS, EL_RANGE */
-    uint32_t n;                /* of list; of a model's own tensor in its net: which state */
+    uint32_t n;                /* of list; of a class index: how many classes, 0 if unknown; of a model's own tensor in its net: which state */
     ElFn *fn;
     ElModel *model;            /* EL_MODEL, EL_WEIGHTS */
     AdvValueId *w;             /* EL_WEIGHTS: the weights in the order of model->params, then the running statistics (none: 0) */
@@ -330,6 +330,9 @@ AdvValueId el_graph(El *el, ElVal v);
 uint32_t el_rank(const El *el, ElVal v);
 int64_t el_dim(const El *el, ElVal v, uint32_t k);
 bool el_is_value(ElVal v);           /* number or tensor */
+ElVal el_class(El *el, AdvValueId t, int64_t n_classes, AdvSpan at); /* a class index of each sample */
+/* Reports a class index that may lie beyond the entries of `row`. */
+bool el_class_fits(El *el, ElVal cls, ElVal row, AdvSpan at);
 const char *el_describe(El *el, ElVal v);  /* "[N,3,32,32]", "one number per sample", "a model", ... */
 const char *el_describe_type(El *el, const AdvTensorType *t);  /* "[16,3,3,3]" */
 const char *el_rate_words(uint8_t rate);
@@ -448,6 +451,8 @@ void el_prepare(El *el, AstId id);
 AstId el_section_block(El *el, const ElItem *section);
 /* Text of a std module, or NULL. */
 const char *el_std_text(El *el, const char *name, size_t *out_bytes);
+/* The std module that defines `word`, without its "std.", or NULL. */
+const char *el_std_with(El *el, const char *word);
 /* Put `value`, which they take over, into the program. One that is NULL or finds no memory is noted in el->lacks_json. */
 void el_json_set(El *el, json_t *object, const char *key, json_t *value);
 void el_json_push(El *el, json_t *list, json_t *value);

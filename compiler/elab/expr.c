@@ -192,6 +192,7 @@ static ElVal index_class(El *el, ElVal v, ElVal i, AdvSpan at)
 {
     if (el_rank(el, v) != 1 || i.rate != ADV_RATE_SAMPLE || el_rank(el, i))
         return el_error(el, ADV_D_SHAPE_FIT, at, "a class index picks from one entry per class, but this is %s", el_describe(el, v));
+    if (!el_class_fits(el, i, v, at)) return el_poison(at);
     AdvValueId r;
     if (v.rate == ADV_RATE_SAMPLE) {
         r = el_n2(el, at, "pick", v.t, i.t);

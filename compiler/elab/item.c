@@ -442,7 +442,8 @@ static ElVal unknown(El *el, ElModule *m, ElScope *s, const char *word, AdvSpan 
     if (only_in_phases(el, m, word, at)) return el_poison(at);
     AdvDiag *d = el_diag(el, ADV_D_UNKNOWN_NAME, at,
                          callable ? "no function, net, attack or model is called `%s`" : "nothing here is called `%s`", word);
-    const char *near = adv_nearest(word, names.at, names.n);
+    const char *std = el_std_with(el, word), *near = std ? NULL : adv_nearest(word, names.at, names.n);
+    if (std) adv_diag_help(d, "it is in a module: `use std.%s`", std);
     if (near) adv_diag_help(d, "did you mean `%s`?", near);
     if (!strcmp(word, "eps")) adv_diag_help(d, "`eps` is what a `budget` gives, as in `budget { eps = 8/255 }`");
     return el_poison(at);

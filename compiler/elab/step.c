@@ -610,7 +610,7 @@ void el_step_entry(El *el, ElPhase *ph)
     el->in_step = true;
     el_batch_slots(el, &x, &y, &ids);
     el->x = el_tensor(el, el_state(el, x), ADV_RATE_SAMPLE, EL_NUM, sec->at);
-    el->y = el_tensor(el, el_state(el, y), ADV_RATE_SAMPLE, EL_CLASS, sec->at);
+    el->y = el_class(el, el_state(el, y), el->data.classes, sec->at);
     el->ids = el_tensor(el, el_state(el, ids), ADV_RATE_SAMPLE, EL_NUM, sec->at);
     for (uint32_t i = 0; i < ph->items.n; i++)
         if (ph->items.at[i]->kind == EL_ITEM_SIGNAL) (void)el_item_value(el, ph->items.at[i]);

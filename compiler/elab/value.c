@@ -37,6 +37,22 @@ ElVal el_tensor(El *el, AdvValueId t, AdvRate rate, ElSort sort, AdvSpan at)
     return (ElVal){.kind = EL_TENSOR, .t = t, .rate = (uint8_t)rate, .sort = (uint8_t)sort, .span = at};
 }
 
+ElVal el_class(El *el, AdvValueId t, int64_t n_classes, AdvSpan at)
+{
+    ElVal v = el_tensor(el, t, ADV_RATE_SAMPLE, EL_CLASS, at);
+    v.n = (uint32_t)n_classes;
+    return v;
+}
+
+bool el_class_fits(El *el, ElVal cls, ElVal row, AdvSpan at)
+{
+    int64_t n = el_dim(el, row, 0);
+    if (cls.n <= n) return true;
+    AdvDiag *d = el_diag(el, ADV_D_SHAPE_FIT, at, "one entry for each of %u classes is needed, but this is %s", cls.n, el_describe(el, row));
+    if (el->data.classes == cls.n) adv_diag_help(d, "the data has %u classes: `classes = %u`", cls.n, cls.n);
+    return false;
+}
+
 bool el_is_value(ElVal v) { return v.kind == EL_NUMBER || v.kind == EL_TENSOR; }
 
 AdvTensorType el_type(uint8_t dtype, uint32_t rank, const int64_t *dim)

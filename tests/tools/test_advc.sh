@@ -51,6 +51,7 @@ transcript missing_file_short --message-format=short check none.adv
 transcript broken check broken.adv
 transcript broken_short --message-format=short check broken.adv
 transcript broken_json --message-format=json expand broken.adv
+transcript helps check helps.adv
 transcript set_without_value --message-format=json --set rate check tiny.adv
 transcript set_unknown expand --set speed=1 tiny.adv
 transcript expand expand --set rate=1/4 --set train.seed=7 uses.adv
