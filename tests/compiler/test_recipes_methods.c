@@ -144,8 +144,8 @@ static void test_mma_mask_is_half_the_probability(void)
 {
     Recipe *r = method("mma");
     recipe_put(
-        r, "  signal margins",
-        "  signal right = ok\n  signal likely = softmax(z_clean)[y] > 0.5\n  signal largest = argmax(z_clean) == y\n  signal margins");
+        r, "  signal right = mean(ok)\n",
+        "  signal right = ok\n  signal likely = softmax(z_clean)[y] > 0.5\n  signal largest = argmax(z_clean) == y\n");
     recipe_put(r, "0: 0.05", "0: 0.003"); /* slowly enough to see it on the way */
     RecipeRunOpts o = {.backend = "cpu", .target = "cpu"};
     RecipeRun *x = recipe_run_open(r, &o);
@@ -155,7 +155,8 @@ static void test_mma_mask_is_half_the_probability(void)
         for (int i = 0; i < 8; i++) CHECK(recipe_run_at(x, "metric.right", i) == recipe_run_at(x, "metric.likely", i));
         n_right += recipe_run_sum(x, "metric.right");
         n_largest += recipe_run_sum(x, "metric.largest");
-        for (int i = 0; i < 8; i++) CHECK(recipe_run_at(x, "metric.margins", i) >= 0 && recipe_run_at(x, "metric.margins", i) <= 1.05 * 0.3 + 1e-6);
+        for (int i = 0; i < 8; i++)
+            CHECK(recipe_run_at(x, "metric.margins", i) >= 0 && recipe_run_at(x, "metric.margins", i) <= 1.05 * 0.3 + 1e-6);
     }
     CHECK(n_right > 0 && n_right < n_largest);
     recipe_run_close(x);
@@ -325,7 +326,7 @@ static void test_count_and_boundary(void)
 static void test_mma_wrong_samples_keep_no_margin(void)
 {
     Recipe *r = method("mma");
-    recipe_put(r, "  signal margins", "  signal right = ok\n  signal radius = r\n  signal margins");
+    recipe_put(r, "  signal right = mean(ok)\n", "  signal right = ok\n  signal radius = r\n");
     RecipeRun *x = recipe_run_on(r, "ref");
     int n_wrong = 0;
     for (int64_t k = 0; k < 2; k++) {

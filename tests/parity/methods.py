@@ -136,6 +136,7 @@ class FreeAt(Published):
             self.signs.see(d)
             grads = grads_of(e, {"f": f})
             self.extra["delta"] = torch.clamp(delta.detach() + eps * torch.sign(d), -eps, eps)
+            self.extra["metric.loss"] = e.detach().mean()  # the last turn's stays
             self.opt.step(grads)
 
 
@@ -365,7 +366,8 @@ class Mma(Published):
         adv = grads_of((e * kept).sum() / len(x), {"f": f})["f"]
         self.opt.step({"f": {n: 2 / 3 * adv[n] + 1 / 3 * clean[n] for n in adv}})
         self.extra["m_i"][ids] = c
-        self.extra["metric.margins"] = c.clone()
+        loss = 2 / 3 * e.detach() * kept + 1 / 3 * ce(z, y).detach()
+        self.extra.update({"metric.margins": c.clone(), "metric.right": ok.double().mean(), "metric.loss": loss.mean()})
         self.n_right += int(ok.sum())
         self.n_wrong += int((~ok).sum())
         self.n_far += int((~kept).sum())

@@ -3,9 +3,10 @@
 # end with --strict, so that no instruction of any recipe falls back to the reference.
 #
 #   same bytes   compiling twice gives the same plan
+#   a loss       is among what it logs: what people watch while it trains
 #   dry run      the whole program on back end null, with the kernels of cpu chosen under --strict
 #   one epoch    recipes that make their own data: one epoch and their evaluations; also the target cuda, run on ref
-#   real data    those on MNIST, and one on CIFAR-10, if the data set is in $ADV_DATA: SIGTERM after $RECIPE_SECONDS (4) must end
+#   real data    those on MNIST, and one on CIFAR-10, if the data set is in $ADV_DATA: SIGTERM after $RECIPE_SECONDS (2) must end
 #                it with a checkpoint and 75 (or it has come to its end: 0), and --resume must take that run up and end likewise
 #
 # Prints `N passed, N failed`, one for each of these and recipe.
@@ -15,7 +16,7 @@ advc=$(realpath "$1")
 advrun=$(realpath "$2")
 recipes=$(realpath "$3")
 part=${4:-1/1}
-seconds=${RECIPE_SECONDS:-4}
+seconds=${RECIPE_SECONDS:-2}
 QUICK='natural natural_cifar pgd_at_cifar trades_cifar mart_cifar ades_cifar ades_literal_cifar' # of those on larger images: one step in seconds on one core
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -80,6 +81,7 @@ for recipe in "$recipes"/*.adv; do
   [ -f "$work/a.plan" ] || continue
   "$advc" "$recipe" -o "$work/b.plan" >"$work/log" 2>&1 || true
   if cmp -s "$work/a.plan" "$work/b.plan"; then good; else bad "$name: compiled twice, and the plans differ"; fi
+  if grep -aqE '"metric\.(loss|robust)"' "$work/a.plan"; then good; else bad "$name: logs no loss"; fi
   expect "$name: dry run" 0 "$advrun" --strict --backend=cpu --dry-run --progress=none "$work/a.plan"
   data=$(data_of "$recipe")
   if [ "$data" = synthetic ]; then
