@@ -289,6 +289,7 @@ struct El {
     ElPhase *phase;            /* NULL outside steps */
     ElVal budget_eps;          /* EL_TENSOR once the budget is computed */
     bool budget_done, budget_busy, budget_envelope;
+    bool told_selection;       /* of test_used_for_selection one warning */
 
     /* the whole */
     ADV_VEC(ElPhase *) phases;
@@ -505,6 +506,7 @@ bool el_work_ok(El *el, AdvSpan at);
 void el_lint_radius(El *el, ElVal eps);               /* an attack's radius, as called */
 void el_lint_eval_radii(El *el, const char *name, AdvSpan at);
 void el_lint_zero(El *el, ElVal eps, ElVal lo, AdvSpan at);  /* lo: the bound of `within`, or poison */
+void el_lint_selection(El *el, const char *eval, AdvSpan at, const char *decides);
 void el_lint_again(El *el, const ElModel *m, const ElMemo *memo, AdvSpan at);
 void el_lint_locals(El *el, const ElScope *s);
 

@@ -169,7 +169,11 @@ static ElVal dot(El *el, ElModule *m, ElScope *s, AstId id)
         AdvStateId st = path[0] ? adv_state_find(el->g, adv_intern(el->names, path)) : (AdvStateId){0};
         bool is_result =
             st.i && (el->g->states.at[st.i].kind == ADV_STATE_SCALAR || (first && el->g->states.at[st.i].kind == ADV_STATE_TABLE));
-        if (is_result) return el_tensor(el, el_state(el, st), ADV_RATE_EPOCH, EL_NUM, n->span);
+        if (is_result) {
+            const char *eval = adv_str(el->names, first ? first->name : l->name);
+            el_lint_selection(el, eval, n->span, "how training goes on, so that test accuracies are too good");
+            return el_tensor(el, el_state(el, st), ADV_RATE_EPOCH, EL_NUM, n->span);
+        }
     }
     ElVal v = node(m, left)->kind == AST_DOT ? dot(el, m, s, left) : el_expr(el, m, s, left);
     if (el_bad(v)) return v;

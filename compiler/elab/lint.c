@@ -124,6 +124,25 @@ void el_lint_zero(El *el, ElVal eps, ElVal lo, AdvSpan at)
     adv_diag_help(d, "add a smallest radius, or give `within` a lower bound above 0");
 }
 
+/* ---- test_used_for_selection ---- */
+
+/* Something reads a result of evaluation `eval`, which so decides ... */
+void el_lint_selection(El *el, const char *eval, AdvSpan at, const char *decides)
+{
+    const Ast *t = el->recipe->ast;
+    for (uint32_t i = 0; i < el->recipe->items.n && !el->told_selection; i++) {
+        ElItem *it = el->recipe->items.at[i];
+        bool is_eval = it->kind == EL_ITEM_SECTION && !strcmp(adv_str(el->names, it->name), "eval");
+        if (!is_eval || strcmp(adv_str(el->names, ast(t, it->node)->name2), eval)) continue;
+        AstId on = el_section_key(el, el_section_block(el, it), "on");
+        AstId part = on.i && ast(t, on)->kind == AST_CALL ? ast(t, ast(t, on)->first)->first : on; /* test.first(1000) */
+        if (part.i && strcmp(adv_str(el->names, ast(t, part)->name), "test")) continue;
+        AdvDiag *d = el_diag(el, ADV_D_TEST_SELECTION, at, "the test set decides %s", decides);
+        adv_diag_help(d, "hold samples back with `val = 5000` in `data`, and evaluate `on = val`");
+        el->told_selection = true;
+    }
+}
+
 /* ---- call_repeated_after_update ---- */
 
 void el_lint_again(El *el, const ElModel *m, const ElMemo *memo, AdvSpan at)

@@ -62,16 +62,11 @@ static const char *read_keep(El *el, AstId block)
         for (uint32_t i = 0; i < el->recipe->items.n; i++) {
             ElItem *it = el->recipe->items.at[i];
             if (!is_section(el, it, "eval") || strcmp(adv_str(el->names, ast(t, it->node)->name2), eval)) continue;
-            AstId b = el_section_block(el, it), on = el_section_key(el, b, "on");
-            if (!el_section_key(el, b, "every").i)
+            if (!el_section_key(el, el_section_block(el, it), "every").i)
                 el_error(el, ADV_D_SECTION_MISSING, d->span, "`%s` runs only at the end: give it `every = 1` to choose weights by it",
                          eval);
-            AstId base = on.i && ast(t, on)->kind == AST_CALL ? ast(t, ast(t, on)->first)->first : on;
-            if (base.i && strcmp(adv_str(el->names, ast(t, base)->name), "test")) continue;
-            AdvDiag *w = el_diag(el, ADV_D_TEST_SELECTION, d->span,
-                                 "the test set decides which weights are kept, so their test accuracy is too good");
-            adv_diag_help(w, "hold samples back with `val = 5000` in `data`, and evaluate `on = val`");
         }
+        el_lint_selection(el, eval, d->span, "which weights are kept, so their test accuracy is too good");
         return full;
     }
     el_error(el, ADV_D_ARGUMENT_KIND, ast(t, keep)->span, "`keep` names a result, as in `best(quick.strong)`");
