@@ -209,11 +209,13 @@ static void doc_text(Doc *d, const char *s)
     }
 }
 
-static void page(Doc *d, const json_t *o)
+/* word: what it is, if its list does not say so */
+static void page(Doc *d, const json_t *o, const char *word)
 {
     char title[256];
     bool is_std = json_object_get(o, "module") != NULL;
-    snprintf(title, sizeof title, is_std ? "%s %s" : "%s%s", is_std ? get(o, "kind") : get(o, "name"), is_std ? get(o, "name") : "");
+    if (is_std) word = get(o, "kind");
+    snprintf(title, sizeof title, "%s%s%s", word, word[0] ? " " : "", get(o, "name"));
     heading(d, 1, title);
     if (get(o, "signature")[0]) code(d, get(o, "signature"));
     if (is_std) {
@@ -229,12 +231,13 @@ static void page(Doc *d, const json_t *o)
 
 /* ---- entry points ---------------------------------------------------------------------------------------------------------------- */
 
-typedef struct Kind { const char *kind, *title, *about; } Kind;
+/* What people write first: of a name that both have, the language's meaning stands above the graph's. */
+typedef struct Kind { const char *kind, *word, *title, *about; } Kind;
 static const Kind documented[] = {
-    {"ops", "Ops", "What a compiled recipe is made of. `advc graph` shows them, kernels make them fast."},
-    {"builtins", "Built-in functions", "Callable in every expression of a recipe."},
-    {"layers", "Layers", "Callable in nets; `->` hands them their first argument."},
-    {"std", "The standard library", "Written in the language itself; `use std.attacks` and so on makes them known."},
+    {"builtins", "function", "Built-in functions", "Callable in every expression of a recipe."},
+    {"layers", "layer", "Layers", "Callable in nets; `->` hands them their first argument."},
+    {"std", "", "The standard library", "Written in the language itself; `use std.attacks` and so on makes them known."},
+    {"ops", "op", "Ops", "What a compiled recipe is made of. `advc graph` shows them, kernels make them fast."},
 };
 
 static void preamble(Doc *d, const char *title)
@@ -246,8 +249,8 @@ static void preamble(Doc *d, const char *title)
     if (d->format == ADV_DOC_MAN) put(d, "\" 7\n");
 }
 
-/* The pages of a list, or of `name` in it. */
-static void pages(Doc *d, const json_t *list, const char *name, bool *found)
+/* The pages of a list, or of `name` in it, which is a `word`. */
+static void pages(Doc *d, const json_t *list, const char *name, const char *word, bool *found)
 {
     json_t *o;
     size_t i;
@@ -255,7 +258,7 @@ static void pages(Doc *d, const json_t *list, const char *name, bool *found)
         if (name && strcmp(name, get(o, "name"))) continue;
         if (name && !*found) preamble(d, name);
         *found = true;
-        page(d, o);
+        page(d, o, name ? word : "");
     }
 }
 
@@ -267,7 +270,7 @@ static AdvStatus one_kind(Doc *d, const Kind *k, const char *name, bool *found)
         heading(d, 0, k->title);
         paragraph(d, k->about);
     }
-    pages(d, list, name, found);
+    pages(d, list, name, k->word, found);
     json_decref(list);
     return ADV_OK;
 }
@@ -287,7 +290,7 @@ AdvStatus adv_plugin_doc(const char *const *paths, uint32_t n_paths, AdvDiags *d
     if (format < ADV_DOC_TEXT || format > ADV_DOC_MAN) return ADV_EINVAL;
     ADV_TRY(adv_catalog_plugins(paths, n_paths, ds, &list));
     if (!name) preamble(&d, "plugin");
-    pages(&d, list, name, &found);
+    pages(&d, list, name, "op", &found);
     json_decref(list);
     finish(&d);
     return found || !name ? ADV_OK : adv_fail(ds, ADV_ENOENT, ADV_D_OPTION, "no op of the plugin is called `%s`", name);

@@ -9,7 +9,7 @@ static const CliVerb verbs[] = {
     {"", "[options] recipe.adv", "compile to out.plan"},
     {"check", "recipe.adv", "check only"},
     {"fmt", "[--check] recipe.adv...", "rewrite in canonical form"},
-    {"expand", "recipe.adv", "print it with --set values in place and all defaults written out"},
+    {"expand", "recipe.adv", "print it with --set values in place and constant defaults written out"},
     {"plan", "--explain recipe.adv", "work, memory and estimated time of every instruction, for --target (cpu)"},
     {"graph", "[--format=dot] recipe.adv", "print the graph: for Graphviz, or as json"},
     {"explain", "CODE|NAME", "page of a diagnostic code, built-in function or layer"},

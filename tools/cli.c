@@ -171,6 +171,15 @@ bool cli_get_int(const Cli *cli, const char *name, long long lo, long long hi, l
 
 int cli_usage(const Cli *cli)
 {
-    cli_print_usage(cli->program, stderr);
-    return EXIT_USAGE;
+    const CliProgram *p = cli->program;
+    const CliVerb *v = p->verbs;
+    bool has_verbs = false;
+    if (!cli->n_args) {
+        cli_print_usage(p, stderr);
+        return EXIT_USAGE;
+    }
+    for (; v->name && strcmp(v->name, cli->args[0]); v++) has_verbs |= v->name[0] != 0;
+    if (v->name) return cli_fail(cli, EXIT_USAGE, "`%s` is called like this: %s %s %s", v->name, p->name, v->name, v->args);
+    if (!has_verbs) return cli_fail(cli, EXIT_USAGE, "one argument, not %zu; see --help", cli->n_args);
+    return cli_fail(cli, EXIT_USAGE, "`%s` is no verb, and without a verb there is one argument; see --help", cli->args[0]);
 }

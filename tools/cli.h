@@ -78,7 +78,8 @@ void cli_put_json(void *file, const char *s);
 /* Diagnostics to stderr in that form, in colour on a terminal. */
 void cli_report(const Cli *cli, const AdvDiags *ds);
 
-/* The lines of --help that say how the program is called, to stderr; returns 64. */
+/* For arguments that are too few or too many: how the verb that was given is called, or without any argument how the program is, to
+** stderr; returns 64. */
 int cli_usage(const Cli *cli);
 
 /* ---- cli_pages.c: what is printed from the table ---- */

@@ -342,13 +342,15 @@ static ElVal layer_repeat(ElCall *c)
 }
 
 const ElBuiltin el_layers[] = {
-    {"conv", "x, out, size, stride=, pad=, bias=, init=", layer_conv, true, "2-d convolution; pad = size/2 rounded down, bias = 0"},
-    {"linear", "x, out, bias=, init=", layer_linear, true, "fully connected; flattens its input; bias = 1"},
+    {"conv", "x, out, size, stride=, pad=, bias=, init=", layer_conv, true,
+     "2-d convolution with `out` filters of size x size; stride = 1, pad = size/2 rounded down, bias = 0, init = torch (or he_out, zero)"},
+    {"linear", "x, out, bias=, init=", layer_linear, true,
+     "fully connected, to `out` numbers; flattens its input; bias = 1, init = torch (or he_out, zero)"},
     {"bn", "x, eps=, momentum=", layer_bn, true, "batch norm; eps = 1e-5, momentum = 0.1"},
     {"dropout", "x, rate", layer_dropout, true, "zeroes with chance `rate`, scales the rest by 1/(1 - rate)"},
-    {"max_pool", "x, size, stride=, pad=", layer_max_pool, true, "largest of each window; stride = size"},
-    {"avg_pool", "x, size, stride=, pad=", layer_avg_pool, true, "mean of each window; stride = size"},
-    {"pool", "x, size, stride=, pad=", layer_max_pool, true, "max_pool"},
+    {"max_pool", "x, size, stride=, pad=", layer_max_pool, true, "largest of each window; stride = size, pad = 0"},
+    {"avg_pool", "x, size, stride=, pad=", layer_avg_pool, true, "mean of each window; stride = size, pad = 0"},
+    {"pool", "x, size, stride=, pad=", layer_max_pool, true, "max_pool under a shorter name"},
     {"global_pool", "x", layer_global_pool, true, "mean over height and width"},
     {"flatten", "x", layer_flatten, true, "all of a sample's features in one row"},
     {"normalize", "x, mean, std", layer_normalize, true, "(x - mean)/std a channel"},

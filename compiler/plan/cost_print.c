@@ -19,6 +19,7 @@ typedef struct Print {
     const AdvCost *cost;
     AdvWriteFn *write;
     void *user;
+    bool is_small; /* units a thousand times smaller: no instruction has a million operations */
 } Print;
 
 static void say(const Print *p, const char *fmt, ...) ADV_PRINTF(2, 3);
@@ -31,10 +32,13 @@ static void say(const Print *p, const char *fmt, ...)
     p->write(p->user, s, strlen(s));
 }
 
-/* Four digits, and no exponent where the number is large. */
-static void number(AdvTable *t, double v)
+/* With a prefix that leaves one to three digits before the point: "268.9 MFLOP". */
+static const char *amount(const Print *p, double v, const char *unit)
 {
-    adv_table_cell(t, v >= 1000 ? "%.0f" : "%.4g", v);
+    static const char *const prefixes[] = {"", "k", "M", "G", "T", "P"};
+    size_t k = 0;
+    for (; v >= 1000 && k + 1 < sizeof prefixes / sizeof *prefixes; k++) v /= 1000;
+    return adv_arena_printf(p->arena, "%.4g %s%s", v, prefixes[k], unit);
 }
 
 static const char *name_of(const Print *p, const AdvCostEntry *e) { return adv_str(p->g->names, adv_region(p->g, e->entry)->name); }
@@ -69,9 +73,9 @@ static void row(const Print *p, AdvTable *t, uint32_t ix)
     adv_table_cell(t, "%s", has_out ? rates[v->rate] : "");
     if (!is_loop) {
         adv_table_cell(t, "%.0f", r->times);
-        number(t, r->times * r->flops / 1e6);
-        number(t, r->times * r->bytes / 1e6);
-        number(t, r->times * r->seconds * 1e6);
+        adv_table_cell(t, "%.3f", r->times * r->flops / (p->is_small ? 1e3 : 1e6));
+        adv_table_cell(t, "%.3f", r->times * r->bytes / (p->is_small ? 1e3 : 1e6));
+        adv_table_cell(t, "%.2f", r->times * r->seconds * 1e6);
     } else {
         for (int k = 0; k < 4; k++) adv_table_cell(t, "%s", "");
     }
@@ -82,7 +86,8 @@ static void entry(const Print *p, const AdvCostEntry *e)
 {
     AdvTable t = {.arena = p->arena};
     say(p, "\n%s\n", name_of(p, e));
-    adv_table_columns(&t, "# >|op <|output <|type <|rate <|times >|MFLOP >|MB >|us >|recipe <");
+    adv_table_columns(&t, p->is_small ? "# >|op <|output <|type <|rate <|times >|kFLOP >|kB >|us >|recipe <"
+                                      : "# >|op <|output <|type <|rate <|times >|MFLOP >|MB >|us >|recipe <");
     for (uint32_t i = e->first; i < e->first + e->n_rows; i++) row(p, &t, i);
     adv_table_print(&t, p->write, p->user);
 }
@@ -90,17 +95,18 @@ static void entry(const Print *p, const AdvCostEntry *e)
 static void totals(const Print *p)
 {
     AdvTable t = {.arena = p->arena};
-    adv_table_columns(&t, "entry <|instructions >|GFLOP >|GB >|forwards >|backwards >|ms >|memory MB >|peak at <");
+    adv_table_columns(&t, p->is_small ? "entry <|instructions >|MFLOP >|MB >|forwards >|backwards >|ms >|memory kB >|peak at <"
+                                      : "entry <|instructions >|GFLOP >|GB >|forwards >|backwards >|ms >|memory MB >|peak at <");
     for (uint32_t i = 0; i < p->cost->entries.n; i++) {
         const AdvCostEntry *e = &p->cost->entries.at[i];
         adv_table_cell(&t, "%s", name_of(p, e));
         adv_table_cell(&t, "%u", (unsigned)e->n_rows);
-        number(&t, e->flops / 1e9);
-        number(&t, e->bytes / 1e9);
+        adv_table_cell(&t, "%.3f", e->flops / (p->is_small ? 1e6 : 1e9));
+        adv_table_cell(&t, "%.3f", e->bytes / (p->is_small ? 1e6 : 1e9));
         adv_table_cell(&t, "%.2f", e->forwards);
         adv_table_cell(&t, "%.2f", e->backwards);
-        number(&t, e->seconds * 1e3);
-        number(&t, (double)e->peak_bytes / 1e6);
+        adv_table_cell(&t, "%.3f", e->seconds * 1e3);
+        adv_table_cell(&t, "%.2f", (double)e->peak_bytes / (p->is_small ? 1e3 : 1e6));
         const AdvNode *n = e->peak_bytes ? adv_node(p->g, p->cost->rows.at[e->peak_row].node) : NULL;
         adv_table_cell(&t, "%s", n ? adv_arena_printf(p->arena, "%u %s %s", (unsigned)e->peak_row, n->op->name, place(p, n->loc)) : "");
     }
@@ -129,23 +135,26 @@ static void steps(const Print *p)
         name = name_of(p, e);
         longest = e->seconds;
     }
-    if (name) say(p, "a training step (batch and %s): %.4g ms at best\n", name, (batch + longest) * 1e3);
+    double s = batch + longest;
+    if (name) say(p, "a training step (batch and %s): %.4g %s at best\n", name, s < 1 ? s * 1e3 : s, s < 1 ? "ms" : "s");
 }
 
 void adv_cost_print(AdvArena *arena, const AdvGraph *g, const AdvTarget *t, const AdvMemPlan *mem, const char *only, AdvWriteFn *write,
                     void *user)
 {
-    Print p = {arena, g, t, adv_cost(arena, g, t, mem), write, user};
+    Print p = {arena, g, t, adv_cost(arena, g, t, mem), write, user, true};
+    for (uint32_t i = 0; i < p.cost->rows.n; i++) p.is_small &= p.cost->rows.at[i].times * p.cost->rows.at[i].flops < 1e6;
     say(&p, "target %s\n", t->name);
     for (uint32_t i = 0; i < p.cost->entries.n; i++)
         if (!only || !strcmp(only, name_of(&p, &p.cost->entries.at[i]))) entry(&p, &p.cost->entries.at[i]);
     totals(&p);
     say(&p, "\n");
     if (p.cost->unit_flops > 0)
-        say(&p, "forwards and backwards: in passes of `%s` over a batch, %.4g MFLOP each\n", p.cost->model, p.cost->unit_flops / 1e6);
-    say(&p, "memory: %.6g MB for all entries in turn (at least %.6g MB under this order), %.6g MB of states\n",
-        (double)mem->temp_bytes / 1e6, (double)mem->lower_bound_bytes / 1e6, state_bytes(g) / 1e6);
+        say(&p, "forwards and backwards: in passes of `%s` over a batch, %s each\n", p.cost->model, amount(&p, p.cost->unit_flops, "FLOP"));
+    say(&p, "memory: %s of values, of which %s live at once, and %s of states\n", amount(&p, (double)mem->temp_bytes, "B"),
+        amount(&p, (double)mem->lower_bound_bytes, "B"), amount(&p, state_bytes(g), "B"));
     steps(&p);
-    say(&p, "times are estimates from %g GFLOP/s and %g GB/s: the larger of both for each instruction, nothing for launching it\n",
+    say(&p, "FLOP, bytes (read and written) and us: of all turns of the loops around, which `times` counts; cl: channels last\n");
+    say(&p, "us, ms: estimates from %g GFLOP/s and %g GB/s, the larger of both for each instruction, nothing for launching it\n",
         t->low_dtype == ADV_F32 || t->float_dtype == ADV_F64 ? t->gflops : t->low_gflops, t->gbytes);
 }

@@ -107,7 +107,7 @@ fi
 if command -v python3 >/dev/null 2>&1; then
   ok 'the graph as JSON' sh -c "'$advc' graph --format=json tiny.adv 2>/dev/null | python3 -c 'import json, sys; g = json.load(sys.stdin); assert [e[\"name\"] for e in g[\"entries\"]][:2] == [\"batch\", \"step.main\"]'"
   for kind in ops builtins layers std lints codes datasets passes targets; do
-    ok "list --json $kind" sh -c "'$advc' list --json $kind | python3 -c 'import json, sys; l = json.load(sys.stdin); assert l and all(o[\"name\"] and \"doc\" in o for o in l)'"
+    ok "list --json $kind" sh -c "'$advc' list --json $kind | python3 -c 'import json, sys; l = json.load(sys.stdin); assert l and all(o[\"name\"] and o[\"doc\"] for o in l)'"
     ok "list $kind has as many lines" sh -c "[ \"\$('$advc' list $kind | wc -l)\" -eq \"\$('$advc' list --json $kind | python3 -c 'import json, sys; print(len(json.load(sys.stdin)))')\" ]"
   done
   ok 'messages as JSON' sh -c "'$advc' --message-format=json check broken.adv 2>&1 >/dev/null | python3 -c 'import json, sys; l = [json.loads(s) for s in sys.stdin]; assert any(m[\"level\"] == \"error\" for m in l)'"
