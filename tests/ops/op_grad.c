@@ -16,8 +16,16 @@
 #define STEP       1e-5
 #define TOLERANCE  1e-6
 #define FLOOR      1e-3
-/* Elements tried of an operand, evenly spread. Few of a large one: each costs two runs of the definition. */
-static int64_t max_probes(int64_t n) { return n > 2048 ? 12 : 96; }
+
+/* How far apart the elements are that are tried of an operand of n: 96 of them, or 4 where an operand is large, since each costs two
+** runs of the definition. Odd, so that they do not all lie at the same place of a row or filter. */
+static int64_t probe_step(const OpCase *c, int64_t n)
+{
+    bool is_large = false;
+    for (uint32_t k = 0; k < c->n_in; k++) is_large |= c->in[k].n > 2048;
+    int64_t most = is_large ? 4 : 96;
+    return ((n + most - 1) / most) | 1;
+}
 
 /* One forward run with weights for its results. */
 typedef struct Probe {
@@ -122,7 +130,7 @@ static bool slope(Probe *p, uint32_t k, int64_t i, double *out)
 
 static int compare_operand(Probe *p, const AdvExec *e, AdvVal gin, uint32_t k)
 {
-    int64_t n = p->c->in[k].n, skip = (n + max_probes(n) - 1) / max_probes(n);
+    int64_t n = p->c->in[k].n, skip = probe_step(p->c, n);
     int64_t n_probes = (n + skip - 1) / skip;
     double *got = ADV_NEW_ARRAY(&p->s->arena, double, n_probes), *want = ADV_NEW_ARRAY(&p->s->arena, double, n_probes), scale = FLOOR;
     for (int64_t j = 0; j < n_probes; j++) {
@@ -149,7 +157,7 @@ static int check_alone(Probe *p, const AdvExec *all, const AdvVal *gin_all, uint
     n = backward(p, &e, need, gin);
     if (n == 0 && adv_val_ok(gin[k]) != adv_val_ok(gin_all[k]))
         n = suite_fail(p->s, p->c, "gradient by operand %u depends on what else is asked", (unsigned)k);
-    for (int64_t i = 0; n == 0 && i < p->c->in[k].n; i += 1 + p->c->in[k].n / max_probes(p->c->in[k].n)) {
+    for (int64_t i = 0; n == 0 && i < p->c->in[k].n; i += probe_step(p->c, p->c->in[k].n)) {
         double a = read_grad(&e, gin[k], i), b = read_grad(all, gin_all[k], i);
         if (memcmp(&a, &b, sizeof a) != 0) n = suite_fail(p->s, p->c, "gradient by operand %u depends on what else is asked", (unsigned)k);
     }

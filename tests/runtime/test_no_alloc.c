@@ -46,7 +46,7 @@ int posix_memalign(void **p, size_t align, size_t n)
 #endif
 
 static const char data[] = "adv 1\nuse std.nets\nuse std.attacks\n"
-                           "data synthetic { train = 256; test = 32; classes = 10; shape = [3, 16, 16]; batch = 32\n"
+                           "data synthetic { train = 256; test = 32; classes = 10; shape = [3, 16, 16]; batch = 8\n"
                            "  y = id - 10*floor(id/10); x = clip(0.05*y + 0.1*normal(like = x), 0, 1) }\n";
 static const char tail[] = "state z: per_slot(x) = 0\n"
                            "step {\n"

@@ -126,8 +126,9 @@ static void test_rows(void)
     CHECK_EQ(adv_session_step(b.s, 5, b.ds), ADV_OK);  /* nothing was lost */
     CHECK(weight_sum(&a) == weight_sum(&b));
     CHECK_EQ(adv_session_bind(b.s, "data.train.x", &(AdvView){0}, b.ds), ADV_EINVAL);
-    CHECK_EQ(adv_session_read(b.s, "data.train.x", &(AdvView){.dtype = ADV_F32, .rank = 2, .dim = {24, 2}, .stride = {2, 1}, .data = a.x}, b.ds),
-             ADV_EINVAL);
+    CHECK_EQ(
+        adv_session_read(b.s, "data.train.x", &(AdvView){.dtype = ADV_F32, .rank = 2, .dim = {24, 2}, .stride = {2, 1}, .data = a.x}, b.ds),
+        ADV_EINVAL);
     CHECK_EQ(bind(&b, "data.train.x", b.x, ADV_F32, 24, 2), ADV_OK); /* back to memory */
     int before = f.n_calls;
     CHECK_EQ(adv_session_step(a.s, 2, a.ds), ADV_OK);

@@ -13,6 +13,7 @@
 #include "tests/base/fault_alloc.h"
 #include "tests/base/fault_io.h"
 #include "tests/base/fault_json.h"
+#include "tests/base/scratch.h"
 #include "tests/runtime/toy.h"
 
 #include <signal.h>
@@ -114,8 +115,7 @@ static void bench_open(Bench *b, const Call *c)
     *b = (Bench){.files = {.error = ENOSPC}, .set = toy_data()};
     b->io = fault_io(&b->files);
     co.alloc = fault_alloc(&b->mem).fn;
-    snprintf(b->dir, sizeof b->dir, "%s/adv_fault_XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm"); /* thousands of fsyncs */
-    if (!mkdtemp(b->dir)) abort();
+    scratch_make(b->dir);
     snprintf(b->data, sizeof b->data, "%s/set.safetensors", b->dir);
     snprintf(b->weights, sizeof b->weights, "%s/w.safetensors", b->dir);
     AdvBlob blobs[4] = {
@@ -139,7 +139,6 @@ static void bench_open(Bench *b, const Call *c)
 
 static void bench_close(Bench *b)
 {
-    char command[128];
     b->mem.fail_at = b->files.fail_at = 0;
     adv_session_close(b->s);
     adv_plan_close(b->plan);
@@ -148,8 +147,7 @@ static void bench_close(Bench *b)
     CHECK_EQ(b->mem.n_live, 0);
     CHECK_EQ(b->mem.n_wrong_sizes, 0);
     CHECK_EQ(b->files.n_open, 0);
-    snprintf(command, sizeof command, "rm -r %s", b->dir);
-    CHECK_EQ(system(command), 0);
+    scratch_remove(b->dir);
 }
 
 /* toy_hash of a bench. */

@@ -7,6 +7,7 @@
 
 #include "runtime/base/container.h"
 #include "tests/base/fault_io.h"
+#include "tests/base/scratch.h"
 #include "tests/runtime/toy.h"
 
 
@@ -182,11 +183,12 @@ static AdvStatus take_checkpoint(Tiny *t, const char *bytes, size_t n, AdvDiags 
 /* The file that a session wrote, and what its manifest says. */
 static char *written_checkpoint(Tiny *t, size_t *out_n)
 {
-    char dir[] = "/tmp/adv_flip_XXXXXX", path[128], *text = malloc(8192);
+    char dir[64], path[128], *text = malloc(8192);
     AdvAlloc a = adv_alloc_default();
     AdvContainer c;
     AdvArena arena;
-    if (!mkdtemp(dir) || !text) abort();
+    if (!text) abort();
+    scratch_make(dir);
     AdvCtxOpts co = {.struct_size = sizeof co};
     AdvCtx *ctx;
     AdvPlan *plan;
@@ -209,8 +211,7 @@ static char *written_checkpoint(Tiny *t, size_t *out_n)
     *out_n = n;
     adv_mem_free(&a, bytes, n + 1);
     adv_arena_fini(&arena);
-    snprintf(path, sizeof path, "rm -r %s", dir);
-    CHECK_EQ(system(path), 0);
+    scratch_remove(dir);
     return text;
 }
 

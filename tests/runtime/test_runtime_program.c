@@ -3,9 +3,9 @@
 
 #include "runtime/base/container.h"
 #include "tests/base/fault_io.h"
+#include "tests/base/scratch.h"
 #include "tests/runtime/toy.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -13,28 +13,10 @@
 
 /* ---- folders of tests -------------------------------------------------------------------------------------------------- */
 
-static void remove_tree(const char *path)
-{
-    DIR *d = opendir(path);
-    char sub[4096];
-    if (!d) {
-        unlink(path);
-        return;
-    }
-    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        snprintf(sub, sizeof sub, "%s/%s", path, e->d_name);
-        remove_tree(sub);
-    }
-    closedir(d);
-    rmdir(path);
-}
-
 static const char *new_dir(void)
 {
     static char path[64];
-    snprintf(path, sizeof path, "/tmp/adv_test_XXXXXX");
-    if (!mkdtemp(path)) abort();
+    scratch_make(path);
     return path;
 }
 
@@ -215,7 +197,7 @@ static Straight run_straight(const char *backend)
     r.result = file_text(dir, "eval-final.json");
     r.n_events = h.n_events;
     toy_close(&t);
-    remove_tree(dir);
+    scratch_remove(dir);
     return r;
 }
 
@@ -248,7 +230,7 @@ static void resume_from_everywhere(void)
         free(events);
         free(result);
         toy_close(&t);
-        remove_tree(dir);
+        scratch_remove(dir);
     }
     free(want.events);
     free(want.result);
@@ -270,7 +252,7 @@ static void checkpoints_are_pruned(void)
     CHECK_EQ(adv_session_get(t.s, "run.step", &step), ADV_OK);
     CHECK(step == 5 || step == 4);   /* of epoch 2: saving follows a step; max_steps ends before more is done */
     toy_close(&t);
-    remove_tree(dir);
+    scratch_remove(dir);
 }
 
 /* ---- files that fail or are damaged ----------------------------------------------------------------------------------------- */
@@ -304,7 +286,7 @@ static void failing_io_keeps_the_older(void)
         CHECK(got == first_hash || got == second_hash);
         if (st == ADV_OK) CHECK(got == second_hash);
         toy_close(&t);
-        remove_tree(dir);
+        scratch_remove(dir);
     }
     CHECK(is_done);
 }
@@ -334,8 +316,8 @@ static void run_is_saved_elsewhere(void)
             CHECK_EQ(adv_session_train(u.s, &o, u.ds), ADV_OK);
             n_calls = f.calls;
             toy_close(&u);
-            remove_tree(dir2);
-            remove_tree(kept);
+            scratch_remove(dir2);
+            scratch_remove(kept);
             dir = new_dir();
         }
         CHECK(st == ADV_EIO || (st == ADV_OK && k > 1));   /* removing old checkpoints may fail silently */
@@ -347,7 +329,7 @@ static void run_is_saved_elsewhere(void)
         CHECK_EQ(adv_session_train(t.s, NULL, t.ds), ADV_OK);
         CHECK(toy_hash(&t) == want.hash);
         toy_close(&t);
-        remove_tree(dir);
+        scratch_remove(dir);
     }
     CHECK(n_calls > 50);
     free(want.events);
@@ -374,7 +356,7 @@ static void what_cannot_be_removed_stays(void)
     CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK);
     CHECK(toy_hash(&t) == want);
     toy_close(&t);
-    remove_tree(dir);
+    scratch_remove(dir);
 }
 
 /* The folder is seen through the table too: what it hides is not there, and what it cannot list is an error and not an answer. */
@@ -412,7 +394,7 @@ static void folders_are_listed_by_the_table(void)
     adv_diags_at(t.ds, 0, &msg);
     CHECK(msg && strstr(msg, "cannot look for checkpoints in"));
     toy_close(&t);
-    remove_tree(dir);
+    scratch_remove(dir);
 }
 
 static void flip(const char *path, long at)
@@ -460,7 +442,7 @@ static void damage_is_found(void)
     toy_close(&t);
     t = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, 0);
     if (truncate(newest, n / 2)) abort();
-    remove_tree(kept);
+    scratch_remove(kept);
     const char *msg;
     CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_EDATA);
     CHECK_EQ(adv_diags_at(t.ds, 0, &msg), 5301);
@@ -468,7 +450,7 @@ static void damage_is_found(void)
     snprintf(path, sizeof path, "%s/empty", dir);
     CHECK_EQ(adv_session_resume(t.s, path, t.ds), ADV_ENOENT);
     toy_close(&t);
-    remove_tree(dir);
+    scratch_remove(dir);
 }
 
 static void other_plan_is_refused(void)
@@ -491,7 +473,7 @@ static void other_plan_is_refused(void)
     adv_plan_close(plan);
     toy_bytes_free(&b);
     toy_close(&t);
-    remove_tree(dir);
+    scratch_remove(dir);
 }
 
 /* ---- weights and data files ---------------------------------------------------------------------------------------------------- */
@@ -530,7 +512,7 @@ static void weights_by_name(void)
     CHECK_EQ(adv_diags_at(t.ds, 1, NULL), 5311);
     CHECK_EQ(adv_session_load_weights(t.s, "/nonexistent/w", t.ds), ADV_ENOENT);
     toy_close(&t);
-    remove_tree(dir);
+    scratch_remove(dir);
 }
 
 static void data_files(void)
@@ -573,7 +555,7 @@ static void data_files(void)
     if (truncate(path, 0)) abort();
     CHECK_EQ(adv_session_bind_file(t.s, path, t.ds), ADV_EDATA);
     toy_close(&t);
-    remove_tree(dir);
+    scratch_remove(dir);
 }
 
 /* ---- the program's own text ------------------------------------------------------------------------------------------------------ */
