@@ -45,7 +45,9 @@ AdvStatus adv_module_load(AdvCtx *ctx, const char *name, const char *dir, AdvDia
         return ADV_OK;
     }
     if (!dir)
-        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "back end `%s` is not here: `adv_%s.so` lies neither beside the program nor in a folder that was named", name, name);
+        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND,
+                        "back end `%s` is not here: `adv_%s.so` lies neither beside the program nor in a folder that was named", name,
+                        name);
     if (ctx->n_modules == ADV_CTX_MODULES) return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "too many back ends are open");
     int n = snprintf(path, sizeof path, "%s/adv_%s.so", dir, name);
     if (n < 0 || (size_t)n >= sizeof path) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the path of the back ends is too long");

@@ -33,7 +33,8 @@ AdvStatus adv_profile_open(AdvSession *s, AdvDiags *ds)
     if (p) p->cells = adv_mem_new0(&s->ctx->alloc, sizeof *p->cells * (s->t->n_insts + 1));
     bool is_traced = (s->flags & ADV_SESSION_TRACE) != 0;
     if (p && is_traced) p->events = adv_mem_new(&s->ctx->alloc, sizeof *p->events * MAX_EVENTS);
-    if (!p || !p->cells || (is_traced && !p->events)) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
+    if (!p || !p->cells || (is_traced && !p->events))
+        return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
     return ADV_OK;
 }
 
@@ -189,8 +190,8 @@ void adv_session_trace(const AdvSession *s, void (*write)(void *user, const char
             if (*c == '"' || *c == '\\' || (unsigned char)*c < 32) *c = '?';
         put(&t, "{\"name\": \"%s\", \"cat\": \"%s\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %.3f, \"dur\": %.3f, ", b->sig.op->name,
             adv_plan_str(s->plan, s->t->entries[e->entry].name), (double)(e->at_ns - p->events[0].at_ns) / 1e3, (double)e->ns / 1e3);
-        put(&t, "\"args\": {\"kernel\": \"%s\", \"line\": \"%s\", \"instruction\": %u}}%s\n", b->kernel ? b->kernel->name : "ref", place, e->inst,
-            i + 1 < p->n_events ? "," : "");
+        put(&t, "\"args\": {\"kernel\": \"%s\", \"line\": \"%s\", \"instruction\": %u}}%s\n", b->kernel ? b->kernel->name : "ref", place,
+            e->inst, i + 1 < p->n_events ? "," : "");
         write(user, t.at, t.n);
         t.n = 0;
     }

@@ -38,8 +38,8 @@ void show_first_screen(const AdvPlan *plan, const AdvSession *s, const char *pla
     fprintf(stderr, "recipe        %s (%s), plan %.16s\n", p.recipe, plan_path, p.hash);
     fprintf(stderr, "back end      %s (%s): %s; target %s, precision %s\n", i.backend, i.why, i.device, i.target, p.precision);
     fprintf(stderr, "memory        %.1f MB planned: states %.1f, values %.1f, constants %.1f, kernels %.1f, data %.1f\n",
-            mb(i.state_bytes + i.temp_bytes + i.const_bytes + i.scratch_bytes + i.data_bytes), mb(i.state_bytes), mb(i.temp_bytes), mb(i.const_bytes),
-            mb(i.scratch_bytes), mb(i.data_bytes));
+            mb(i.state_bytes + i.temp_bytes + i.const_bytes + i.scratch_bytes + i.data_bytes), mb(i.state_bytes), mb(i.temp_bytes),
+            mb(i.const_bytes), mb(i.scratch_bytes), mb(i.data_bytes));
     fprintf(stderr, "instructions  %u, of which %u run on ref\n", i.n_insts, i.n_on_ref);
     if (p.data && data_path[0])
         fprintf(stderr, "data          %s: %s, %.1f MB, digest %s\n", p.data, data_path, mb(i.data_bytes), i.data_digest);

@@ -123,8 +123,10 @@ static void read_own(El *el, AstId block)
     ElData *d = &el->data;
     if (!el_section_check(el, block, "data own", keys)) return;
     AstId shape = el_section_key(el, block, "shape");
-    if (!shape.i || !el_section_key(el, block, "train").i || !el_section_key(el, block, "test").i || !el_section_key(el, block, "classes").i) {
-        el_error(el, ADV_D_SECTION_MISSING, d->at, "`data own` needs `shape`, `classes`, and how many samples there are: `train` and `test`");
+    if (!shape.i || !el_section_key(el, block, "train").i || !el_section_key(el, block, "test").i ||
+        !el_section_key(el, block, "classes").i) {
+        el_error(el, ADV_D_SECTION_MISSING, d->at,
+                 "`data own` needs `shape`, `classes`, and how many samples there are: `train` and `test`");
         return;
     }
     if (!key_int(el, block, "train", 1, 1 << 24, &d->n_train) || !key_int(el, block, "test", 1, 1 << 24, &d->n_test) ||
@@ -262,7 +264,8 @@ static void augment_by_op(El *el, AstId callee, AstId entry)
     ElVal x = el_op_call(el, f.fn->op, args, n, at);
     if (el_bad(x)) return;
     if (x.kind != EL_TENSOR || !adv_shape_eq(adv_value_type(el->g, x.t), adv_value_type(el->g, el->x.t)))
-        el_error(el, ADV_D_PLUGIN_OP, at, "an augmentation gives images of the same shape, but `%s` gives %s", f.fn->name, el_describe(el, x));
+        el_error(el, ADV_D_PLUGIN_OP, at, "an augmentation gives images of the same shape, but `%s` gives %s", f.fn->name,
+                 el_describe(el, x));
     else el->x = x;
 }
 

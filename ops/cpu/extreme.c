@@ -30,7 +30,8 @@ static AdvStatus prepare(AdvPrep *p, void **out_state)
     AdvView gx = adv_view_without(x, mark, false), go = adv_view_without(other, mark, false), g = row_order(&gx);
     const AdvView *group[3] = {&g, &gx, &go};
     adv_loop_make(&s->group, group, 3);
-    AdvView rx = adv_view_without(x, mark, true), ro = adv_view_without(other, mark, true), ry = adv_view_spread(&sig->in[1], &rx, mark), rl = adv_view_spread(last, &rx, mark);
+    AdvView rx = adv_view_without(x, mark, true), ro = adv_view_without(other, mark, true);
+    AdvView ry = adv_view_spread(&sig->in[1], &rx, mark), rl = adv_view_spread(last, &rx, mark);
     AdvView r = row_order(&rx);
     const AdvView *rest[5] = {&r, &rx, &ro, &ry, &rl};
     adv_loop_make(&s->rest, rest, 5);

@@ -99,9 +99,19 @@ static int posix_cut(void *user, int fd, int64_t n_bytes)
     return ftruncate(fd, (off_t)n_bytes) < 0 ? -errno : 0;
 }
 
-static const AdvIo posix_io = {.struct_size = sizeof(AdvIo), .open = posix_open, .read = posix_read, .write = posix_write, .fsync = posix_fsync,
-                               .close = posix_close, .rename = posix_rename, .mkdir = posix_mkdir, .unlink = posix_unlink, .size = posix_size,
-                               .list = posix_list, .rmdir = posix_rmdir, .cut = posix_cut};
+static const AdvIo posix_io = {.struct_size = sizeof(AdvIo),
+                               .open = posix_open,
+                               .read = posix_read,
+                               .write = posix_write,
+                               .fsync = posix_fsync,
+                               .close = posix_close,
+                               .rename = posix_rename,
+                               .mkdir = posix_mkdir,
+                               .unlink = posix_unlink,
+                               .size = posix_size,
+                               .list = posix_list,
+                               .rmdir = posix_rmdir,
+                               .cut = posix_cut};
 
 const AdvIo *adv_io_posix(void)
 {

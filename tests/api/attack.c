@@ -72,7 +72,8 @@ static AdvStatus attack(AdvSession *s, const char *path, AdvDiags *ds)
     if (st == ADV_OK) st = adv_session_load_weights(s, path, ds);
     if (st == ADV_OK) st = adv_session_eval(s, "robust", ds, &rows, &n_rows);
     if (st != ADV_OK) return st;
-    for (uint32_t i = 0; i < n_rows; i++) printf("%s: %lld of %lld right\n", rows[i].attack, (long long)rows[i].n_correct, (long long)rows[i].n);
+    for (uint32_t i = 0; i < n_rows; i++)
+        printf("%s: %lld of %lld right\n", rows[i].attack, (long long)rows[i].n_correct, (long long)rows[i].n);
     int64_t n_clean = rows[0].n_correct, n_robust = rows[1].n_correct;
 
     st = adv_session_run(s, "batch", ds); /* a batch of the training data, then the attack on it */

@@ -33,7 +33,8 @@ int main(void)
     void *bytes = NULL;
     uint64_t n_bytes = 0;
     uint32_t n_errors = 0, n_left = 0;
-    AdvCompileOpts co = {.struct_size = sizeof co, .name = "wrong.adv", .text = recipe, .n_bytes = strlen(recipe), .flags = ADV_COMPILE_CHECK};
+    AdvCompileOpts co = {
+        .struct_size = sizeof co, .name = "wrong.adv", .text = recipe, .n_bytes = strlen(recipe), .flags = ADV_COMPILE_CHECK};
     if (adv_ctx_new(NULL, &ctx) != ADV_OK || adv_diags_open(ctx, &ds) != ADV_OK) return adv_status_exit(ADV_ENOMEM);
 
     AdvStatus st = adv_compile(&co, ds, &bytes, &n_bytes);

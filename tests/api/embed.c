@@ -37,7 +37,8 @@ static void print(void *user, const char *text, size_t n_bytes)
 static int32_t on_event(void *user, const AdvEvent *e)
 {
     (void)user;
-    if (e->kind == ADV_EVENT_EPOCH) printf("epoch %d of %d: %s %.4f\n", (int)e->epoch, (int)e->n_epochs, e->metrics[0].name, e->metrics[0].value);
+    if (e->kind == ADV_EVENT_EPOCH)
+        printf("epoch %d of %d: %s %.4f\n", (int)e->epoch, (int)e->n_epochs, e->metrics[0].name, e->metrics[0].value);
     for (uint32_t i = 0; e->kind == ADV_EVENT_EVAL && i < e->n_rows; i++)
         printf("%s: %.1f%% right\n", e->rows[i].attack, 100 * e->rows[i].accuracy);
     return 0; /* anything else asks for a stop */

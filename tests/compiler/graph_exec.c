@@ -139,7 +139,8 @@ static AdvStatus run_op(GraphExec *x, AdvNodeId id)
         out[k] = adv_view_of(adv_value_type(x->g, v), room(x, v));
     }
     AdvStatus st = ADV_OK;
-    if (!(n->op->flags & (ADV_OP_STRUCT | ADV_OP_VIEW))) st = adv_op_run_ref(x->g->reg, n->op, in, n->n_in, adv_node_attr(x->g, id), out, n->n_out, &x->alloc);
+    if (!(n->op->flags & (ADV_OP_STRUCT | ADV_OP_VIEW)))
+        st = adv_op_run_ref(x->g->reg, n->op, in, n->n_in, adv_node_attr(x->g, id), out, n->n_out, &x->alloc);
     else if (n->op->flags & ADV_OP_VIEW) move(x, adv_node_out(x->g, id, 0), adv_node_in(x->g, id, 0));
     else st = ADV_EUNAVAILABLE;
     free(in);

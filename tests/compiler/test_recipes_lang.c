@@ -285,7 +285,8 @@ static void test_apply_is_minimize(void)
                "  loss = ce(f(x), y) + ce(g(x), y)\n  minimize loss over f, g\n");
     recipe_put(r, "  signal remembered", "  signal loss_too = 0*share\n  signal remembered");
     RecipeRun *b = steps_of(r, 3);
-    CHECK(recipe_run_at(a, "f.fc.weight", 5) == recipe_run_at(b, "f.fc.weight", 5) && recipe_run_at(a, "g.fc.weight", 5) == recipe_run_at(b, "g.fc.weight", 5));
+    CHECK(recipe_run_at(a, "f.fc.weight", 5) == recipe_run_at(b, "f.fc.weight", 5) &&
+          recipe_run_at(a, "g.fc.weight", 5) == recipe_run_at(b, "g.fc.weight", 5));
     CHECK(recipe_run_at(a, "f.fc.bias", 1) == recipe_run_at(b, "f.fc.bias", 1));
     recipe_run_close(a);
     recipe_run_close(b);

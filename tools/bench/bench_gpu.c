@@ -2,10 +2,11 @@
 **
 **   bench_gpu [--backend-dir=FOLDER] [--cache=FOLDER] [--recipes=FOLDER] [--cases=FILE] [--steps=N] [CASE...]
 **
-** A case is a line of tools/bench/gpu_cases.txt: a recipe, a piece of it put in place of another, a batch and other settings. Each is compiled in memory, opened twice (without and with what the
-** first kept in the cache folder), given a data set of made-up numbers, and run: 20 steps to warm up and record, then N (40) in
-** one call, timed by the clock around it. The device's own peak is what the plan takes plus the libraries' workspaces, which
-** nvidia-smi shows; printed is the plan's. Compare with PyTorch in the same run, on the same machine, or not at all.
+** A case is a line of tools/bench/gpu_cases.txt: a recipe, a piece of it put in place of another, a batch and other settings.
+** Each is compiled in memory, opened twice (without and with what the first kept in the cache folder), given a data set of
+** made-up numbers, and run: 20 steps to warm up and record, then N (40) in one call, timed by the clock around it. The device's own
+** peak is what the plan takes plus the libraries' workspaces, which nvidia-smi shows; printed is the plan's. Compare with
+** PyTorch in the same run, on the same machine, or not at all.
 */
 #include "compiler/adv_compile.h"
 #include "ops/adv_op.h"
@@ -163,9 +164,10 @@ static AdvStatus measure(const Case *c, const Opts *o, AdvSession *s, AdvDiags *
     if (st == ADV_OK) st = adv_session_type(s, "x", &x);
     if (st != ADV_OK) return st;
     double img_s = (double)x.dim[0] / s_step;
-    printf("%-14s %6lld %10.2f %10.0f %10.0f %7.2f %9.0f %8.2f %8.2f  %s\n", c->name, (long long)x.dim[0], s_step * 1e3, img_s, c->must_img_s,
-           c->must_img_s > 0 ? img_s / c->must_img_s : 0,
-           (double)(info.state_bytes + info.temp_bytes + info.const_bytes + info.scratch_bytes + info.data_bytes) / 1e6, cold_s, warm_s, info.device);
+    printf("%-14s %6lld %10.2f %10.0f %10.0f %7.2f %9.0f %8.2f %8.2f  %s\n", c->name, (long long)x.dim[0], s_step * 1e3, img_s,
+           c->must_img_s, c->must_img_s > 0 ? img_s / c->must_img_s : 0,
+           (double)(info.state_bytes + info.temp_bytes + info.const_bytes + info.scratch_bytes + info.data_bytes) / 1e6, cold_s, warm_s,
+           info.device);
     fflush(stdout);
     return ADV_OK;
 }
@@ -177,7 +179,8 @@ static AdvStatus run_case(const Case *c, const Opts *o, AdvCtx *ctx, AdvDiags *d
         fprintf(stderr, "bench_gpu: `%s` does not stand in %s\n", c->from, path);
         return ADV_EINVAL;
     }
-    AdvCompileOpts co = {.struct_size = sizeof co, .name = path, .text = text, .sets = sets, .n_sets = apply(c, text, sets), .targets = "cuda"};
+    AdvCompileOpts co = {
+        .struct_size = sizeof co, .name = path, .text = text, .sets = sets, .n_sets = apply(c, text, sets), .targets = "cuda"};
     AdvSessionOpts so = {.struct_size = sizeof so, .backend = "cuda", .backend_dir = o->backend_dir, .cache_dir = o->cache};
     AdvPlan *plan = NULL;
     AdvSession *s = NULL;
@@ -229,7 +232,8 @@ int main(int argc, char **argv)
     int n_cases = read_cases(o.cases, cases);
     if (n_cases < 0) return fprintf(stderr, "bench_gpu: cannot read %s\n", o.cases), 66;
     if (adv_ctx_new(NULL, &ctx) != ADV_OK) return 71;
-    printf("%-14s %6s %10s %10s %10s %7s %9s %8s %8s  %s\n", "case", "batch", "ms/step", "img/s", "must", "ratio", "plan MB", "cold s", "warm s", "device");
+    printf("%-14s %6s %10s %10s %10s %7s %9s %8s %8s  %s\n", "case", "batch", "ms/step", "img/s", "must", "ratio", "plan MB", "cold s",
+           "warm s", "device");
     for (const Case *c = cases; c < cases + n_cases; c++) {
         char path[4096];
         size_t n = 0;

@@ -50,8 +50,9 @@ static int time_advrun(const char *advrun, const char *plan, unsigned long n_ste
     char command[4096], line[4096];
     unsigned long n, first = 0, last = 0;
     double begin = 0, end = 0, t;
-    snprintf(command, sizeof command, "rm -rf %s.run; %s --threads=1 --progress=none --run-dir=%s.run %s >/dev/null && cat %s.run/events.jsonl", plan,
-             advrun, plan, plan, plan);
+    snprintf(command, sizeof command,
+             "rm -rf %s.run; %s --threads=1 --progress=none --run-dir=%s.run %s >/dev/null && cat %s.run/events.jsonl", plan, advrun, plan,
+             plan, plan);
     FILE *f = popen(command, "r");
     while (f && fgets(line, sizeof line, f)) {
         if (sscanf(line, "{\"kind\":\"step\",\"t\":%lf,\"epoch\":%*d,\"step\":%lu", &t, &n) != 2) continue;
@@ -114,9 +115,9 @@ int main(int argc, char **argv)
         qsort(here, (size_t)n_rounds, sizeof *here, by_size);
         qsort(there, (size_t)n_rounds, sizeof *there, by_size);
         qsort(ratio, (size_t)n_rounds, sizeof *ratio, by_size);
-        printf("%s: %.2f us a step here, %.2f us in advrun, ratio %.4f (%.4f .. %.4f); of the best rounds %.2f, %.2f, ratio %.4f\n", argv[2],
-               1e6 * here[n_rounds / 2], 1e6 * there[n_rounds / 2], ratio[n_rounds / 2], ratio[0], ratio[n_rounds - 1], 1e6 * here[0],
-               1e6 * there[0], here[0] / there[0]);
+        printf("%s: %.2f us a step here, %.2f us in advrun, ratio %.4f (%.4f .. %.4f); of the best rounds %.2f, %.2f, ratio %.4f\n",
+               argv[2], 1e6 * here[n_rounds / 2], 1e6 * there[n_rounds / 2], ratio[n_rounds / 2], ratio[0], ratio[n_rounds - 1],
+               1e6 * here[0], 1e6 * there[0], here[0] / there[0]);
     }
     if (ds) adv_diags_render(ds, ADV_PRINT_HUMAN, print, stderr);
     adv_plan_close(plan);

@@ -171,7 +171,7 @@ bool bench_plugin(const Opts *o, Tables *t)
         }
     }
     for (int k = 0; k < 2; k++)
-        add_row(t, "| an elementwise group of a plugin's rows, %s | %.3f of the time of built-in ones (%.0f us) | at most 1.05 |\n", names[k],
-                bench_median(ratio[k], o->n_rounds), bench_median(ours[k], o->n_rounds));
+        add_row(t, "| an elementwise group of a plugin's rows, %s | %.3f of the time of built-in ones (%.0f us) | at most 1.05 |\n",
+                names[k], bench_median(ratio[k], o->n_rounds), bench_median(ours[k], o->n_rounds));
     return true;
 }

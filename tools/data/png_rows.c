@@ -82,7 +82,8 @@ AdvStatus data_read_json_labels(const DataCtx *ctx, const DataSetDef *set, const
     if (!list && err.is_memory)
         return adv_fail(ctx->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading `%s`", file->def->name);
     if (!list)
-        return adv_fail(ctx->ds, ADV_EDATA, ADV_D_DATA_FORMAT, "`%s` is not valid JSON: %s, at byte %zu", file->def->name, err.what, err.at);
+        return adv_fail(ctx->ds, ADV_EDATA, ADV_D_DATA_FORMAT, "`%s` is not valid JSON: %s, at byte %zu", file->def->name, err.what,
+                        err.at);
     AdvStatus st = read_list(ctx, set, file, list, out.y);
     json_decref(list);
     return st;
