@@ -60,7 +60,10 @@ static void list_on_cuda(Checks *c)
         const char *line = c->plugin->table->cases[i];
         char op[128];
         uint32_t n = 0;
-        snprintf(op, sizeof op, "%.*s", (int)strcspn(line, " "), line);
+        size_t len = strcspn(line, " ");
+        if (len >= sizeof op) continue;
+        memcpy(op, line, len);
+        op[len] = 0;
         (void)adv_registry_kernels(&c->suite.reg, "cuda", op, &n);
         if (n && !strstr(line, " refuse=")) c->on_cuda[c->n_on_cuda++] = i;
     }
