@@ -63,7 +63,8 @@ typedef struct AdvBackend {
     AdvStatus (*prepare)(void *self, AdvBound *b, AdvDiags *ds);
     /* Optional: the same with this kernel, whatever others there are: for those who test kernels. */
     AdvStatus (*prepare_kernel)(void *self, AdvBound *b, const AdvKernel *k, AdvDiags *ds);
-    /* Optional: all instructions are prepared. What they asked for together (generated code) is made now. */
+    /* Optional: all instructions are prepared. What they asked for together (generated code, plans of libraries) is made now, and their
+    ** scratch_bytes may change. The instructions given to prepare since the last call are where they were. */
     AdvStatus (*prepared)(void *self, AdvDiags *ds);
     /* Optional: forgets everything prepared, so that the instructions can be prepared anew. */
     void (*unprepare)(void *self);

@@ -266,7 +266,6 @@ static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
         if (adv_inst_is_loop(s, i)) continue;
         st = s->be->prepare(s->self, b, ds);
         if (st != ADV_OK) return adv_fail_while(ds, st, "preparing instruction %u (`%s`)", i, b->sig.op->name);
-        if (b->scratch_bytes > s->scratch_bytes) s->scratch_bytes = b->scratch_bytes;
         if (s->flags & ADV_SESSION_LOG_DISPATCH) {
             char place[256];
             adv_fault_place(s->plan, s->t->insts[i].loc, place, sizeof place);
@@ -280,7 +279,10 @@ static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
         if (b->is_ref && !s->be->is_ref) s->n_on_ref++;
     }
     ADV_TRY(refuse_all(s, ds));
-    return s->be->prepared ? s->be->prepared(s->self, ds) : ADV_OK;
+    if (s->be->prepared) ADV_TRY(s->be->prepared(s->self, ds));
+    for (uint32_t i = 0; i < s->t->n_insts; i++)
+        if (s->bound[i].scratch_bytes > s->scratch_bytes) s->scratch_bytes = s->bound[i].scratch_bytes;
+    return ADV_OK;
 }
 
 AdvView adv_session_view(const AdvSession *s, uint32_t ix)

@@ -14,7 +14,7 @@
 #include "ops/adv_op.h"
 #include "runtime/cuda/api.h"
 
-/* The device of a session. All members are set when it opens and only read by kernels, but dnn_problems. */
+/* The device of a session. All members are set when it opens and only read by kernels, but dnn. */
 typedef struct AdvCuda {
     const AdvCudaApi *api;
     cudaStream_t stream;     /* all work of the session, in order */
@@ -27,7 +27,7 @@ typedef struct AdvCuda {
     ** the word when it waits for the device: not 0 is ADV_EDATA. */
     unsigned *fault;         /* one word of device memory, 0 at open */
     unsigned fault_code;
-    struct AdvDnnProblem *dnn_problems; /* of cudnn_conv.c: what its instructions share; NULL at open and after the last release */
+    struct AdvDnnSession *dnn; /* of cudnn_conv.c: what its instructions share; NULL at open and after the last release */
     struct AdvCudaBack *back; /* the back end's own */
 } AdvCuda;
 
@@ -37,6 +37,9 @@ AdvCuda *adv_cuda_of(const AdvPrep *p);
 /* A failed call as a status with a diagnostic that names the call and the error; ADV_OK for success. A lack of memory is
 ** ADV_ENOMEM, everything else ADV_EUNAVAILABLE. Usable in prepare and in run. */
 AdvStatus adv_cuda_check(AdvCuda *c, cudaError_t e, const char *call) ADV_MUST_USE;
+
+/* What an instruction cannot do, found out after its prepare: a diagnostic. Returns ADV_EUNAVAILABLE. */
+AdvStatus adv_cuda_refuse(AdvCuda *c, const char *fmt, ...) ADV_PRINTF(2, 3);
 
 /* ---- launching --------------------------------------------------------------------------------------------------- */
 
@@ -67,6 +70,58 @@ AdvStatus adv_cuda_launch(AdvCuda *c, const void *fn, const AdvCudaGrid *g, void
 ** device.cuh declares. Both are copied. */
 AdvStatus adv_cuda_generate(AdvCuda *c, const char *name, const char *text, const void **out_slot) ADV_MUST_USE;
 
+/* ---- work put off ------------------------------------------------------------------------------------------------ */
+
+/* Work that takes long on the host is put off until all instructions of a session are prepared, so that it can be done on all the
+** session's threads at once. It is cut into jobs. A job may run on any thread: it calls foreign libraries and leaves what they gave in
+** its own struct. It takes no memory of ours, reports nothing and launches nothing; that is for the thread that opens the session,
+** which sees all of it once the jobs are done. */
+typedef struct AdvCudaCrew AdvCudaCrew;
+typedef struct AdvCudaJob {
+    struct AdvCudaJob *next; /* the crew's */
+    bool (*run)(struct AdvCudaJob *job, AdvCudaCrew *crew); /* false: memory ran out, which ends the opening of the session */
+} AdvCudaJob;
+
+/* Adds a job, which must live until all are done. Any thread: a job may add others. */
+void adv_cuda_crew_add(AdvCudaCrew *crew, AdvCudaJob *job);
+/* The jobs share what only one thread may use: they run one after the other, on the thread that opens the session. */
+void adv_cuda_crew_alone(AdvCudaCrew *crew);
+
+/* Kept artefacts are read in the first round, what is left is built in the second. */
+enum { ADV_CUDA_LOAD, ADV_CUDA_BUILD, ADV_CUDA_ROUNDS };
+
+/* What an instruction puts off. Both functions run on the thread that opens the session, for all instructions in their order. */
+typedef struct AdvCudaLater {
+    struct AdvCudaLater *next;                                               /* the back end's */
+    uint64_t *out_scratch;                                                   /* the back end's */
+    AdvStatus (*round)(struct AdvCudaLater *l, int round, AdvCudaCrew *crew); /* adds jobs; all are done before the next round */
+    AdvStatus (*end)(struct AdvCudaLater *l);                                /* sets scratch_bytes; may choose by time */
+    uint64_t scratch_bytes;
+} AdvCudaLater;
+
+/* Called in prepare; *l must live as long as the kernel's state. */
+void adv_cuda_later(AdvPrep *p, AdvCudaLater *l);
+
+/* ---- the cache folder -------------------------------------------------------------------------------------------- */
+
+/* Bytes at `at`, in memory of the session (`block`); {NULL} is none. */
+typedef struct AdvCudaBytes {
+    unsigned char *at, *block;
+    size_t n, block_bytes;
+} AdvCudaBytes;
+
+/* New bytes, zero; ADV_ENOMEM is reported. And their end, also of none. */
+AdvStatus adv_cuda_bytes_new(AdvCuda *c, size_t n, AdvCudaBytes *out) ADV_MUST_USE;
+void adv_cuda_bytes_drop(AdvCuda *c, AdvCudaBytes *bytes);
+
+/* A plan of cuDNN that was kept for this GPU and this cuDNN under a text that says what it is; none if there is none. A damaged one
+** is warned about and is none. Keeping warns where it cannot write. Both do nothing without a cache folder. */
+void adv_cuda_kept_plan(AdvCuda *c, const char *what, AdvCudaBytes *out);
+void adv_cuda_keep_plan(AdvCuda *c, const char *what, AdvCudaBytes *plan);
+
+/* Something is slower than it should be, and goes on: a sentence for the log. */
+void adv_cuda_note(AdvCuda *c, const char *fmt, ...) ADV_PRINTF(2, 3);
+
 /* ---- libraries --------------------------------------------------------------------------------------------------- */
 
 /* Handles, opened on first use and bound to the session's stream. ADV_EUNAVAILABLE with the folders looked in. */
@@ -88,6 +143,10 @@ typedef struct AdvCudaTrial {
 ** else the fastest (median of several runs after a warm-up). Candidates that fail are passed over; if none runs the status of
 ** the last. The choice is recorded, and stored in checkpoints. Cold. */
 AdvStatus adv_cuda_choose(AdvCuda *c, const AdvCudaTrial *t, uint32_t *out_ix) ADV_MUST_USE;
+
+/* The label that adv_cuda_choose will take for a key without trying any: of a checkpoint, of this session, of the cache. NULL: none,
+** or the session is deterministic and has no order. Valid while the session lives. */
+AdvStatus adv_cuda_known(AdvCuda *c, const char *key, const char **out_label) ADV_MUST_USE;
 
 /* Device memory for trials, valid until the next prepare; of any content. NULL: out of memory. */
 void *adv_cuda_trial_memory(AdvCuda *c, uint64_t n_bytes);

@@ -7,89 +7,150 @@
 **   two     the library's plain kernel, and the tail as one pass of ours over its result
 **   own     the direct kernel, where the work is small
 **   narrow  our kernels for images of few channels, as networks begin (narrow.c); first in order, so what `deterministic` takes
-** Each of the first three offers several engine configurations. All are candidates of one choice by time (adv_cuda_choose); a choice
-** that is known builds the chosen plan alone. Plans take up to seconds each where the library compiles code, so a choice by time
-** builds them in parallel, and instructions with the same problem share what was built. A problem that the library refuses in every
-** form is left to the direct kernel.
+** Each of the first three offers several engine configurations. All are candidates of one choice by time (adv_cuda_choose).
+**
+** Preparing an instruction only says which problem it is; instructions with the same problem share it, and problems with the same graph
+** share its plans (cudnn_plans.h). Once all are known (AdvCudaLater), a choice that is known loads its plan from the cache folder, which
+** needs neither a graph nor a compiler, or builds that plan alone; a choice by time builds all candidates; a deterministic session builds
+** the first. This happens on all threads, and the choices then one after the other. A problem that the library refuses in every form is
+** left to the direct kernel.
 **
 ** Expected limit: FLOP on the tensor cores from 64 channels on, memory below. What the library reached on an H200 when asked for
 ** these graphs is 300 to 680 TFLOP/s; this file has not run on a device yet.
 */
 #include "ops/cuda/conv_own.h"
+#include "ops/cuda/cudnn_plans.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-typedef enum Way { ONE, TURNED, TWO, OWN, NARROW } Way; /* graphs of the library before OWN */
+typedef enum Way { ONE, TURNED, TWO, OWN, NARROW, N_WAYS } Way; /* graphs of the library before OWN */
+static const char *const way_names[] = {"one", "turned", "two", "own", "narrow"};
 
-enum { MAX_CANDIDATES = 16, MAX_THREADS = 16, ALIGN = 256 };
-static const int64_t max_workspace = INT64_C(256) << 20;
+enum { MAX_CANDIDATES = 16, ALIGN = 256 };
 
 typedef struct Candidate {
     Way way;
-    uint32_t config;  /* of the way's graph */
-    bool is_built;
-    cudnnBackendDescriptor_t plan; /* NULL: not built, or refused */
-    int64_t workspace;
+    AdvDnnPlan *plan; /* NULL: ours */
     char label[32];
 } Candidate;
 
-/* A problem and how it is solved. Instructions that have the same problem use the same one; the last to be released ends it. */
-typedef struct AdvDnnProblem {
-    struct AdvDnnProblem *next; /* in the session's list */
-    uint32_t n_users;
-    AdvCuda *cuda;
-    cudnnHandle_t handle;
-    AdvDnnFor to;
+/* A problem and how it is solved. Instructions that have the same problem use the same one. */
+typedef struct Problem {
+    struct Problem *next; /* in the session's list */
+    struct AdvDnnSession *session;
     AdvConvTask task;
     AdvConvDirect direct;
     AdvConvNarrow narrow;
+    bool is_narrow;             /* narrow.c takes it */
     AdvConvTail tail;
     AdvConvTurn turn;
     uint64_t turned_bytes;      /* room for turned weights at the start of the scratch */
-    AdvDnnGraph graph[OWN];
+    AdvDnnShared *graph[OWN];   /* by way; NULL: not a way of this problem */
+    uint32_t most[OWN];         /* configurations of the graph that are candidates */
+    const char *known;          /* the label that will be chosen, or NULL */
+    AdvDnnPlan kept;            /* the plan of that label from the cache folder */
     Candidate candidate[MAX_CANDIDATES];
-    uint32_t n, n_failed, chosen, n_threads;
+    uint32_t n, n_failed, chosen, rounds;
+    bool is_solved;
     uint64_t at[ADV_DNN_ROLES], trial_bytes; /* places of operands in trial memory; the scratch lies behind them */
     AdvDnnPack trial_pack;
     char key[160];
 } Problem;
 
+/* What the convolutions of a session share; the last to be released ends it. */
+typedef struct AdvDnnSession {
+    AdvCuda *cuda;
+    cudnnHandle_t handle;
+    AdvDnnFor to;
+    AdvDnnShared *graphs;
+    Problem *problems;
+    uint32_t n_users, n_unsolved;
+} Session;
+
 typedef struct ConvState {
+    AdvCudaLater later;
     Problem *problem;
     AdvDnnPack pack;
 } ConvState;
 
-/* ---- candidates ---------------------------------------------------------------------------------------------------------- */
+/* ---- ways ---------------------------------------------------------------------------------------------------------------- */
 
-static void add_way(Problem *s, Way way, const AdvDnnConv *conv, uint32_t most)
+static AdvStatus add_way(AdvPrep *p, Problem *s, Way way, const AdvDnnConv *conv, uint32_t most)
 {
-    static const char *const names[] = {"one", "turned", "two"};
-    adv_dnn_graph_init(&s->graph[way], &s->to, conv, most);
-    for (uint32_t k = 0; k < s->graph[way].n_configs && s->n < MAX_CANDIDATES - 1; k++) { /* one is left for `own` */
-        Candidate *c = &s->candidate[s->n++];
-        c->way = way;
-        c->config = k;
-        snprintf(c->label, sizeof c->label, "%s%u.engine%" PRId64, names[way], (unsigned)k, s->graph[way].engine[k]);
+    AdvDnnShared *g = adv_dnn_find(s->session->graphs, conv);
+    if (!g) {
+        g = p->alloc(p, sizeof *g);
+        if (!g) return ADV_ENOMEM;
+        adv_dnn_share(g, &s->session->graphs, &s->session->to, conv);
     }
+    assert(most <= ADV_DNN_CONFIGS);
+    s->graph[way] = g;
+    s->most[way] = most;
+    return ADV_OK;
 }
 
 /* The same gradient as a forward convolution of the output's gradient. */
-static void add_turned(Problem *s, const AdvDnnConv *c, uint32_t most)
+static AdvStatus add_turned(AdvPrep *p, Problem *s, const AdvDnnConv *c, uint32_t most)
 {
     AdvView turned = *c->weights;
     AdvDnnConv f = *c;
-    if (c->kind != ADV_DNN_BY_IMAGE || c->stride != 1 || turned.dim[2] != turned.dim[3] || c->pad >= turned.dim[2]) return;
+    if (c->kind != ADV_DNN_BY_IMAGE || c->stride != 1 || turned.dim[2] != turned.dim[3] || c->pad >= turned.dim[2]) return ADV_OK;
     turned.dim[0] = c->weights->dim[1];
     turned.dim[1] = c->weights->dim[0];
     f.kind = ADV_DNN_FORWARD;
     f.pad = turned.dim[2] - 1 - c->pad;
     f.image = c->output, f.output = c->image, f.weights = &turned;
-    add_way(s, TURNED, &f, most);
+    return add_way(p, s, TURNED, &f, most);
+}
+
+static AdvStatus add_ways(AdvPrep *p, Problem *s)
+{
+    const AdvConvTask *t = &s->task;
+    AdvDnnConv full = {.kind = t->kind,
+                       .stride = t->stride,
+                       .pad = t->pad,
+                       .image = adv_conv_view(p->sig, t, ADV_DNN_IMAGE),
+                       .weights = adv_conv_view(p->sig, t, ADV_DNN_WEIGHTS),
+                       .output = adv_conv_view(p->sig, t, ADV_DNN_OUTPUT),
+                       .bias = adv_conv_view(p->sig, t, ADV_DNN_BIAS),
+                       .sum = adv_conv_view(p->sig, t, ADV_DNN_SUM),
+                       .mask = adv_conv_view(p->sig, t, ADV_DNN_MASK),
+                       .relu = t->relu};
+    AdvDnnConv plain = full;
+    bool has_tail = adv_conv_has_tail(t);
+    plain.bias = plain.sum = plain.mask = NULL;
+    plain.relu = false;
+    AdvStatus st = has_tail ? add_way(p, s, ONE, &full, 4) : ADV_OK;
+    if (st == ADV_OK) st = add_turned(p, s, &full, has_tail ? 4 : 2);
+    return st == ADV_OK ? add_way(p, s, TWO, &plain, has_tail ? 3 : 6) : st;
+}
+
+/* ---- candidates ---------------------------------------------------------------------------------------------------------- */
+
+static Candidate *add_candidate(Problem *s, Way way, AdvDnnPlan *plan)
+{
+    assert(s->n < MAX_CANDIDATES);
+    Candidate *c = &s->candidate[s->n++];
+    c->way = way;
+    c->plan = plan;
+    snprintf(c->label, sizeof c->label, "%s", way_names[way]);
+    return c;
+}
+
+/* All that a way offers. */
+static void list_way(Problem *s, Way way)
+{
+    AdvDnnShared *g = s->graph[way];
+    if (!g) return;
+    adv_dnn_make(g);
+    for (uint32_t k = 0; k < g->graph.n_configs && k < s->most[way]; k++) {
+        Candidate *c = add_candidate(s, way, &g->plan[k]);
+        snprintf(c->label, sizeof c->label, "%s%u.engine%" PRId64, way_names[way], (unsigned)k, g->graph.engine[k]);
+    }
 }
 
 static double work_of(const AdvConvDirect *d)
@@ -98,124 +159,155 @@ static double work_of(const AdvConvDirect *d)
     return 2.0 * f->n * f->o * f->oh * f->ow * (double)f->c * f->kh * f->kw;
 }
 
-/* A way that needs no plan. */
-static void add_ours(Problem *s, Way way)
+static void list_all(Problem *s)
 {
-    Candidate *c = &s->candidate[s->n++];
-    c->way = way;
-    c->is_built = true;
-    snprintf(c->label, sizeof c->label, way == OWN ? "own" : "narrow");
+    s->n = 0;
+    if (s->is_narrow) (void)add_candidate(s, NARROW, NULL);
+    for (Way way = ONE; way < OWN; way++) list_way(s, way);
+    if (s->n == 0 || work_of(&s->direct) < 1e8) (void)add_candidate(s, OWN, NULL);
 }
 
-static bool is_ours(const Candidate *c) { return c->way >= OWN; }
-
-static void add_candidates(Problem *s, const AdvSig *sig)
+/* The way that a label begins with, and which configuration of it. False if this problem has none such. */
+static bool read_label(const Problem *s, const char *label, Way *out_way, uint32_t *out_config)
 {
-    const AdvConvTask *t = &s->task;
-    AdvDnnConv full = {.kind = t->kind,
-                       .stride = t->stride,
-                       .pad = t->pad,
-                       .image = adv_conv_view(sig, t, ADV_DNN_IMAGE),
-                       .weights = adv_conv_view(sig, t, ADV_DNN_WEIGHTS),
-                       .output = adv_conv_view(sig, t, ADV_DNN_OUTPUT),
-                       .bias = adv_conv_view(sig, t, ADV_DNN_BIAS),
-                       .sum = adv_conv_view(sig, t, ADV_DNN_SUM),
-                       .mask = adv_conv_view(sig, t, ADV_DNN_MASK),
-                       .relu = t->relu};
-    AdvDnnConv plain = full;
-    bool has_tail = adv_conv_has_tail(t);
-    plain.bias = plain.sum = plain.mask = NULL;
-    plain.relu = false;
-    if (adv_conv_narrow_init(&s->narrow, sig, t)) add_ours(s, NARROW);
-    if (has_tail) add_way(s, ONE, &full, 4);
-    add_turned(s, &full, has_tail ? 4 : 2);
-    add_way(s, TWO, &plain, has_tail ? 3 : 6);
-    if (s->n == 0 || work_of(&s->direct) < 1e8) add_ours(s, OWN);
+    *out_config = 0;
+    for (Way way = ONE; way < N_WAYS; way++) {
+        size_t n = strlen(way_names[way]);
+        if (strncmp(label, way_names[way], n) != 0) continue;
+        *out_way = way;
+        if (way >= OWN) return way == OWN || s->is_narrow;
+        *out_config = (uint32_t)strtoul(label + n, NULL, 10);
+        return s->graph[way] && *out_config < s->most[way];
+    }
+    return false;
 }
 
-/* ---- building plans ------------------------------------------------------------------------------------------------------- */
-
-static void build(Problem *s, Candidate *c)
+/* The candidate of the label that is known, alone; all of them where it is offered no longer. */
+static void list_known(Problem *s)
 {
-    if (c->is_built) return;
-    c->is_built = true;
-    if (adv_dnn_plan(&s->graph[c->way], &s->to, c->config, &c->plan, &c->workspace) != CUDNN_STATUS_SUCCESS) return;
-    if (c->workspace <= max_workspace) return;
-    (void)s->cuda->api->cudnnBackendDestroyDescriptor(c->plan);
-    c->plan = NULL;
-}
-
-typedef struct Crew {
-    Problem *s;
-    atomic_uint next;
-} Crew;
-
-static void *build_some(void *user)
-{
-    Crew *crew = user;
-    uint32_t ix;
-    (void)crew->s->cuda->api->cudaSetDevice(crew->s->cuda->device);
-    while ((ix = atomic_fetch_add(&crew->next, 1)) < crew->s->n) build(crew->s, &crew->s->candidate[ix]);
-    return NULL;
-}
-
-/* With a handle the library wants one thread; so it is where a thread cannot be had. */
-static void build_all(Problem *s)
-{
-    Crew crew = {.s = s};
-    pthread_t thread[MAX_THREADS];
-    uint32_t n = 0, want = s->n_threads < s->n ? s->n_threads : s->n;
-    atomic_init(&crew.next, 0);
-    while (s->to.device && n + 1 < want && n < MAX_THREADS && pthread_create(&thread[n], NULL, build_some, &crew) == 0) n++;
-    build_some(&crew);
-    while (n > 0) (void)pthread_join(thread[--n], NULL);
+    Way way;
+    uint32_t config;
+    s->n = 0;
+    if (read_label(s, s->known, &way, &config)) {
+        if (way >= OWN) (void)add_candidate(s, way, NULL);
+        else if (!s->kept.d) list_way(s, way);
+        else snprintf(add_candidate(s, way, &s->kept)->label, sizeof s->candidate->label, "%s", s->known);
+    }
+    for (uint32_t k = 0; k < s->n; k++)
+        if (!strcmp(s->candidate[k].label, s->known)) return;
+    list_all(s);
 }
 
 /* ---- running --------------------------------------------------------------------------------------------------------------- */
 
-static AdvStatus dnn_status(const Problem *s, cudnnStatus_t st)
+static AdvStatus run_plan(Session *c, const AdvDnnPlan *plan, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], void *workspace)
 {
+    cudnnStatus_t st = adv_dnn_run(c->cuda->api, c->handle, plan->d, pack, pointer, workspace);
     if (st == CUDNN_STATUS_SUCCESS) return ADV_OK;
-    cudaError_t e = s->cuda->api->cudaGetLastError();
+    cudaError_t e = c->cuda->api->cudaGetLastError();
     if (e == cudaSuccess) e = st == CUDNN_STATUS_ALLOC_FAILED ? cudaErrorMemoryAllocation : cudaErrorNotSupported;
-    return adv_cuda_check(s->cuda, e, "cudnnBackendExecute");
+    return adv_cuda_check(c->cuda, e, "cudnnBackendExecute");
 }
 
 static AdvStatus run_turned(Problem *s, const Candidate *c, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], char *scratch)
 {
     void *p[ADV_DNN_ROLES];
     memcpy(p, pointer, sizeof p);
-    AdvStatus st = adv_conv_turn_run(s->cuda, &s->turn, scratch, pointer[ADV_DNN_WEIGHTS]);
+    AdvStatus st = adv_conv_turn_run(s->session->cuda, &s->turn, scratch, pointer[ADV_DNN_WEIGHTS]);
     if (st != ADV_OK) return st;
     p[ADV_DNN_WEIGHTS] = scratch;
     p[ADV_DNN_IMAGE] = pointer[ADV_DNN_OUTPUT];
     p[ADV_DNN_OUTPUT] = pointer[ADV_DNN_IMAGE];
-    return dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, pack, p, scratch + s->turned_bytes));
+    return run_plan(s->session, c->plan, pack, p, scratch + s->turned_bytes);
 }
 
 static AdvStatus run_two(Problem *s, const Candidate *c, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], char *scratch)
 {
     void *p[ADV_DNN_ROLES] = {NULL};
     for (int r = ADV_DNN_IMAGE; r <= ADV_DNN_OUTPUT; r++) p[r] = pointer[r];
-    AdvStatus st = dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, pack, p, scratch));
+    AdvStatus st = run_plan(s->session, c->plan, pack, p, scratch);
     if (st != ADV_OK || !adv_conv_has_tail(&s->task)) return st;
-    return adv_conv_tail_run(s->cuda, &s->tail, pointer[s->task.result], pointer);
+    return adv_conv_tail_run(s->session->cuda, &s->tail, pointer[s->task.result], pointer);
 }
 
 static AdvStatus run_candidate(Problem *s, const Candidate *c, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], char *scratch)
 {
     switch (c->way) {
-    case ONE: return dnn_status(s, adv_dnn_run(s->cuda->api, s->handle, c->plan, pack, pointer, scratch));
+    case ONE: return run_plan(s->session, c->plan, pack, pointer, scratch);
     case TURNED: return run_turned(s, c, pack, pointer, scratch);
     case TWO: return run_two(s, c, pack, pointer, scratch);
-    case NARROW: return adv_conv_narrow_run(s->cuda, &s->narrow, pointer);
-    default: return adv_conv_direct_run(s->cuda, &s->direct, pointer);
+    case NARROW: return adv_conv_narrow_run(s->session->cuda, &s->narrow, pointer);
+    default: return adv_conv_direct_run(s->session->cuda, &s->direct, pointer);
     }
 }
 
 static uint64_t scratch_of(const Problem *s, const Candidate *c)
 {
-    return (c->way == TURNED ? s->turned_bytes : 0) + (uint64_t)c->workspace;
+    return (c->way == TURNED ? s->turned_bytes : 0) + (c->plan ? (uint64_t)c->plan->workspace : 0);
+}
+
+/* ---- before choosing ----------------------------------------------------------------------------------------------------- */
+
+/* What a plan is kept under. */
+static void name_plan(const Problem *s, const char *label, char *text, size_t n)
+{
+    snprintf(text, n, "%s %s deterministic=%d", label, s->key, s->session->to.is_deterministic);
+}
+
+/* Wants plans `first` to `end` - 1 of a way. */
+static void want(Problem *s, Way way, uint32_t first, uint32_t end, AdvCudaCrew *crew)
+{
+    for (uint32_t k = first; k < end; k++) s->graph[way]->plan[k].is_wanted = true;
+    adv_dnn_add(s->graph[way], crew);
+}
+
+/* A known choice is loaded where its plan was kept. */
+static AdvStatus load(Problem *s, AdvCudaCrew *crew)
+{
+    char what[256];
+    Way way;
+    uint32_t config;
+    AdvStatus st = adv_cuda_known(s->session->cuda, s->key, &s->known);
+    if (st != ADV_OK || !s->known || !read_label(s, s->known, &way, &config) || way >= OWN) return st;
+    name_plan(s, s->known, what, sizeof what);
+    s->kept.to = &s->session->to;
+    adv_cuda_kept_plan(s->session->cuda, what, &s->kept.text);
+    if (s->kept.text.at) adv_dnn_add_text(&s->kept, crew);
+    return ADV_OK;
+}
+
+/* What was not loaded is built. Where a session takes the first that runs, only the first plan: others if that one fails. */
+static void ask_for_plans(Problem *s, AdvCudaCrew *crew)
+{
+    AdvCuda *cuda = s->session->cuda;
+    Way way;
+    uint32_t config;
+    if (s->kept.text.at && !s->kept.d)
+        adv_cuda_note(cuda, "warning: cuDNN does not take the kept plan `%s` of `%s` (%s), which is built anew", s->known, s->key,
+                      cuda->api->cudnnGetErrorString(s->kept.status));
+    adv_cuda_bytes_drop(cuda, &s->kept.text);
+    if (s->kept.d) return;
+    if (s->known && read_label(s, s->known, &way, &config)) {
+        if (way < OWN) want(s, way, config, config + 1, crew);
+        return;
+    }
+    bool is_first = !s->is_narrow;
+    for (way = ONE; way < OWN; way++) {
+        if (!s->graph[way]) continue;
+        want(s, way, 0, s->session->to.is_deterministic ? is_first : s->most[way], crew);
+        is_first = false;
+    }
+}
+
+static AdvStatus plan_round(AdvCudaLater *l, int round, AdvCudaCrew *crew)
+{
+    Problem *s = ((ConvState *)l)->problem;
+    if (s->is_solved || s->rounds > (uint32_t)round) return ADV_OK; /* another instruction's, or before */
+    s->rounds++;
+    if (!s->session->to.device) adv_cuda_crew_alone(crew); /* plans of an old library share the handle */
+    if (round == ADV_CUDA_LOAD) return load(s, crew);
+    ask_for_plans(s, crew);
+    return ADV_OK;
 }
 
 /* ---- choosing -------------------------------------------------------------------------------------------------------------- */
@@ -223,12 +315,9 @@ static uint64_t scratch_of(const Problem *s, const Candidate *c)
 static AdvStatus try_candidate(Problem *s, Candidate *c)
 {
     void *pointer[ADV_DNN_ROLES] = {NULL};
-    if (!c->is_built && s->to.is_deterministic)
-        build(s, c);
-    else if (!c->is_built)
-        build_all(s);
-    if (!c->plan && !is_ours(c)) return ADV_EUNAVAILABLE;
-    char *memory = adv_cuda_trial_memory(s->cuda, s->trial_bytes + scratch_of(s, c) + ALIGN);
+    if (c->plan) adv_dnn_build(c->plan);
+    if (c->plan && !c->plan->d) return ADV_EUNAVAILABLE;
+    char *memory = adv_cuda_trial_memory(s->session->cuda, s->trial_bytes + scratch_of(s, c) + ALIGN);
     if (!memory) return ADV_ENOMEM;
     for (int r = 0; r < ADV_DNN_ROLES; r++)
         if (r == s->task.result || s->task.in[r] >= 0) pointer[r] = memory + s->at[r];
@@ -245,6 +334,66 @@ static AdvStatus try_run(void *user, uint32_t ix)
 
 static const char *label(void *user, uint32_t ix) { return ((Problem *)user)->candidate[ix].label; }
 
+static AdvStatus choose(Problem *s)
+{
+    if (s->known) list_known(s);
+    else list_all(s);
+    AdvCudaTrial trial = {.key = s->key, .n_candidates = s->n, .try_run = try_run, .label = label, .user = s};
+    AdvStatus st = adv_cuda_choose(s->session->cuda, &trial, &s->chosen);
+    if (st != ADV_EUNAVAILABLE || s->n_failed < s->n) return st;
+    s->chosen = s->n; /* all were offered, and none could be built or run: engines that this device lacks */
+    (void)add_candidate(s, OWN, NULL);
+    return ADV_OK;
+}
+
+/* The plan for the next session. */
+static AdvStatus keep(Problem *s, const Candidate *c)
+{
+    AdvCuda *cuda = s->session->cuda;
+    AdvCudaBytes text;
+    char what[256];
+    int64_t n = c->plan == &s->kept ? 0 : adv_dnn_plan_text(cuda->api, c->plan->d, NULL, 0);
+    if (n <= 0) return ADV_OK;
+    AdvStatus st = adv_cuda_bytes_new(cuda, (size_t)n, &text);
+    if (st != ADV_OK) return st;
+    name_plan(s, c->label, what, sizeof what);
+    if (adv_dnn_plan_text(cuda->api, c->plan->d, (char *)text.at, n) == n) adv_cuda_keep_plan(cuda, what, &text);
+    adv_cuda_bytes_drop(cuda, &text);
+    return ADV_OK;
+}
+
+static AdvStatus solve(Problem *s)
+{
+    AdvStatus st = choose(s);
+    if (st != ADV_OK) return st;
+    Candidate *c = &s->candidate[s->chosen];
+    if (c->plan) {
+        const AdvCudaApi *api = s->session->cuda->api;
+        adv_dnn_build(c->plan);
+        if (!c->plan->d)
+            return adv_cuda_refuse(s->session->cuda, "cuDNN cannot build the plan `%s` that was chosen before for `%s`: %s", c->label,
+                                   s->key, api->cudnnGetErrorString(c->plan->status));
+        c->plan->is_chosen = true;
+        st = keep(s, c);
+    }
+    s->is_solved = true;
+    if (--s->session->n_unsolved == 0) adv_dnn_sweep(s->session->graphs, false);
+    return st;
+}
+
+static AdvStatus plan_end(AdvCudaLater *l)
+{
+    Problem *s = ((ConvState *)l)->problem;
+    if (!s->is_solved) {
+        AdvStatus st = solve(s);
+        if (st != ADV_OK) return st;
+    }
+    l->scratch_bytes = scratch_of(s, &s->candidate[s->chosen]);
+    return ADV_OK;
+}
+
+/* ---- problems of the session ----------------------------------------------------------------------------------------------- */
+
 static uint64_t rounded(uint64_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 static uint64_t bytes_of(const AdvView *v) { return (uint64_t)adv_view_elems(v) * (v->dtype == ADV_BF16 ? 2 : 4); }
@@ -253,9 +402,9 @@ static void describe(Problem *s, const AdvSig *sig)
 {
     const AdvView *x = adv_conv_view(sig, &s->task, ADV_DNN_IMAGE), *w = adv_conv_view(sig, &s->task, ADV_DNN_WEIGHTS);
     snprintf(s->key, sizeof s->key, "%s %s image=%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " weights=%" PRId64 "x%" PRId64 "x%" PRId64
-             "x%" PRId64 " stride=%" PRId64 " pad=%" PRId64 " relu=%d operands=%u tf32=%d", sig->op->name, x->dtype == ADV_BF16 ? "bf16" : "f32",
-             x->dim[0], x->dim[1], x->dim[2], x->dim[3], w->dim[0], w->dim[1], w->dim[2], w->dim[3], s->task.stride, s->task.pad,
-             s->task.relu, (unsigned)sig->n_in, s->cuda->allow_tf32);
+             "x%" PRId64 " stride=%" PRId64 " pad=%" PRId64 " relu=%d operands=%u tf32=%d",
+             sig->op->name, x->dtype == ADV_BF16 ? "bf16" : "f32", x->dim[0], x->dim[1], x->dim[2], x->dim[3], w->dim[0], w->dim[1], w->dim[2], w->dim[3], s->task.stride, s->task.pad,
+             s->task.relu, (unsigned)sig->n_in, s->session->cuda->allow_tf32);
     for (int r = 0; r < ADV_DNN_ROLES; r++) {
         const AdvView *v = adv_conv_view(sig, &s->task, r);
         s->at[r] = s->trial_bytes;
@@ -263,105 +412,84 @@ static void describe(Problem *s, const AdvSig *sig)
     }
 }
 
-/* Only the chosen plan stays, and the graph behind it. */
-static void drop_others(Problem *s)
-{
-    for (uint32_t k = 0; k < s->n; k++) {
-        if (k == s->chosen || !s->candidate[k].plan) continue;
-        (void)s->cuda->api->cudnnBackendDestroyDescriptor(s->candidate[k].plan);
-        s->candidate[k].plan = NULL;
-    }
-    for (int w = ONE; w < OWN; w++)
-        if (s->graph[w].api && w != (int)s->candidate[s->chosen].way) adv_dnn_graph_fini(&s->graph[w]);
-}
-
-static AdvStatus choose(Problem *s)
-{
-    AdvCudaTrial trial = {.key = s->key, .n_candidates = s->n, .try_run = try_run, .label = label, .user = s};
-    uint32_t ix = 0;
-    AdvStatus st = adv_cuda_choose(s->cuda, &trial, &ix);
-    s->chosen = ix;
-    if (st != ADV_EUNAVAILABLE || s->n_failed < s->n) return st;
-    s->chosen = s->n; /* all were offered, and none could be built or run: engines that this device lacks */
-    add_ours(s, OWN);
-    return ADV_OK;
-}
-
-/* ---- problems of the session ----------------------------------------------------------------------------------------------- */
-
-static void end_problem(Problem *s)
-{
-    const AdvCudaApi *api = s->cuda->api;
-    adv_dnn_pack_fini(api, &s->trial_pack);
-    for (uint32_t k = 0; k < s->n; k++)
-        if (s->candidate[k].plan) (void)api->cudnnBackendDestroyDescriptor(s->candidate[k].plan);
-    for (int w = ONE; w < OWN; w++)
-        if (s->graph[w].api) adv_dnn_graph_fini(&s->graph[w]);
-    if (s->to.device) (void)api->cudnnBackendDestroyDescriptor(s->to.device);
-}
-
-static AdvStatus solve(AdvPrep *p, Problem *s)
-{
-    AdvStatus st = adv_cuda_dnn(s->cuda, &s->handle);
-    if (st != ADV_OK) return st;
-    s->to = (AdvDnnFor){s->cuda->api, adv_dnn_device(s->cuda->api, s->cuda->device), NULL, s->cuda->is_deterministic, s->cuda->allow_tf32};
-    if (!s->to.device) s->to.handle = s->handle;
-    add_candidates(s, p->sig);
-    st = choose(s);
-    if (st != ADV_OK) return st == ADV_EUNAVAILABLE ? p->fail(p, st, "no way to compute it runs on this device") : st;
-    Candidate *c = &s->candidate[s->chosen];
-    build(s, c);
-    if (!c->plan && !is_ours(c)) return p->fail(p, ADV_EUNAVAILABLE, "cuDNN cannot build the plan `%s` that was chosen before", c->label);
-    drop_others(s);
-    return ADV_OK;
-}
-
-/* The problem of an instruction: one that is solved, or a new one. */
-static AdvStatus problem_of(AdvPrep *p, Problem **out)
+/* The problem of an instruction: one that another has, or a new one. */
+static AdvStatus problem_of(AdvPrep *p, Session *session, Problem **out)
 {
     Problem *s = p->alloc(p, sizeof *s);
     if (!s) return ADV_ENOMEM;
-    s->cuda = adv_cuda_of(p);
-    s->n_threads = p->n_threads;
+    s->session = session;
     adv_conv_task(p->sig, &s->task);
+    describe(s, p->sig);
+    for (*out = session->problems; *out; *out = (*out)->next)
+        if (!strcmp((*out)->key, s->key)) return ADV_OK;
     adv_conv_direct_init(&s->direct, p->sig, &s->task);
+    s->is_narrow = adv_conv_narrow_init(&s->narrow, p->sig, &s->task);
     adv_conv_tail_init(&s->tail, p->sig, &s->task);
     adv_conv_turn_init(&s->turn, adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS));
     s->turned_bytes = rounded(bytes_of(adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS)));
-    describe(s, p->sig);
-    for (*out = s->cuda->dnn_problems; *out; *out = (*out)->next)
-        if (!strcmp((*out)->key, s->key)) return ADV_OK;
-    AdvStatus st = solve(p, s);
-    if (st != ADV_OK) {
-        end_problem(s);
-        return st;
-    }
-    s->next = s->cuda->dnn_problems;
-    s->cuda->dnn_problems = *out = s;
+    AdvStatus st = add_ways(p, s);
+    if (st != ADV_OK) return st;
+    session->n_unsolved++;
+    s->next = session->problems;
+    session->problems = *out = s;
     return ADV_OK;
 }
 
 /* ---- the kernel ------------------------------------------------------------------------------------------------------------ */
 
+static AdvStatus session_of(AdvPrep *p, Session **out)
+{
+    AdvCuda *cuda = adv_cuda_of(p);
+    *out = cuda->dnn;
+    if (*out) return ADV_OK;
+    Session *s = p->alloc(p, sizeof *s);
+    if (!s) return ADV_ENOMEM;
+    AdvStatus st = adv_cuda_dnn(cuda, &s->handle);
+    if (st != ADV_OK) return st;
+    s->cuda = cuda;
+    s->to = (AdvDnnFor){cuda->api, adv_dnn_device(cuda->api, cuda->device), NULL, cuda->is_deterministic, cuda->allow_tf32};
+    if (!s->to.device) s->to.handle = s->handle;
+    cuda->dnn = *out = s;
+    return ADV_OK;
+}
+
+static void leave_session(Session *s)
+{
+    const AdvCudaApi *api = s->cuda->api;
+    if (--s->n_users > 0) return;
+    for (Problem *p = s->problems; p; p = p->next) {
+        adv_dnn_pack_fini(api, &p->trial_pack);
+        adv_dnn_plan_fini(api, &p->kept);
+        adv_cuda_bytes_drop(s->cuda, &p->kept.text);
+    }
+    adv_dnn_sweep(s->graphs, true);
+    if (s->to.device) (void)api->cudnnBackendDestroyDescriptor(s->to.device);
+    s->cuda->dnn = NULL;
+}
+
 static void release(void *state)
 {
     ConvState *c = state;
-    Problem *s = c->problem, **at = &s->cuda->dnn_problems;
-    adv_dnn_pack_fini(s->cuda->api, &c->pack);
-    if (--s->n_users > 0) return;
-    while (*at != s) at = &(*at)->next;
-    *at = s->next;
-    end_problem(s);
+    adv_dnn_pack_fini(c->problem->session->cuda->api, &c->pack);
+    leave_session(c->problem->session);
 }
 
 static AdvStatus prepare(AdvPrep *p, void **out_state)
 {
     ConvState *c = p->alloc(p, sizeof *c);
+    Session *s = NULL;
     if (!c) return ADV_ENOMEM;
-    AdvStatus st = problem_of(p, &c->problem);
+    AdvStatus st = session_of(p, &s);
     if (st != ADV_OK) return st;
-    c->problem->n_users++;
-    p->scratch_bytes = scratch_of(c->problem, &c->problem->candidate[c->problem->chosen]);
+    s->n_users++;
+    st = problem_of(p, s, &c->problem);
+    if (st != ADV_OK) {
+        leave_session(s);
+        return st;
+    }
+    c->later.round = plan_round;
+    c->later.end = plan_end;
+    adv_cuda_later(p, &c->later);
     *out_state = c;
     return ADV_OK;
 }

@@ -253,12 +253,12 @@ void adv_dnn_graph_fini(AdvDnnGraph *g)
     g->n_configs = 0;
 }
 
-cudnnStatus_t adv_dnn_plan(const AdvDnnGraph *g, const AdvDnnFor *to, uint32_t ix, cudnnBackendDescriptor_t *out, int64_t *out_workspace)
+/* A plan of a configuration, or of a text where config is NULL. */
+static cudnnStatus_t plan_of(const AdvDnnFor *to, Desc config, const char *text, int64_t n_text, Desc *out, int64_t *out_workspace)
 {
-    const AdvCudaApi *api = g->api;
-    Desc p = NULL, config = g->config[ix], device = to->device;
+    const AdvCudaApi *api = to->api;
+    Desc p = NULL, device = to->device;
     int64_t n = 0;
-    assert(ix < g->n_configs);
     *out = NULL;
     *out_workspace = 0;
     cudnnStatus_t st = api->cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &p);
@@ -267,8 +267,10 @@ cudnnStatus_t adv_dnn_plan(const AdvDnnGraph *g, const AdvDnnFor *to, uint32_t i
         st = api->cudnnBackendSetAttribute(p, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &device);
     else
         st = api->cudnnBackendSetAttribute(p, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &to->handle);
-    if (st == CUDNN_STATUS_SUCCESS)
+    if (st == CUDNN_STATUS_SUCCESS && config)
         st = api->cudnnBackendSetAttribute(p, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config);
+    else if (st == CUDNN_STATUS_SUCCESS)
+        st = api->cudnnBackendSetAttribute(p, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, n_text, text);
     if (st == CUDNN_STATUS_SUCCESS) st = api->cudnnBackendFinalize(p);
     if (st == CUDNN_STATUS_SUCCESS)
         st = api->cudnnBackendGetAttribute(p, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, out_workspace);
@@ -277,6 +279,24 @@ cudnnStatus_t adv_dnn_plan(const AdvDnnGraph *g, const AdvDnnFor *to, uint32_t i
     else
         (void)api->cudnnBackendDestroyDescriptor(p);
     return st;
+}
+
+cudnnStatus_t adv_dnn_plan(const AdvDnnGraph *g, const AdvDnnFor *to, uint32_t ix, cudnnBackendDescriptor_t *out, int64_t *out_workspace)
+{
+    assert(ix < g->n_configs);
+    return plan_of(to, g->config[ix], NULL, 0, out, out_workspace);
+}
+
+cudnnStatus_t adv_dnn_plan_of_text(const AdvDnnFor *to, const char *text, int64_t n, cudnnBackendDescriptor_t *out, int64_t *out_workspace)
+{
+    return plan_of(to, NULL, text, n, out, out_workspace);
+}
+
+int64_t adv_dnn_plan_text(const AdvCudaApi *api, cudnnBackendDescriptor_t plan, char *text, int64_t n)
+{
+    int64_t got = 0;
+    cudnnStatus_t st = api->cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, n, &got, text);
+    return st == CUDNN_STATUS_SUCCESS ? got : 0;
 }
 
 cudnnBackendDescriptor_t adv_dnn_device(const AdvCudaApi *api, int32_t device)

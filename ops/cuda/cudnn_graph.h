@@ -34,7 +34,7 @@ typedef struct AdvDnnConv {
     bool relu;
 } AdvDnnConv;
 
-#define ADV_DNN_CONFIGS 12  /* engine configurations kept of a graph */
+#define ADV_DNN_CONFIGS 6   /* engine configurations kept of a graph */
 #define ADV_DNN_MADE 96     /* descriptors a graph may consist of */
 
 typedef struct AdvDnnGraph {
@@ -56,6 +56,12 @@ void adv_dnn_graph_fini(AdvDnnGraph *g);
 /* Builds the plan of configuration ix, which may take a second where the library compiles code. NULL in *out and the library's status
 ** if it refuses. The graph must outlive the plan; the caller destroys it with cudnnBackendDestroyDescriptor. */
 cudnnStatus_t adv_dnn_plan(const AdvDnnGraph *g, const AdvDnnFor *to, uint32_t ix, cudnnBackendDescriptor_t *out, int64_t *out_workspace);
+
+/* A plan as text that holds the compiled code too, so that a plan made from it needs no graph and compiles nothing: bytes of it, or 0
+** where the library gives none; at most n are written. And the plan of such a text, for the same version of the library and an equal
+** device. The text must be whole: the library is not known to survive others. */
+int64_t adv_dnn_plan_text(const AdvCudaApi *api, cudnnBackendDescriptor_t plan, char *text, int64_t n);
+cudnnStatus_t adv_dnn_plan_of_text(const AdvDnnFor *to, const char *text, int64_t n, cudnnBackendDescriptor_t *out, int64_t *out_workspace);
 
 /* The description of a device of this machine by its number; NULL where the library is too old to give one. */
 cudnnBackendDescriptor_t adv_dnn_device(const AdvCudaApi *api, int32_t device);

@@ -32,14 +32,27 @@ AdvStatus adv_cuda_fail(AdvCudaBack *b, AdvStatus st, const char *fmt, ...)
     return adv_fail(b->ds, st, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_BACKEND, "%s", b->error);
 }
 
-void adv_cuda_warn(AdvCudaBack *b, const char *fmt, ...)
+static void say(AdvCudaBack *b, const char *fmt, va_list ap)
 {
     char text[512];
+    vsnprintf(text, sizeof text, fmt, ap);
+    if (b->host.opts.log) b->host.opts.log(b->host.opts.user, text);
+}
+
+void adv_cuda_warn(AdvCudaBack *b, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    say(b, fmt, ap);
     va_end(ap);
-    if (b->host.opts.log) b->host.opts.log(b->host.opts.user, text);
+}
+
+void adv_cuda_note(AdvCuda *c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say(back_of(c), fmt, ap);
+    va_end(ap);
 }
 
 /* Errors that leave the device as it was: the call did nothing. */
@@ -58,6 +71,16 @@ AdvStatus adv_cuda_check(AdvCuda *c, cudaError_t e, const char *call)
     if (!is_harmless(e) && !b->sticky) b->sticky = e;
     AdvStatus st = e == cudaErrorMemoryAllocation ? ADV_ENOMEM : ADV_EUNAVAILABLE;
     return adv_cuda_fail(b, st, "%s: %s (%s)", call, c->api->cudaGetErrorString(e), c->api->cudaGetErrorName(e));
+}
+
+AdvStatus adv_cuda_refuse(AdvCuda *c, const char *fmt, ...)
+{
+    char text[320];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return adv_cuda_fail(back_of(c), ADV_EUNAVAILABLE, "%s", text);
 }
 
 #define CHECK(b, call, args) adv_cuda_check(&(b)->cuda, (b)->api.call args, #call)
@@ -129,6 +152,7 @@ AdvStatus adv_cuda_open(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags
     b->source = source;
     b->cuda.api = &b->api;
     b->cuda.back = b;
+    b->later_end = &b->later;
     b->cuda.is_deterministic = o->is_deterministic;
     b->cuda.allow_tf32 = o->allow_tf32;
     b->ds = ds;
@@ -300,6 +324,15 @@ static AdvStatus prep_fail(AdvPrep *p, AdvStatus st, const char *fmt, ...)
     return adv_fail(back_of(ph->cuda)->ds, st, ADV_D_KERNEL, "kernel `%s` of `%s`: %s", ph->k->name, ph->k->op, msg);
 }
 
+void adv_cuda_later(AdvPrep *p, AdvCudaLater *l)
+{
+    AdvCudaBack *b = back_of(adv_cuda_of(p));
+    l->next = NULL;
+    l->out_scratch = b->scratch;
+    *b->later_end = l;
+    b->later_end = &l->next;
+}
+
 char *adv_cuda_keep_text(AdvCudaBack *b, const char *text)
 {
     size_t n = strlen(text) + 1;
@@ -318,7 +351,10 @@ static AdvStatus prepare_kernel(AdvCudaBack *b, AdvBound *bound, const AdvKernel
         if (!r) return adv_cuda_fail(b, ADV_ENOMEM, "out of memory while preparing `%s`", k->op);
     }
     bound->state = NULL;
-    if (k->prepare) ADV_TRY(k->prepare(&p, &bound->state));
+    b->scratch = &bound->scratch_bytes;
+    AdvStatus st = k->prepare ? k->prepare(&p, &bound->state) : ADV_OK;
+    b->scratch = NULL;
+    ADV_TRY(st);
     if (r) {
         *r = (CudaRelease){b->release, k, bound->state};
         b->release = r;
@@ -385,11 +421,36 @@ AdvStatus adv_cuda_prepare_kernel(void *self, AdvBound *bound, const AdvKernel *
     return st;
 }
 
+/* Everything that was put off: host work on all threads, then choices by time, one after the other in the order of the instructions. */
+static AdvStatus do_later(AdvCudaBack *b)
+{
+    for (int round = 0; round < ADV_CUDA_ROUNDS; round++) {
+        AdvCudaCrew crew;
+        ADV_TRY(adv_cuda_crew_open(b, &crew));
+        AdvStatus st = round == ADV_CUDA_BUILD ? adv_cuda_compile_begin(b, &crew) : ADV_OK;
+        for (AdvCudaLater *l = b->later; l && st == ADV_OK; l = l->next) st = l->round(l, round, &crew);
+        ADV_TRY(adv_cuda_crew_close(&crew, st));
+    }
+    ADV_TRY(adv_cuda_compile_end(b));
+    for (AdvCudaLater *l = b->later; l; l = l->next) {
+        ADV_TRY(l->end(l));
+        if (l->out_scratch) *l->out_scratch = l->scratch_bytes;
+    }
+    return ADV_OK;
+}
+
+static void forget_later(AdvCudaBack *b)
+{
+    b->later = NULL;
+    b->later_end = &b->later;
+}
+
 AdvStatus adv_cuda_prepared(void *self, AdvDiags *ds)
 {
     AdvCudaBack *b = self;
     b->ds = ds;
-    AdvStatus st = adv_cuda_compile(b);
+    AdvStatus st = do_later(b);
+    forget_later(b);
     if (st == ADV_OK) st = adv_cuda_choices_end(b);
     if (st == ADV_OK) st = adv_cuda_sync(b);
     if (b->trial_mem) (void)b->api.cudaFree(b->trial_mem);
@@ -402,6 +463,7 @@ AdvStatus adv_cuda_prepared(void *self, AdvDiags *ds)
 void adv_cuda_unprepare(void *self)
 {
     AdvCudaBack *b = self;
+    forget_later(b);
     for (CudaRelease *r = b->release; r; r = r->next) r->k->release(r->state);
     b->release = NULL;
     if (b->trial_mem) (void)b->api.cudaFree(b->trial_mem);

@@ -227,6 +227,17 @@ static AdvStatus keep(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix)
     return add(b, &b->made, t->key, strlen(t->key), label, strlen(label));
 }
 
+AdvStatus adv_cuda_known(AdvCuda *c, const char *key, const char **out_label)
+{
+    AdvCudaBack *b = c->back;
+    *out_label = find(&b->orders, key);
+    if (!*out_label) *out_label = find(&b->made, key);
+    if (*out_label || c->is_deterministic) return ADV_OK;
+    ADV_TRY(read_cache(b));
+    *out_label = find(&b->cached, key);
+    return ADV_OK;
+}
+
 AdvStatus adv_cuda_choose(AdvCuda *c, const AdvCudaTrial *t, uint32_t *out_ix)
 {
     AdvCudaBack *b = c->back;

@@ -10,6 +10,7 @@
 #include "runtime/adv_dlpack.h"
 #include "runtime/backend.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 
 typedef enum AdvCudaLib { ADV_CUDA_RT = 0, ADV_CUDA_BLAS, ADV_CUDA_DNN, ADV_CUDA_RTC, ADV_CUDA_LIBS } AdvCudaLib;
@@ -59,7 +60,11 @@ typedef struct AdvCudaBack {
 
     CudaText *texts;
     uint32_t n_texts, cap_texts;
+    struct CudaUnit *unit;    /* of generate.c, between the beginning and the end of compiling */
     cudaLibrary_t code;       /* the generated kernels, NULL before */
+
+    AdvCudaLater *later, **later_end; /* what instructions put off, in their order */
+    uint64_t *scratch;        /* of the instruction being prepared, or NULL */
 
     CudaChoices made, orders, cached; /* in this session; to be obeyed; of the cache folder */
     bool has_cached;          /* the cache folder was looked at */
@@ -127,8 +132,24 @@ AdvStatus adv_cuda_need(AdvCudaBack *b, AdvCudaLib lib) ADV_MUST_USE;
 /* Host memory that lives until the next unprepare. NULL: out of memory, which the caller reports. */
 char *adv_cuda_keep_text(AdvCudaBack *b, const char *text);
 
+/* crew.c: between open and close jobs are added; close does them, if all is well, and ends the crew in any case. */
+struct AdvCudaCrew {
+    AdvCudaBack *back;
+    pthread_mutex_t lock;
+    pthread_cond_t news;      /* a job, or the end of the last */
+    AdvCudaJob *first, **last;
+    uint32_t n_threads, n_running;
+    bool is_stopped, is_out_of_memory;
+    cudaError_t error;        /* of a thread that could not begin */
+};
+AdvStatus adv_cuda_crew_open(AdvCudaBack *b, AdvCudaCrew *crew) ADV_MUST_USE;
+AdvStatus adv_cuda_crew_close(AdvCudaCrew *crew, AdvStatus st) ADV_MUST_USE;
+/* cache.c: files of the cache folder. kind: how their names end. */
+void adv_cuda_cache_read(AdvCudaBack *b, const char *kind, const uint64_t id[2], AdvCudaBytes *out);
+void adv_cuda_cache_write(AdvCudaBack *b, const char *kind, const uint64_t id[2], AdvCudaBytes *bytes);
 /* generate.c */
-AdvStatus adv_cuda_compile(AdvCudaBack *b) ADV_MUST_USE;
+AdvStatus adv_cuda_compile_begin(AdvCudaBack *b, AdvCudaCrew *crew) ADV_MUST_USE;
+AdvStatus adv_cuda_compile_end(AdvCudaBack *b) ADV_MUST_USE;
 void adv_cuda_forget_code(AdvCudaBack *b);
 /* choose.c */
 AdvStatus adv_cuda_choices_end(AdvCudaBack *b) ADV_MUST_USE;   /* all are made: the text, and the cache's file */

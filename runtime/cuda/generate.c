@@ -1,19 +1,16 @@
 /* generate.c: kernels that the compiler's fused groups became: all texts of a session as one unit, compiled by NVRTC.
 **
-** The machine code is kept in the cache folder under the hash of the text, the headers, the GPU and NVRTC's version:
-**   adv-cuda-<hash>.cubin   "ADVCUBIN", u64 bytes, u64 hash of the bytes, zeros up to 64, the bytes
-** A file that does not hold this is ignored with a warning and written anew. Writing goes through a temporary file.
+** The machine code is kept in the cache folder (cache.c) under the hash of the text, the headers, the GPU and NVRTC's version. What is
+** not there is compiled by a job beside the plans of cuDNN.
 */
 #include "ops/cuda/headers.h"
 #include "runtime/base/hash.h"
 #include "runtime/cuda/cuda_back.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_HEADERS = 16, HEAD_BYTES = 64 /* so that code begins as aligned as memory does */ };
-static const char magic[8] = {'A', 'D', 'V', 'C', 'U', 'B', 'I', 'N'};
+enum { MAX_HEADERS = 16 };
 
 /* ---- gathering texts ------------------------------------------------------------------------------------------------- */
 
@@ -61,16 +58,22 @@ AdvStatus adv_cuda_generate(AdvCuda *c, const char *name, const char *text, cons
 
 /* ---- one unit of text ------------------------------------------------------------------------------------------------ */
 
-typedef struct Unit {
+typedef struct CudaUnit {
+    AdvCudaJob job;
+    const AdvCudaBack *back;
     char *text;
     size_t n_bytes;
     const char *header_names[MAX_HEADERS], *header_texts[MAX_HEADERS];
     int n_headers;
     int major, minor;          /* of NVRTC */
-    uint64_t hash[2];
-} Unit;
+    uint64_t id[2];
+    nvrtcProgram program;      /* of the job, with what came of it */
+    nvrtcResult result;
+    const char *call;
+    AdvCudaBytes code;
+} CudaUnit;
 
-static AdvStatus join_headers(AdvCudaBack *b, Unit *u)
+static AdvStatus join_headers(AdvCudaBack *b, CudaUnit *u)
 {
     for (const AdvCudaHeader *h = adv_cuda_headers; h->name && u->n_headers < MAX_HEADERS; h++) {
         size_t n = 1;
@@ -88,7 +91,7 @@ static AdvStatus join_headers(AdvCudaBack *b, Unit *u)
     return ADV_OK;
 }
 
-static void hash_unit(const AdvCudaBack *b, Unit *u)
+static void hash_unit(const AdvCudaBack *b, CudaUnit *u)
 {
     for (int k = 0; k < 2; k++) {
         uint64_t h = adv_hash_u64(ADV_HASH_START, (uint64_t)k + 1);
@@ -96,11 +99,11 @@ static void hash_unit(const AdvCudaBack *b, Unit *u)
         for (int i = 0; i < u->n_headers; i++) h = adv_hash_str(h, u->header_texts[i]);
         h = adv_hash_u64(h, (uint64_t)b->cuda.sm);
         h = adv_hash_u64(h, (uint64_t)u->major * 1000 + (uint64_t)u->minor);
-        u->hash[k] = adv_hash_str(h, b->prop.name);
+        u->id[k] = adv_hash_str(h, b->prop.name);
     }
 }
 
-static AdvStatus make_unit(AdvCudaBack *b, Unit *u)
+static AdvStatus make_unit(AdvCudaBack *b, CudaUnit *u)
 {
     static const char first[] = "#include \"ops/cuda/device.cuh\"\n";
     u->n_bytes = sizeof first;
@@ -118,99 +121,53 @@ static AdvStatus make_unit(AdvCudaBack *b, Unit *u)
 
 /* ---- compiling ------------------------------------------------------------------------------------------------------- */
 
-typedef struct Code { unsigned char *bytes; size_t n_bytes, cap; } Code;   /* with room for the head of its file before it */
-
-static AdvStatus new_code(AdvCudaBack *b, size_t n_bytes, Code *out)
+/* The job. A failure is told by the thread that opens the session. */
+static bool compile(AdvCudaJob *job, AdvCudaCrew *crew)
 {
-    out->n_bytes = n_bytes;
-    out->cap = n_bytes + HEAD_BYTES;
-    out->bytes = adv_mem_new0(&b->host.opts.alloc, out->cap);
-    return out->bytes ? ADV_OK : no_memory(b);
+    CudaUnit *u = (CudaUnit *)job;
+    const AdvCudaApi *api = &u->back->api;
+    char arch[48];
+    (void)crew;
+    snprintf(arch, sizeof arch, "--gpu-architecture=sm_%d", u->back->cuda.sm);
+    const char *options[] = {arch, "--std=c++17", "--fmad=false", "-lineinfo"};
+    u->call = "nvrtcCreateProgram";
+    u->result = api->nvrtcCreateProgram(&u->program, u->text, "adv_generated.cu", u->n_headers, u->header_texts, u->header_names);
+    if (u->result == NVRTC_SUCCESS) {
+        u->call = "nvrtcCompileProgram";
+        u->result = api->nvrtcCompileProgram(u->program, 4, options);
+    }
+    return u->result != NVRTC_ERROR_OUT_OF_MEMORY;
 }
 
 /* The first lines of NVRTC's log, as a note: the text is ours, so this is for us. */
-static AdvStatus compile_failed(AdvCudaBack *b, nvrtcProgram p, nvrtcResult r)
+static AdvStatus compile_failed(AdvCudaBack *b, const CudaUnit *u)
 {
     size_t n = 0;
-    AdvStatus st = adv_cuda_fail(b, r == NVRTC_ERROR_OUT_OF_MEMORY ? ADV_ENOMEM : ADV_EUNAVAILABLE, "NVRTC refuses the generated code: %s",
-                                 b->api.nvrtcGetErrorString(r));
-    if (b->api.nvrtcGetProgramLogSize(p, &n) != NVRTC_SUCCESS || n < 2) return st;
+    AdvStatus st = adv_cuda_fail(b, u->result == NVRTC_ERROR_OUT_OF_MEMORY ? ADV_ENOMEM : ADV_EUNAVAILABLE,
+                                 "NVRTC refuses the generated code: %s: %s", u->call, b->api.nvrtcGetErrorString(u->result));
+    if (!u->program || b->api.nvrtcGetProgramLogSize(u->program, &n) != NVRTC_SUCCESS || n < 2) return st;
     char *log = adv_mem_new0(&b->host.opts.alloc, n + 1);
-    if (log && b->api.nvrtcGetProgramLog(p, log) == NVRTC_SUCCESS) st = adv_fail_while(b->ds, st, "compiling: %.400s", log);
+    if (log && b->api.nvrtcGetProgramLog(u->program, log) == NVRTC_SUCCESS) st = adv_fail_while(b->ds, st, "compiling: %.400s", log);
     adv_mem_free(&b->host.opts.alloc, log, n + 1);
     return st;
 }
 
-static AdvStatus get_code(AdvCudaBack *b, nvrtcProgram p, Code *out)
+static AdvStatus get_code(AdvCudaBack *b, CudaUnit *u)
 {
     size_t n = 0;
-    nvrtcResult r = b->api.nvrtcGetCUBINSize(p, &n);
+    if (u->result != NVRTC_SUCCESS) return compile_failed(b, u);
+    nvrtcResult r = b->api.nvrtcGetCUBINSize(u->program, &n);
     if (r == NVRTC_SUCCESS) {
-        ADV_TRY(new_code(b, n, out));
-        r = b->api.nvrtcGetCUBIN(p, (char *)out->bytes + HEAD_BYTES);
+        ADV_TRY(adv_cuda_bytes_new(&b->cuda, n, &u->code));
+        r = b->api.nvrtcGetCUBIN(u->program, (char *)u->code.at);
     }
     return r == NVRTC_SUCCESS ? ADV_OK : adv_cuda_fail(b, ADV_EUNAVAILABLE, "nvrtcGetCUBIN: %s", b->api.nvrtcGetErrorString(r));
 }
 
-static AdvStatus compile(AdvCudaBack *b, const Unit *u, Code *out)
+static AdvStatus load_code(AdvCudaBack *b, const CudaUnit *u)
 {
-    char arch[48];
-    nvrtcProgram p = NULL;
-    snprintf(arch, sizeof arch, "--gpu-architecture=sm_%d", b->cuda.sm);
-    const char *options[] = {arch, "--std=c++17", "--fmad=false", "-lineinfo"};
-    nvrtcResult r = b->api.nvrtcCreateProgram(&p, u->text, "adv_generated.cu", u->n_headers, u->header_texts, u->header_names);
-    if (r != NVRTC_SUCCESS) return adv_cuda_fail(b, ADV_EUNAVAILABLE, "nvrtcCreateProgram: %s", b->api.nvrtcGetErrorString(r));
-    r = b->api.nvrtcCompileProgram(p, 4, options);
-    AdvStatus st = r == NVRTC_SUCCESS ? get_code(b, p, out) : compile_failed(b, p, r);
-    (void)b->api.nvrtcDestroyProgram(&p);
-    return st;
-}
-
-/* ---- the cache ------------------------------------------------------------------------------------------------------- */
-
-static bool cache_path(const AdvCudaBack *b, const Unit *u, char *path, size_t n)
-{
-    const char *dir = b->host.opts.cache_dir;
-    int len = dir ? snprintf(path, n, "%s/adv-cuda-%016" PRIx64 "%016" PRIx64 ".cubin", dir, u->hash[0], u->hash[1]) : -1;
-    return len > 0 && (size_t)len < n;
-}
-
-/* True if the file is there and whole. */
-static bool read_cache(AdvCudaBack *b, const char *path, Code *out)
-{
-    void *data = NULL;
-    uint64_t n = 0, size, hash;
-    if (adv_read_file(b->host.opts.io, &b->host.opts.alloc, path, UINT64_C(1) << 30, NULL, &data, &n) != ADV_OK) return false;
-    *out = (Code){data, 0, (size_t)n + 1};
-    bool ok = n > HEAD_BYTES && !memcmp(data, magic, sizeof magic);
-    if (ok) {
-        memcpy(&size, out->bytes + 8, 8);
-        memcpy(&hash, out->bytes + 16, 8);
-        ok = size == n - HEAD_BYTES && hash == adv_hash_bytes(ADV_HASH_START, out->bytes + HEAD_BYTES, (size_t)size);
-        out->n_bytes = (size_t)(n - HEAD_BYTES);
-    }
-    if (ok) return true;
-    adv_cuda_warn(b, "warning: `%s` is damaged and is made anew", path);
-    adv_mem_free(&b->host.opts.alloc, data, out->cap);
-    *out = (Code){NULL, 0, 0};
-    return false;
-}
-
-/* Without a cache the next session compiles again: a warning, no error. */
-static void write_cache(AdvCudaBack *b, const char *path, Code *code)
-{
-    uint64_t size = code->n_bytes, hash = adv_hash_bytes(ADV_HASH_START, code->bytes + HEAD_BYTES, code->n_bytes);
-    memcpy(code->bytes, magic, sizeof magic);
-    memcpy(code->bytes + 8, &size, 8);
-    memcpy(code->bytes + 16, &hash, 8);
-    if (adv_write_file(b->host.opts.io, &b->host.opts.alloc, path, code->bytes, HEAD_BYTES + size, NULL) != ADV_OK)
-        adv_cuda_warn(b, "warning: compiled code cannot be kept in `%s`", path);
-}
-
-static AdvStatus load_code(AdvCudaBack *b, const Code *code)
-{
-    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaLibraryLoadData(&b->code, code->bytes + HEAD_BYTES, NULL, NULL, 0, NULL, NULL, 0),
-                           "cudaLibraryLoadData"));
+    cudaError_t e = b->api.cudaLibraryLoadData(&b->code, u->code.at, NULL, NULL, 0, NULL, NULL, 0);
+    ADV_TRY(adv_cuda_check(&b->cuda, e, "cudaLibraryLoadData"));
     for (uint32_t i = 0; i < b->n_texts; i++) {
         cudaKernel_t k = NULL;
         ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaLibraryGetKernel(&k, b->code, b->texts[i].name), "cudaLibraryGetKernel"));
@@ -219,27 +176,45 @@ static AdvStatus load_code(AdvCudaBack *b, const Code *code)
     return ADV_OK;
 }
 
-AdvStatus adv_cuda_compile(AdvCudaBack *b)
+static void drop_unit(AdvCudaBack *b)
 {
-    Unit u = {.text = NULL};
-    Code code = {NULL, 0, 0};
-    char path[4200];
+    CudaUnit *u = b->unit;
+    b->unit = NULL;
+    if (!u) return;
+    if (u->program) (void)b->api.nvrtcDestroyProgram(&u->program);
+    adv_cuda_bytes_drop(&b->cuda, &u->code);
+}
+
+AdvStatus adv_cuda_compile_begin(AdvCudaBack *b, AdvCudaCrew *crew)
+{
     if (!b->n_texts) return ADV_OK;
     ADV_TRY(adv_cuda_need(b, ADV_CUDA_RTC));
-    ADV_TRY(make_unit(b, &u));
-    bool has_path = cache_path(b, &u, path, sizeof path);
-    AdvStatus st = ADV_OK;
-    if (!has_path || !read_cache(b, path, &code)) {
-        st = compile(b, &u, &code);
-        if (st == ADV_OK && has_path) write_cache(b, path, &code);
+    CudaUnit *u = adv_host_keep(&b->host, sizeof *u);
+    if (!u) return no_memory(b);
+    b->unit = u;
+    *u = (CudaUnit){.job = {.run = compile}, .back = b};
+    ADV_TRY(make_unit(b, u));
+    adv_cuda_cache_read(b, "cubin", u->id, &u->code);
+    if (!u->code.at) adv_cuda_crew_add(crew, &u->job);
+    return ADV_OK;
+}
+
+AdvStatus adv_cuda_compile_end(AdvCudaBack *b)
+{
+    CudaUnit *u = b->unit;
+    if (!u) return ADV_OK;
+    if (!u->code.at) {
+        ADV_TRY(get_code(b, u));
+        adv_cuda_cache_write(b, "cubin", u->id, &u->code);
     }
-    if (st == ADV_OK) st = load_code(b, &code);
-    adv_mem_free(&b->host.opts.alloc, code.bytes, code.cap);
+    AdvStatus st = load_code(b, u);
+    drop_unit(b);
     return st;
 }
 
 void adv_cuda_forget_code(AdvCudaBack *b)
 {
+    drop_unit(b);
     if (b->code) (void)b->api.cudaLibraryUnload(b->code);
     b->code = NULL;
     b->texts = NULL;

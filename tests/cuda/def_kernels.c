@@ -25,7 +25,7 @@ static void run_call(const void *what)
     AdvAlloc a = adv_alloc_default();
     uint64_t h = adv_hash_str(ADV_HASH_START, c->op->name);
     for (uint32_t i = 0; i < c->n_in + c->n_out; i++) h = adv_hash_u64(h, (uint64_t)(uintptr_t)c->views[i].data);
-    adv_fake_count(h);
+    adv_fake_count(h, h);
     if (adv_op_run_ref(registry, c->op, c->views, c->n_in, c->attr, c->views + c->n_in, c->n_out, &a) != ADV_OK) abort();
 }
 

@@ -3,7 +3,8 @@
 **
 ** Memory of the device is closed to the host (PROT_NONE) but while something "runs". A stream is a list of work that runs when
 ** somebody waits for it, never before, so what reads too early reads old bytes. Kernels are shim thunks; generated code goes
-** through g++; a captured graph is the list itself. Any call can be made to fail. One device a process, one thread.
+** through g++; a captured graph is the list itself. Any call can be made to fail. One device a process. Descriptors, plans and NVRTC
+** may be used by several threads at once, everything else by one.
 */
 #ifndef ADV_TESTS_FAKE_H
 #define ADV_TESTS_FAKE_H
@@ -21,7 +22,13 @@ typedef struct AdvFake {
     uint64_t n_launches, n_graphs, n_syncs, n_allocs;
     uint64_t n_asked;         /* texts that NVRTC was given; those that g++ had compiled before count too */
     uint64_t launch_hash;     /* of every launch that ran: kernel, geometry, arguments */
+    uint64_t list_hash;       /* the same without arguments, which hold addresses */
     uint64_t ticks;           /* the device's clock: one a launch */
+    uint64_t n_built, n_loaded;   /* plans of cuDNN, from a configuration and from text */
+    uint32_t n_together, most_together;   /* plans and code being built at this moment, and at most */
+    uint32_t wait_for;        /* who builds waits until so many have built at once, or 20 s */
+    size_t dnn_version;       /* 91900 */
+    bool refuses_text;        /* no plan is made from text */
     int sm;                   /* 90 */
     cudaStream_t only;        /* NULL, or: whatever is asked of another stream is counted in n_elsewhere */
     uint64_t n_elsewhere;
@@ -39,10 +46,13 @@ extern const AdvBackend adv_backend_fake;
 
 /* May this call go on? cudaSuccess, or the error it returns. */
 cudaError_t adv_fake_call(bool allocates);
+/* Around what a job of a crew does. */
+void adv_fake_build_begin(void);
+void adv_fake_build_end(uint64_t *count);
 /* Puts work on the stream (or into the graph being captured): `run` gets a copy of n_bytes of `what`. */
 cudaError_t adv_fake_enqueue(cudaStream_t s, void (*run)(const void *what), const void *what, size_t n_bytes);
-/* A launch, for the counters. */
-void adv_fake_count(uint64_t hash);
+/* A launch, for the counters: a hash of all of it, and one without what may differ from run to run. */
+void adv_fake_count(uint64_t hash, uint64_t plain);
 
 void adv_fake_fill_blas(AdvCudaApi *api);
 void adv_fake_fill_dnn(AdvCudaApi *api);

@@ -72,7 +72,8 @@ static void run(const void *what)
             double old = g->beta != 0 ? g->beta * adv_ld(&g->c, j * g->ldc + i) : 0;
             adv_st(&g->c, j * g->ldc + i, g->alpha * sum + old);
         }
-    adv_fake_count((uint64_t)g->m * 31 + (uint64_t)g->n * 17 + (uint64_t)g->k);
+    uint64_t h = (uint64_t)g->m * 31 + (uint64_t)g->n * 17 + (uint64_t)g->k;
+    adv_fake_count(h, h);
 }
 
 static AdvView flat(cudaDataType t, const void *p) { return (AdvView){.dtype = dtype_of(t), .data = (void *)(uintptr_t)p}; }

@@ -5,12 +5,17 @@
 #include "runtime/base/hash.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
-AdvFake adv_fake = {.total_bytes = UINT64_C(8) << 30, .sm = 90};
+#define AT_FIRST {.total_bytes = UINT64_C(8) << 30, .sm = 90, .dnn_version = 91900}
+AdvFake adv_fake = AT_FIRST;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what several threads may use of adv_fake */
+static pthread_cond_t together = PTHREAD_COND_INITIALIZER;
 
 enum { PAGE = 4096, MAX_BLOCKS = 4096 };
 
@@ -28,7 +33,7 @@ static bool is_open;   /* something runs: device memory may be touched */
 
 /* ---- failures -------------------------------------------------------------------------------------------------------- */
 
-cudaError_t adv_fake_call(bool allocates)
+static cudaError_t count_call(bool allocates)
 {
     bool counts_allocs = adv_fake.fail_with == cudaErrorMemoryAllocation;
     if (adv_fake.has_failed && !counts_allocs) return adv_fake.fail_with;
@@ -37,6 +42,34 @@ cudaError_t adv_fake_call(bool allocates)
     if (adv_fake.n_calls != adv_fake.fail_at) return cudaSuccess;
     adv_fake.has_failed = true;
     return adv_fake.fail_with;
+}
+
+cudaError_t adv_fake_call(bool allocates)
+{
+    pthread_mutex_lock(&lock);
+    cudaError_t e = count_call(allocates);
+    pthread_mutex_unlock(&lock);
+    return e;
+}
+
+void adv_fake_build_begin(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    pthread_mutex_lock(&lock);
+    if (++adv_fake.n_together > adv_fake.most_together) adv_fake.most_together = adv_fake.n_together;
+    pthread_cond_broadcast(&together);
+    while (adv_fake.most_together < adv_fake.wait_for && pthread_cond_timedwait(&together, &lock, &until) == 0) {}
+    pthread_mutex_unlock(&lock);
+}
+
+void adv_fake_build_end(uint64_t *count)
+{
+    pthread_mutex_lock(&lock);
+    adv_fake.n_together--;
+    ++*count;
+    pthread_mutex_unlock(&lock);
 }
 
 #define CALL(allocates) do { cudaError_t call_e = adv_fake_call(allocates); if (call_e != cudaSuccess) return call_e; } while (0)
@@ -187,8 +220,9 @@ cudaError_t adv_fake_enqueue(cudaStream_t s, void (*run)(const void *what), cons
     return cudaSuccess;
 }
 
-void adv_fake_count(uint64_t hash)
+void adv_fake_count(uint64_t hash, uint64_t plain)
 {
+    adv_fake.list_hash = adv_hash_u64(adv_fake.list_hash ? adv_fake.list_hash : ADV_HASH_START, plain);
     adv_fake.n_launches++;
     adv_fake.ticks++;
     adv_fake.launch_hash = adv_hash_u64(adv_fake.launch_hash ? adv_fake.launch_hash : ADV_HASH_START, hash);
@@ -202,7 +236,7 @@ static void run_launch(const void *what)
     const char *packed = (const char *)what + ((sizeof *l + 63) & ~(size_t)63);
     uint64_t h = adv_hash_bytes(ADV_HASH_START, &l->k, sizeof l->k);
     h = adv_hash_bytes(adv_hash_bytes(h, l->g.grid, sizeof l->g.grid), l->g.block, sizeof l->g.block);
-    adv_fake_count(adv_hash_u64(adv_hash_bytes(h, packed, l->k->n_bytes), l->g.shared_bytes));
+    adv_fake_count(adv_hash_u64(adv_hash_bytes(h, packed, l->k->n_bytes), l->g.shared_bytes), h);
     l->k->run(&l->g, packed);
 }
 
@@ -526,7 +560,7 @@ uint32_t adv_fake_reset(void)
         Block *b = &blocks[--n_blocks];
         munmap(b->map, b->map_bytes);
     }
-    adv_fake = (AdvFake){.total_bytes = UINT64_C(8) << 30, .sm = 90};
+    adv_fake = (AdvFake)AT_FIRST;
     return n;
 }
 

@@ -2,12 +2,14 @@
 **
 ** A descriptor is a list of the attributes it was given. A graph is a convolution and pointwise operations on its result; every graph
 ** is offered in two configurations, of which the second is marked as not deterministic. A plan wants a workspace and writes over it.
-** Descriptors are counted, and freed descriptors that something still names show under AddressSanitizer.
+** A plan holds all it needs; as text it is the version and its bytes in hexadecimal. Freed descriptors that something still names show
+** under AddressSanitizer.
 */
 #include "tests/cuda/fake.h"
 
 #include "ops/nn/nn.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,16 +23,33 @@ typedef struct Attr {
     unsigned char bytes[MAX_BYTES];
 } Attr;
 
+typedef struct Tail {
+    cudnnPointwiseMode_t mode;
+    AdvView other; /* what is added, or the mask; rank 0: none */
+} Tail;
+
+/* What a plan does. Views' data are ids of tensors until it runs; NULL for those between operations. */
+typedef struct Work {
+    cudnnBackendDescriptorType_t kind;
+    int64_t stride, pad;
+    AdvView image, weights, output, result;
+    Tail tail[MAX_TAIL];
+    uint32_t n_tail;
+    void *workspace;
+} Work;
+
 typedef struct Desc {
     cudnnBackendDescriptorType_t type;
     bool is_final;
     uint32_t n_attrs;
     int64_t engine;     /* of a configuration or an engine */
     struct Desc *graph; /* of a configuration */
+    Work *work;         /* of a plan */
+    char *text;         /* what a plan is made from */
     Attr attr[MAX_ATTRS];
 } Desc;
 
-static size_t version(void) { return 91900; }
+static size_t version(void) { return adv_fake.dnn_version; }
 
 static const char *error_string(cudnnStatus_t st)
 {
@@ -74,8 +93,10 @@ static cudnnStatus_t create_desc(cudnnBackendDescriptorType_t type, cudnnBackend
     return st;
 }
 
-static cudnnStatus_t destroy_desc(cudnnBackendDescriptor_t d)
+static cudnnStatus_t destroy_desc(cudnnBackendDescriptor_t desc)
 {
+    Desc *d = desc;
+    if (d) free(d->work), free(d->text);
     free(d);
     return CUDNN_STATUS_SUCCESS;
 }
@@ -94,6 +115,11 @@ static cudnnStatus_t set_attr(cudnnBackendDescriptor_t desc, cudnnBackendAttribu
                               const void *values)
 {
     Desc *d = desc;
+    if (name == CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION) {
+        free(d->text);
+        d->text = strndup(values, (size_t)n);
+        return CUDNN_STATUS_SUCCESS;
+    }
     if (d->is_final || d->n_attrs == MAX_ATTRS || (size_t)n * bytes_of(type) > MAX_BYTES) return CUDNN_STATUS_BAD_PARAM;
     Attr *a = &d->attr[d->n_attrs++];
     a->name = name;
@@ -133,13 +159,34 @@ static Desc *desc_at(const Desc *d, cudnnBackendAttributeName_t name, int64_t ix
     return r;
 }
 
-static cudnnStatus_t finalize(cudnnBackendDescriptor_t desc)
+/* ---- plans as text ------------------------------------------------------------------------------------------------------- */
+
+static cudnnStatus_t write_plan(const Work *w, int64_t n, int64_t *out_n, char *text)
 {
-    Desc *d = desc;
-    cudnnStatus_t st = status_of(adv_fake_call(d->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR));
-    if (d->is_final) return CUDNN_STATUS_BAD_PARAM;
-    if (st == CUDNN_STATUS_SUCCESS) d->is_final = true;
-    return st;
+    char head[32];
+    int len = snprintf(head, sizeof head, "{\"fake\": %zu} ", adv_fake.dnn_version);
+    *out_n = len + 2 * (int64_t)sizeof *w;
+    if (n < *out_n) return CUDNN_STATUS_SUCCESS;
+    memcpy(text, head, (size_t)len);
+    for (size_t i = 0; i < sizeof *w; i++) {
+        static const char digits[] = "0123456789abcdef";
+        text[(size_t)len + 2 * i] = digits[((const unsigned char *)w)[i] >> 4];
+        text[(size_t)len + 2 * i + 1] = digits[((const unsigned char *)w)[i] & 15];
+    }
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static bool read_plan(const char *text, Work *w)
+{
+    size_t of = 0;
+    int len = 0;
+    if (sscanf(text, "{\"fake\": %zu} %n", &of, &len) != 1 || of != adv_fake.dnn_version || strlen(text + len) != 2 * sizeof *w) return false;
+    for (size_t i = 0; i < sizeof *w; i++) {
+        unsigned byte;
+        if (sscanf(text + len + 2 * i, "%2x", &byte) != 1) return false;
+        ((unsigned char *)w)[i] = (unsigned char)byte;
+    }
+    return true;
 }
 
 static cudnnStatus_t get_attr(cudnnBackendDescriptor_t const desc, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
@@ -170,6 +217,7 @@ static cudnnStatus_t get_attr(cudnnBackendDescriptor_t const desc, cudnnBackendA
         return CUDNN_STATUS_SUCCESS;
     }
     case CUDNN_ATTR_ENGINE_GLOBAL_INDEX: i64 = d->engine; break;
+    case CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION: return write_plan(d->work, n, out_n, values);
     case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE: i64 = WORKSPACE; break;
     default: return CUDNN_STATUS_NOT_SUPPORTED;
     }
@@ -178,20 +226,6 @@ static cudnnStatus_t get_attr(cudnnBackendDescriptor_t const desc, cudnnBackendA
 }
 
 /* ---- running ------------------------------------------------------------------------------------------------------------- */
-
-typedef struct Tail {
-    cudnnPointwiseMode_t mode;
-    AdvView other; /* what is added, or the mask; rank 0: none */
-} Tail;
-
-typedef struct Work {
-    cudnnBackendDescriptorType_t kind;
-    int64_t stride, pad;
-    AdvView image, weights, output, result;
-    Tail tail[MAX_TAIL];
-    uint32_t n_tail;
-    void *workspace;
-} Work;
 
 static double *place(double *sum, const AdvView *v, int64_t a, int64_t b, int64_t c, int64_t d)
 {
@@ -246,27 +280,35 @@ static void run(const void *what)
                     adv_st(r, adv_at4(r, n, c, h, u), s);
                 }
     free(sum);
-    adv_fake_count((uint64_t)adv_view_elems(r) * 31 + w->n_tail);
+    uint64_t h = (uint64_t)adv_view_elems(r) * 31 + w->n_tail;
+    adv_fake_count(h, h);
 }
 
-/* The view of a tensor descriptor; data NULL where it is virtual. */
-static AdvView view_of(const Desc *t, const Desc *pack)
+/* The view of a tensor descriptor: its id in place of data, or NULL where it is virtual. */
+static AdvView view_of(const Desc *t)
 {
     AdvView v = {.rank = 4};
-    int64_t id = number(t, CUDNN_ATTR_TENSOR_UNIQUE_ID);
-    const Attr *ids = find(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS), *pointers = find(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
     const Attr *dims = find(t, CUDNN_ATTR_TENSOR_DIMENSIONS), *strides = find(t, CUDNN_ATTR_TENSOR_STRIDES);
     const Attr *is_virtual = find(t, CUDNN_ATTR_TENSOR_IS_VIRTUAL);
-    if (!ids || !pointers || !dims || !strides || !is_virtual) return v; /* without data, which is refused */
+    if (!dims || !strides || !is_virtual) return v; /* without data, which is refused */
     v.dtype = choice(t, CUDNN_ATTR_TENSOR_DATA_TYPE) == CUDNN_DATA_BFLOAT16 ? ADV_BF16 : ADV_F32;
     memcpy(v.dim, dims->bytes, 32);
     memcpy(v.stride, strides->bytes, 32);
-    for (int64_t k = 0; k < ids->n && !is_virtual->bytes[0]; k++)
-        if (!memcmp(ids->bytes + k * 8, &id, 8)) memcpy(&v.data, pointers->bytes + k * 8, 8);
+    if (!is_virtual->bytes[0]) v.data = (void *)(intptr_t)number(t, CUDNN_ATTR_TENSOR_UNIQUE_ID);
     return v;
 }
 
-static void read_conv(Work *w, const Desc *op, const Desc *pack)
+/* The id becomes the pointer that the pack has for it. */
+static void resolve(AdvView *v, const Desc *pack)
+{
+    const Attr *ids = find(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS), *pointers = find(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
+    int64_t id = (intptr_t)v->data;
+    v->data = NULL;
+    for (int64_t k = 0; id && ids && pointers && k < ids->n; k++)
+        if (!memcmp(ids->bytes + k * 8, &id, 8)) memcpy(&v->data, pointers->bytes + k * 8, 8);
+}
+
+static void read_conv(Work *w, const Desc *op)
 {
     bool forward = op->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
     bool by_image = op->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR;
@@ -278,38 +320,69 @@ static void read_conv(Work *w, const Desc *op, const Desc *pack)
     w->pad = number(how, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS);
     w->image = view_of(desc_at(op, forward    ? CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X
                                    : by_image ? CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX
-                                              : CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, 0), pack);
+                                              : CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, 0));
     w->weights = view_of(desc_at(op, forward    ? CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W
                                      : by_image ? CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W
-                                                : CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, 0), pack);
+                                                : CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, 0));
     w->output = view_of(desc_at(op, forward    ? CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y
                                     : by_image ? CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY
-                                               : CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, 0), pack);
+                                               : CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, 0));
     w->result = forward ? w->output : by_image ? w->image : w->weights;
 }
 
-static void read_pointwise(Work *w, const Desc *op, const Desc *pack)
+static void read_pointwise(Work *w, const Desc *op)
 {
     Tail *t = &w->tail[w->n_tail++];
     const Desc *how = desc_at(op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, 0);
     t->mode = (cudnnPointwiseMode_t)choice(how, CUDNN_ATTR_POINTWISE_MODE);
     bool is_mask = t->mode == CUDNN_POINTWISE_RELU_BWD;
     const Desc *other = desc_at(op, is_mask ? CUDNN_ATTR_OPERATION_POINTWISE_XDESC : CUDNN_ATTR_OPERATION_POINTWISE_BDESC, 0);
-    if (other) t->other = view_of(other, pack);
-    w->result = view_of(desc_at(op, is_mask ? CUDNN_ATTR_OPERATION_POINTWISE_DXDESC : CUDNN_ATTR_OPERATION_POINTWISE_YDESC, 0), pack);
+    if (other) t->other = view_of(other);
+    w->result = view_of(desc_at(op, is_mask ? CUDNN_ATTR_OPERATION_POINTWISE_DXDESC : CUDNN_ATTR_OPERATION_POINTWISE_YDESC, 0));
+}
+
+static Work *plan_of(const Desc *config)
+{
+    const Attr *ops = find(config->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS);
+    Work *w = ops ? calloc(1, sizeof *w) : NULL;
+    for (int64_t k = 0; w && k < ops->n; k++) {
+        const Desc *op = desc_at(config->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, k);
+        if (op->type == CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR) read_pointwise(w, op);
+        else read_conv(w, op);
+    }
+    return w;
+}
+
+static cudnnStatus_t make_plan(Desc *d)
+{
+    const Desc *config = desc_at(d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, 0);
+    adv_fake_build_begin();
+    d->work = config ? plan_of(config) : calloc(1, sizeof *d->work);
+    bool ok = d->work && (config || (!adv_fake.refuses_text && d->text && read_plan(d->text, d->work)));
+    adv_fake_build_end(config ? &adv_fake.n_built : &adv_fake.n_loaded);
+    return ok ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
+}
+
+static cudnnStatus_t finalize(cudnnBackendDescriptor_t desc)
+{
+    Desc *d = desc;
+    bool is_plan = d->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR;
+    cudnnStatus_t st = status_of(adv_fake_call(is_plan));
+    if (d->is_final) return CUDNN_STATUS_BAD_PARAM;
+    if (st == CUDNN_STATUS_SUCCESS && is_plan) st = make_plan(d);
+    if (st == CUDNN_STATUS_SUCCESS) d->is_final = true;
+    return st;
 }
 
 static cudnnStatus_t execute(cudnnHandle_t h, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack)
 {
-    Work w = {.stride = 1};
-    const Desc *config = desc_at(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, 0), *vp = pack;
-    const Attr *ops = find(config->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS), *workspace = find(vp, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
-    if (!ops || !workspace) return CUDNN_STATUS_BAD_PARAM;
-    for (int64_t k = 0; k < ops->n; k++) {
-        const Desc *op = desc_at(config->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, k);
-        if (op->type == CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR) read_pointwise(&w, op, vp);
-        else read_conv(&w, op, vp);
-    }
+    const Desc *d = plan, *vp = pack;
+    const Attr *workspace = find(vp, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
+    if (!d->work || !workspace) return CUDNN_STATUS_BAD_PARAM;
+    Work w = *d->work;
+    AdvView *views[] = {&w.image, &w.weights, &w.output, &w.result};
+    for (int k = 0; k < 4; k++) resolve(views[k], vp);
+    for (uint32_t k = 0; k < w.n_tail; k++) resolve(&w.tail[k].other, vp);
     memcpy(&w.workspace, workspace->bytes, 8);
     if (!w.result.data || !w.workspace) return CUDNN_STATUS_BAD_PARAM;
     return status_of(adv_fake_enqueue(h->stream, run, &w, sizeof w));

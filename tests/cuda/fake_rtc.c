@@ -164,7 +164,8 @@ static nvrtcResult compile(nvrtcProgram p, int n_options, const char *const *opt
     const char *cache = getenv("ADV_FAKE_CACHE");
     (void)n_options;
     (void)options;
-    adv_fake.n_asked++;
+    adv_fake_build_begin();
+    adv_fake_build_end(&adv_fake.n_asked);
     if (adv_fake_call(true) != cudaSuccess) return NVRTC_ERROR_OUT_OF_MEMORY;
     if (!mkdtemp(dir)) return NVRTC_ERROR_INTERNAL_ERROR;
     snprintf(out, sizeof out, "%s/%016" PRIx64 ".so", cache ? cache : dir, hash_of(p));

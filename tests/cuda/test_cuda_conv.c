@@ -1,5 +1,6 @@
 /* test_cuda_conv.c: each way of doing a convolution on the fake device, chosen by the order that a checkpoint gives, against the op's
-** definition; one more with a device that runs none of the library's plans; and failures at each call while one is prepared.
+** definition; one more with a device that runs none of the library's plans; failures at each call while one is prepared; and the opening
+** of several at once: plans built by several threads, each once, the same choices as by one thread, and from the cache none at all.
 */
 #include "tests/adv_test.h"
 
@@ -7,7 +8,9 @@
 #include "ops/view.h"
 #include "tests/cuda/fake.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { MAX_IN = 4, MAX_ELEMS = 4096 };
 
@@ -112,10 +115,15 @@ static bool is_right(const World *w)
     return worst <= eps * most;
 }
 
+static AdvBackendOpts opts(uint32_t n_threads)
+{
+    return (AdvBackendOpts){.alloc = adv_alloc_default(), .reg = &reg, .n_threads = n_threads, .io = adv_io_posix()};
+}
+
 /* Opens the back end, gives it an order where there is one, runs. */
 static AdvStatus run_by_order(World *w, const char *order, uint32_t n_threads, char *label, char *key)
 {
-    AdvBackendOpts o = {.alloc = adv_alloc_default(), .reg = &reg, .n_threads = n_threads, .io = adv_io_posix()};
+    AdvBackendOpts o = opts(n_threads);
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
     void *self = NULL;
     AdvStatus st = be->open(&o, ds, &self);
@@ -154,29 +162,42 @@ static void each_way_computes_the_definition(void)
 }
 
 /* Every call of the library and the device that can fail while a fused convolution is prepared and run. */
-static void failures_end_cleanly(void)
+static void failures_end_cleanly(cudaError_t with, uint32_t n_threads)
 {
     World *w = malloc(sizeof *w);
+    uint64_t at = 1;
     if (!w) return;
     make_world(&cases[2], w);
-    for (uint64_t at = 1; at < 4000; at++) {
+    for (bool failed = true; failed && at < 4000; at++) {
         adv_fake_reset();
         adv_fake.fail_at = at;
-        adv_fake.fail_with = cudaErrorMemoryAllocation;
-        AdvStatus st = run_by_order(w, NULL, 1, NULL, NULL);
-        bool failed = adv_fake.has_failed;
+        adv_fake.fail_with = with;
+        AdvStatus st = run_by_order(w, NULL, n_threads, NULL, NULL);
+        failed = adv_fake.has_failed;
         CHECK(st == ADV_OK || st == ADV_ENOMEM || st == ADV_EUNAVAILABLE);
         if (st == ADV_OK) CHECK(is_right(w));
-        if (!failed) break;
     }
+    CHECK(at > 100 && at < 4000);
     CHECK_EQ(adv_fake_reset(), 0);
     free(w);
+}
+
+static void memory_runs_out_anywhere(void)
+{
+    failures_end_cleanly(cudaErrorMemoryAllocation, 1);
+    failures_end_cleanly(cudaErrorMemoryAllocation, 3);
+}
+
+static void the_device_dies_anywhere(void)
+{
+    failures_end_cleanly(cudaErrorIllegalAddress, 1);
+    failures_end_cleanly(cudaErrorIllegalAddress, 3);
 }
 
 /* The second instruction with a problem takes what the first built, also after that is gone. */
 static void equal_problems_are_solved_once(void)
 {
-    AdvBackendOpts o = {.alloc = adv_alloc_default(), .reg = &reg, .n_threads = 1, .io = adv_io_posix()};
+    AdvBackendOpts o = opts(1);
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
     World *w = malloc(sizeof *w);
     void *self = NULL;
@@ -184,20 +205,18 @@ static void equal_problems_are_solved_once(void)
     CHECK_EQ(be->open(&o, ds, &self), ADV_OK);
     if (w && self) {
         AdvBound b[3];
-        uint64_t calls[4] = {adv_fake.n_calls};
         memset(b, 0, sizeof b);
         make_world(&cases[2], w);
         for (int k = 0; k < 3; k++) {
             b[k].sig = w->sig;
             CHECK_EQ(be->prepare(self, &b[k], ds), ADV_OK);
-            calls[k + 1] = adv_fake.n_calls;
         }
-        CHECK(calls[1] - calls[0] > 100);
-        CHECK_EQ(calls[2], calls[1]);
-        CHECK_EQ(calls[3], calls[1]);
-        CHECK_EQ(b[1].scratch_bytes, b[0].scratch_bytes);
+        CHECK_EQ(adv_fake.n_built, 0);
+        CHECK_EQ(be->prepared(self, ds), ADV_OK);
+        CHECK_EQ(adv_fake.n_built, 4);
+        CHECK(b[0].scratch_bytes > 0 && b[1].scratch_bytes == b[0].scratch_bytes && b[2].scratch_bytes == b[0].scratch_bytes);
         be->unprepare(self);
-        CHECK(((AdvCudaBack *)self)->cuda.dnn_problems == NULL);
+        CHECK(((AdvCudaBack *)self)->cuda.dnn == NULL);
         CHECK_EQ(run_world(w, self, ds, NULL, NULL), ADV_OK);
         CHECK(is_right(w));
     }
@@ -205,6 +224,188 @@ static void equal_problems_are_solved_once(void)
     adv_diags_free(ds);
     CHECK_EQ(adv_fake_reset(), 0);
     free(w);
+}
+
+/* ---- opening a session ----------------------------------------------------------------------------------------------------- */
+
+/* What an opening did. */
+typedef struct Opened {
+    AdvStatus st;
+    uint64_t built, loaded, launches, list;
+    uint32_t together;
+    char choices[4096];
+} Opened;
+
+/* Two problems with a plain graph in common, and the rest of the table. Case 1 runs at the end, prepared anew. */
+static Opened open_all(const AdvBackendOpts *o, uint32_t wait_for)
+{
+    static const Case plain = {"conv2d", ADV_F32, {{2, 3, 5, 5}, {5, 3, 3, 3}}, {1, 1}};
+    enum { N = sizeof cases / sizeof *cases };
+    Opened r = {.st = ADV_ENOMEM};
+    World *w = calloc(N + 1, sizeof *w);
+    AdvBound *b = calloc(N + 1, sizeof *b);
+    void *self = NULL;
+    CHECK_EQ(be->open(o, NULL, &self), ADV_OK);
+    adv_fake.wait_for = wait_for;
+    for (size_t i = 0; w && b && i <= N; i++) {
+        make_world(i < N ? &cases[i] : &plain, &w[i]);
+        b[i].sig = w[i].sig;
+        r.st = be->prepare(self, &b[i], NULL);
+        CHECK_EQ(r.st, ADV_OK);
+    }
+    if (r.st == ADV_OK) r.st = be->prepared(self, NULL);
+    r.built = adv_fake.n_built, r.loaded = adv_fake.n_loaded, r.together = adv_fake.most_together;
+    r.launches = adv_fake.n_launches, r.list = adv_fake.list_hash;
+    snprintf(r.choices, sizeof r.choices, "%s", be->choices(self));
+    be->unprepare(self);
+    if (w && r.st == ADV_OK) {
+        r.st = run_world(&w[1], self, NULL, NULL, NULL);
+        CHECK(is_right(&w[1]));
+    }
+    be->close(self);
+    CHECK_EQ(adv_fake_reset(), 0);
+    free(w);
+    free(b);
+    return r;
+}
+
+static void plans_are_built_side_by_side(void)
+{
+    AdvBackendOpts o = opts(1);
+    Opened one = open_all(&o, 0);
+    CHECK_EQ(one.st, ADV_OK);
+    CHECK_EQ(one.together, 1);
+    for (int deterministic = 0; deterministic < 2; deterministic++) {
+        o = opts(1);
+        o.is_deterministic = deterministic;
+        one = open_all(&o, 0);
+        o.n_threads = 4;
+        Opened four = open_all(&o, 4);
+        CHECK_EQ(four.st, ADV_OK);
+        CHECK_EQ(four.together, 4);
+        CHECK_EQ(four.built, one.built);
+        CHECK(strlen(one.choices) > 400 && !strcmp(four.choices, one.choices));
+        CHECK_EQ(four.launches, one.launches);
+        CHECK(four.list == one.list);
+        printf("%s: %u plans, %u launches\n", deterministic ? "by order" : "by time", (unsigned)one.built, (unsigned)one.launches);
+    }
+}
+
+static int n_damaged, n_refused;
+static void count_warning(void *user, const char *text)
+{
+    (void)user;
+    n_damaged += strstr(text, "damaged") != NULL;
+    n_refused += strstr(text, "does not take the kept plan") != NULL;
+}
+
+static void shell(const char *fmt, const char *dir)
+{
+    char command[400];
+    snprintf(command, sizeof command, fmt, dir, dir);
+    CHECK_EQ(system(command), 0);
+}
+
+/* A second opening builds nothing and chooses the same; what is not as it was kept is built anew, with a warning. */
+static void plans_are_kept(void)
+{
+    char dir[] = "/tmp/adv-cuda-plans-XXXXXX";
+    AdvBackendOpts o = opts(4);
+    CHECK(mkdtemp(dir) != NULL);
+    o.cache_dir = dir;
+    o.log = count_warning;
+    Opened first = open_all(&o, 0), second = open_all(&o, 4);
+    CHECK(first.st == ADV_OK && second.st == ADV_OK);
+    CHECK(first.built > 20 && first.loaded == 0);
+    CHECK(second.built == 0 && second.loaded > 4);
+    CHECK_EQ(second.together, 4);
+    CHECK_EQ(second.launches, 0);
+    CHECK_STR(second.choices, first.choices);
+    CHECK_EQ(n_damaged + n_refused, 0);
+
+    shell("f=$(ls %s/*.plan | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>%s/log", dir);
+    shell("set -- %s/*.plan; cp $2 $3; truncate -s 30 $4", dir); /* another's, and a short one */
+    Opened third = open_all(&o, 0);
+    CHECK_EQ(third.st, ADV_OK);
+    CHECK_EQ(n_damaged, 3);
+    CHECK_EQ(third.built, 3);
+    CHECK_EQ(third.loaded, second.loaded - 3);
+    CHECK_STR(third.choices, first.choices);
+    CHECK_EQ(open_all(&o, 0).built, 0);
+
+    adv_fake.refuses_text = true;
+    Opened fourth = open_all(&o, 0);
+    CHECK_EQ(fourth.st, ADV_OK);
+    CHECK_EQ(n_refused, (int)second.loaded + 1); /* one of them twice: case 1 is prepared anew */
+    CHECK_EQ(fourth.built, second.loaded);
+    CHECK_STR(fourth.choices, first.choices);
+
+    adv_fake.dnn_version = 92000; /* neither its choices nor its plans are of use */
+    Opened fifth = open_all(&o, 0);
+    CHECK(fifth.st == ADV_OK && fifth.built == first.built && fifth.loaded == 0);
+    CHECK_EQ(n_damaged, 3);
+    shell("rm -rf %s", dir);
+}
+
+/* A run's own word finds its plan in the cache too, and without the cache the plan is built alone. */
+static void orders_build_one_plan(void)
+{
+    char dir[] = "/tmp/adv-cuda-plans-XXXXXX", key[160] = "", label[64], order[256];
+    World *w = malloc(sizeof *w);
+    AdvBackendOpts o = opts(2);
+    if (!w) return;
+    CHECK(mkdtemp(dir) != NULL);
+    o.cache_dir = dir;
+    make_world(&cases[2], w);
+    CHECK_EQ(run_by_order(w, NULL, 2, label, key), ADV_OK);
+    snprintf(order, sizeof order, "two1.engine1\t%s\n", key);
+    for (uint64_t round = 0; round < 2; round++) {
+        void *self = NULL;
+        CHECK_EQ(adv_fake_reset(), 0);
+        CHECK_EQ(be->open(&o, NULL, &self), ADV_OK);
+        CHECK_EQ(be->obey(self, order), ADV_OK);
+        CHECK_EQ(run_world(w, self, NULL, label, key), ADV_OK);
+        CHECK(is_right(w));
+        CHECK_STR(label, "two1.engine1");
+        CHECK_EQ(adv_fake.n_built, 1 - round);
+        CHECK_EQ(adv_fake.n_loaded, round);
+        be->close(self);
+    }
+    CHECK_EQ(adv_fake_reset(), 0);
+    shell("rm -rf %s", dir);
+    free(w);
+}
+
+/* Failures while plans of all problems are built or loaded by several threads. */
+static void failures_of_an_opening(void)
+{
+    static const cudaError_t with[] = {cudaErrorMemoryAllocation, cudaErrorIllegalAddress};
+    char dir[] = "/tmp/adv-cuda-plans-XXXXXX";
+    CHECK(mkdtemp(dir) != NULL);
+    for (int k = 0; k < 4; k++) {
+        AdvBackendOpts o = opts(3);
+        World *w = malloc(sizeof *w);
+        if (!w) return;
+        if (k >= 2) o.cache_dir = dir;
+        if (k == 2) CHECK_EQ(open_all(&o, 0).st, ADV_OK); /* which fills it */
+        make_world(&cases[6], w);
+        for (uint64_t at = 1; at < 4000; at += 1 + at / 16) {
+            AdvDiags *ds = adv_diags_new(adv_alloc_default());
+            void *self = NULL;
+            adv_fake.fail_at = at;
+            adv_fake.fail_with = with[k % 2];
+            AdvStatus st = be->open(&o, ds, &self);
+            if (st == ADV_OK) st = run_world(w, self, ds, NULL, NULL);
+            bool failed = adv_fake.has_failed;
+            CHECK(failed || (st == ADV_OK && is_right(w)));
+            be->close(self);
+            adv_diags_free(ds);
+            CHECK_EQ(adv_fake_reset(), 0);
+            if (!failed) break;
+        }
+        free(w);
+    }
+    shell("rm -rf %s", dir);
 }
 
 /* Ops that nothing of a plan for target cuda needs a kernel for. */
@@ -226,8 +427,13 @@ int main(void)
     CHECK_EQ(adv_registry_init(&reg, adv_alloc_default()), ADV_OK);
     CHECK_EQ(adv_registry_add_kernels(&reg, adv_kernels_cuda, NULL), ADV_OK);
     RUN(each_way_computes_the_definition);
-    RUN(failures_end_cleanly);
+    RUN(memory_runs_out_anywhere);
+    RUN(the_device_dies_anywhere);
     RUN(equal_problems_are_solved_once);
+    RUN(plans_are_built_side_by_side);
+    RUN(plans_are_kept);
+    RUN(orders_build_one_plan);
+    RUN(failures_of_an_opening);
     RUN(every_op_has_a_kernel);
     adv_registry_fini(&reg);
     return ADV_TEST_END();

@@ -15,9 +15,15 @@ AdvStatus suite_device_open(SuiteDevice *d, const AdvBackend *be, const AdvRegis
     return be->open(&o, d->ds, &d->self);
 }
 
+static void forget_made(SuiteDevice *d)
+{
+    while (d->n_made) free(d->made[--d->n_made]);
+}
+
 void suite_device_close(SuiteDevice *d)
 {
     if (d->self) d->be->close(d->self);
+    forget_made(d);
     free(d->made);
     free(d->case_at);
     adv_diags_free(d->ds);
@@ -34,7 +40,8 @@ void suite_device_begin(SuiteDevice *d)
 {
     d->be->unprepare(d->self);
     d->is_preparing = true;
-    d->n_made = d->n_cases = d->at = 0;
+    forget_made(d);
+    d->n_cases = d->at = 0;
 }
 
 bool suite_device_ready(SuiteDevice *d)

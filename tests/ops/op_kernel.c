@@ -70,19 +70,20 @@ static AdvStatus prepare(Suite *s, const AdvKernel *k, const AdvSig *sig, uint32
 static AdvStatus next_prepared(Suite *s, const AdvKernel *k, const AdvSig *sig, uint32_t n_threads, AdvBound *out)
 {
     SuiteDevice *d = s->dev;
-    if (d && !d->is_preparing) {
-        *out = d->made[d->at++];
+    if (!d) return prepare(s, k, sig, n_threads, out);
+    if (!d->is_preparing) {
+        *out = *d->made[d->at++];
         return ADV_OK;
     }
-    AdvStatus st = prepare(s, k, sig, n_threads, out);
-    if (d) suite_device_say(d);
-    if (!d || st != ADV_OK) return st;
     if (d->n_made == d->cap_made) {
         d->cap_made = d->cap_made ? 2 * d->cap_made : 256;
         d->made = realloc(d->made, d->cap_made * sizeof *d->made);
     }
-    d->made[d->n_made++] = *out;
-    return ADV_OK;
+    AdvBound *b = d->made[d->n_made++] = malloc(sizeof *b);
+    AdvStatus st = prepare(s, k, sig, n_threads, b);
+    suite_device_say(d);
+    if (st != ADV_OK) free(d->made[--d->n_made]);
+    return st;
 }
 
 /* The view's data where the kernel finds it. */
