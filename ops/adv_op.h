@@ -219,7 +219,8 @@ enum {
     ADV_OP_WGRAD = 1u << 6,       /* a gradient by weights */
     ADV_OP_BATCH = 1u << 7,       /* couples samples: the batch dimension is reduced */
     ADV_OP_MOVES = 1u << 8,       /* copies elements and computes nothing: counts no FLOPs */
-    ADV_OP_ROWS = 1u << 9         /* of in 0 reads only the rows that the numbers in 1 name */
+    ADV_OP_ROWS = 1u << 9 /* of in 0 reads only the rows that the numbers in 1 name */,
+    ADV_OP_EACH = 1u << 10 /* each element of a result by itself, as ELEMENTWISE but with other types or several results */
 };
 #define ADV_INPLACE_NONE 0
 #define ADV_INPLACE_ANY 0xff      /* any input of the same type */

@@ -36,6 +36,8 @@ typedef struct AdvBound {
     uint64_t scratch_bytes;
     bool is_ref;             /* runs the op's definition */
     bool has_run;
+    uint32_t n_list;         /* the first of a list: instructions of it, at least 2; else 0 */
+    struct AdvBound *list;   /* the first of a list that can be run as one: what does; else NULL */
 } AdvBound;
 
 enum { ADV_TO_DEVICE = 0, ADV_TO_HOST = 1, ADV_ON_DEVICE = 2 };
@@ -63,6 +65,9 @@ typedef struct AdvBackend {
     AdvStatus (*prepare)(void *self, AdvBound *b, AdvDiags *ds);
     /* Optional: the same with this kernel, whatever others there are: for those who test kernels. */
     AdvStatus (*prepare_kernel)(void *self, AdvBound *b, const AdvKernel *k, AdvDiags *ds);
+    /* Optional: may the n instructions from `first` on, all prepared, be one launch? They are a list of the plan. If so fills
+    ** out->kernel and what goes with it: launching `out` runs them all. They stay where they are, and their views get data later. */
+    AdvStatus (*prepare_list)(void *self, const AdvBound *first, uint32_t n, AdvBound *out, AdvDiags *ds);
     /* Optional: all instructions are prepared. What they asked for together (generated code, plans of libraries) is made now, and their
     ** scratch_bytes may change. The instructions given to prepare since the last call are where they were. */
     AdvStatus (*prepared)(void *self, AdvDiags *ds);

@@ -16,21 +16,23 @@
 /* Launches that one recording may hold. A longer entry is launched anew each time. */
 enum { MAX_LAUNCHES = 1 << 17 };
 
-static AdvStatus timed(AdvSession *s, uint32_t entry, uint32_t inst)
+static AdvStatus timed(AdvSession *s, uint32_t entry, uint32_t inst, AdvBound *b)
 {
     uint64_t t0 = adv_ctx_now(s->ctx), ns = 0;
-    AdvStatus st = s->be->launch_timed ? s->be->launch_timed(s->self, &s->bound[inst], s->scratch_mem, &ns)
-                                       : s->be->launch(s->self, &s->bound[inst], s->scratch_mem);
+    AdvStatus st = s->be->launch_timed ? s->be->launch_timed(s->self, b, s->scratch_mem, &ns) : s->be->launch(s->self, b, s->scratch_mem);
     adv_profile_add(s, entry, inst, t0, s->be->launch_timed ? ns : adv_ctx_now(s->ctx) - t0);
     return st;
 }
 
+/* Does instruction `inst` run all of its list? Checks look at single ones. */
+static bool is_list(const AdvSession *s, uint32_t inst) { return s->bound[inst].list && s->check == ADV_CHECK_OFF; }
+
 static AdvStatus run_inst(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
 {
-    AdvBound *b = &s->bound[inst];
+    AdvBound *b = is_list(s, inst) ? s->bound[inst].list : &s->bound[inst];
     if (s->feed_of && s->feed_of[inst]) ADV_TRY(adv_feed_fill(s, s->feed_of[inst], inst, ds));
     if (s->check == ADV_CHECK_REF) ADV_TRY(adv_check_before(s, inst, ds));
-    AdvStatus st = s->profile ? timed(s, entry, inst) : s->be->launch(s->self, b, s->scratch_mem);
+    AdvStatus st = s->profile ? timed(s, entry, inst, b) : s->be->launch(s->self, b, s->scratch_mem);
     if (st == ADV_OK && s->check == ADV_CHECK_SYNC) st = s->be->sync(s->self);
     if (st != ADV_OK) {
         AdvDiag *d = adv_fault(s, ds, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_KERNEL, entry, inst, "`%s` failed: %s", b->sig.op->name,
@@ -53,6 +55,7 @@ static AdvStatus run_range(AdvSession *s, uint32_t entry, uint32_t first, uint32
     for (uint32_t i = first; i < first + n; i++) {
         if (!adv_inst_is_loop(s, i)) {
             ADV_TRY(run_inst(s, entry, i, ds));
+            if (is_list(s, i)) i += s->bound[i].n_list - 1;
             continue;
         }
         uint32_t n_body = s->t->insts[i].n_body;
@@ -77,6 +80,7 @@ static int64_t count_launches(const AdvSession *s, uint32_t first, uint32_t n)
     int64_t sum = 0;
     for (uint32_t i = first; i < first + n && sum <= MAX_LAUNCHES; i++) {
         sum++;
+        if (s->bound[i].list) i += s->bound[i].n_list - 1;
         if (!adv_inst_is_loop(s, i)) continue;
         int64_t body = count_launches(s, i + 1, s->t->insts[i].n_body), turns = s->bound[i].sig.attr[0].i;
         sum = body > MAX_LAUNCHES / turns ? MAX_LAUNCHES + 1 : sum + body * turns;

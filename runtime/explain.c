@@ -62,7 +62,7 @@ static void inst(const Explain *x, AdvTable *t, uint32_t ix, uint32_t depth)
         for (int k = 0; k < 3; k++) adv_table_cell(t, "%s", "");
     } else {
         if (in->n_out) (void)adv_type_text(&s->t->values[s->t->operands[in->out_at]].type, type);
-        adv_table_cell(t, "%*s%s", (int)(2 * depth), "", b->sig.op->name);
+        adv_table_cell(t, "%*s%s%s", (int)(2 * depth), "", in->with_prev ? "& " : "", b->sig.op->name);
         adv_table_cell(t, "%s", type);
         adv_table_cell(t, "%s", runs_on(s, b));
         adv_table_cell(t, "%.1f", (double)b->scratch_bytes / 1e3);

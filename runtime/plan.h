@@ -45,6 +45,7 @@
 #define ADV_PLAN_MINOR 0
 #define ADV_PLAN_NONE 0xffffffffu
 #define ADV_PLAN_MAX_TURNS (1 << 20)
+#define ADV_PLAN_MAX_LIST 512 /* instructions that may run at once */
 
 typedef struct AdvPlanSource { uint32_t name, text, n_bytes, zero; } AdvPlanSource;
 typedef struct AdvPlanOp { uint32_t name; uint32_t version; } AdvPlanOp;
@@ -95,7 +96,7 @@ typedef struct AdvPlanInst {
     uint32_t attr_at, n_attr;
     uint32_t loc;
     uint32_t n_body;             /* loop only */
-    uint32_t zero;
+    uint32_t with_prev;          /* 1: of one list with the instruction before it: neither needs the other, both may run at once */
 } AdvPlanInst;
 
 typedef struct AdvPlanEntry { uint32_t name; uint32_t first, n_insts; uint32_t loc; } AdvPlanEntry;

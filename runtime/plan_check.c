@@ -62,6 +62,27 @@ static AdvStatus check_overlap(Check *c, const AdvOpDef *op, const AdvPlanInst *
     return ADV_OK;
 }
 
+/* Does what instruction a makes lie where b reads or writes? */
+static bool spoils(const Check *c, const AdvPlanInst *a, const AdvPlanInst *b)
+{
+    for (uint32_t k = 0; k < a->n_out; k++)
+        for (uint32_t j = 0; j < b->n_in + b->n_out; j++)
+            if (overlaps(value_of(c, a->out_at + k), value_of(c, j < b->n_in ? b->in_at + j : b->out_at + j - b->n_in))) return true;
+    return false;
+}
+
+/* Instructions of a list may run in any order, or at once. */
+static AdvStatus check_list(Check *c, const AdvPlanInst *in)
+{
+    if (in->n_in + in->n_out > ADV_PLAN_MAX_LIST) return bad(c, "has too many operands for a list");
+    for (const AdvPlanInst *other = in; other->with_prev;) {
+        other--;
+        if (other->op != in->op) return bad(c, "is of one list with another op");
+        if (spoils(c, in, other) || spoils(c, other, in)) return bad(c, "needs what another of its list makes, or writes over it");
+    }
+    return ADV_OK;
+}
+
 static AdvStatus check_types(Check *c, const AdvOpDef *op, const AdvPlanInst *in)
 {
     AdvTensorType *out = c->types + in->n_in;
@@ -114,7 +135,8 @@ static AdvStatus check_inst(Check *c)
     if (in->n_attr != adv_op_n_attrs(op)) return bad(c, "the number of attributes is not the op's");
     ADV_TRY(resolve_lists(c, op, in));
     ADV_TRY(check_types(c, op, in));
-    return check_overlap(c, op, in);
+    ADV_TRY(check_overlap(c, op, in));
+    return check_list(c, in);
 }
 
 static AdvStatus resolve_ops(Check *c)

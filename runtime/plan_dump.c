@@ -164,7 +164,7 @@ static void put_attrs(Dump *d, const AdvPlanInst *in)
 static void dump_inst(Dump *d, uint32_t i, uint32_t depth)
 {
     const AdvPlanInst *in = &d->t->insts[i];
-    putf(d, "%6u  %*s", (unsigned)i, (int)(2 * depth), "");
+    putf(d, "%6u  %*s%s", (unsigned)i, (int)(2 * depth), "", in->with_prev ? "& " : "");
     for (uint32_t k = 0; k < in->n_out; k++) {
         put(d, k ? ", " : "");
         put_operand(d, in->out_at + k);

@@ -304,7 +304,7 @@ static AdvStatus inst_ok(Load *l, uint32_t i)
     if (!adv_range_ok(in->in_at, in->n_in, t->n_operands) || !adv_range_ok(in->out_at, in->n_out, t->n_operands))
         return bad_item(l, i, "has operands outside their list");
     if (!adv_range_ok(in->attr_at, in->n_attr, t->n_attrs)) return bad_item(l, i, "has attributes outside their list");
-    if (in->zero != 0 || (p->n_locs ? in->loc >= p->n_locs : in->loc != 0)) return bad_item(l, i, "has no location");
+    if (p->n_locs ? in->loc >= p->n_locs : in->loc != 0) return bad_item(l, i, "has no location");
     is_loop = strcmp(adv_plan_str(p, p->ops[in->op].name), "loop") == 0;
     if (!is_loop && in->n_body != 0) return bad_item(l, i, "has a body but is no loop");
     if (is_loop) {
@@ -326,12 +326,15 @@ static AdvStatus inst_ok(Load *l, uint32_t i)
 /* The instructions of one entry: bodies within what encloses them. */
 static AdvStatus entry_ok(Load *l, const AdvPlanEntry *e)
 {
-    uint32_t end[ADV_PLAN_MAX_DEPTH + 1], depth = 0;
+    uint32_t end[ADV_PLAN_MAX_DEPTH + 1], depth = 0, n_list = 0; /* n_list: instructions that the next one may join */
     end[0] = e->first + e->n_insts;
     for (uint32_t i = e->first; i < end[0]; i++) {
-        while (i == end[depth]) depth--;
+        for (; i == end[depth]; depth--) n_list = 0;
         ADV_TRY(inst_ok(l, i));
+        if (l->t->insts[i].with_prev > (n_list > 0) || n_list == ADV_PLAN_MAX_LIST) return bad_item(l, i, "is of a list that is none");
+        n_list = l->t->insts[i].with_prev ? n_list + 1 : 1;
         if (l->t->insts[i].n_body == 0) continue;
+        n_list = 0;
         if (!adv_range_ok((uint64_t)i + 1, l->t->insts[i].n_body, end[depth])) return bad_item(l, i, "has a body that does not fit");
         if (depth == ADV_PLAN_MAX_DEPTH) return bad_item(l, i, "is a loop nested too deep");
         depth++;

@@ -124,9 +124,16 @@ static void print_insts(const AdvSession *s, AdvWriteFn *write, void *user)
         double us = (double)c->ns / 1e3 / (double)c->n_runs;
         adv_fault_place(s->plan, s->t->insts[i].loc, place, sizeof place);
         put_case(&t, &b->sig);
+        bool is_list = b->list && s->check == ADV_CHECK_OFF;
+        double n_bytes = 0;
+        for (uint32_t k = 0; k < (is_list ? b->n_list : 1); k++) n_bytes += adv_sig_bytes(&b[k].sig);
         put(&t, "  # %s %s %s, %" PRIu64 " runs, %.1f us, best %.1f us, %.2f GB/s, total %.1f ms", place,
-            b->kernel ? b->kernel->name : "ref", adv_dtype_name(b->sig.n_out ? b->sig.out[0].dtype : ADV_F32), c->n_runs, us,
-            (double)c->best_ns / 1e3, us > 0 ? adv_sig_bytes(&b->sig) / us / 1e3 : 0, (double)c->ns / 1e6);
+            is_list     ? b->list->kernel->name
+            : b->kernel ? b->kernel->name
+                        : "ref",
+            adv_dtype_name(b->sig.n_out ? b->sig.out[0].dtype : ADV_F32), c->n_runs, us, (double)c->best_ns / 1e3,
+            us > 0 ? n_bytes / us / 1e3 : 0, (double)c->ns / 1e6);
+        if (is_list) put(&t, ", a list of %u", (unsigned)b->n_list);
         t.at[t.n++] = '\n';
         write(user, t.at, t.n);
     }

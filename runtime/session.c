@@ -221,14 +221,28 @@ static AdvStatus refuse_ref(AdvSession *s, uint32_t inst, AdvDiags *ds)
     return ADV_EUNAVAILABLE;
 }
 
+/* Instructions of the list that begins at i; 1: it is alone; 0: it is within one. */
+static uint32_t list_length(const AdvPlanTarget *t, uint32_t i)
+{
+    uint32_t n = 1;
+    if (t->insts[i].with_prev) return 0;
+    while (i + n < t->n_insts && t->insts[i + n].with_prev) n++;
+    return n;
+}
+
 static AdvStatus bind_insts(AdvSession *s, AdvDiags *ds)
 {
     const AdvPlanTarget *t = s->t;
-    for (uint32_t i = 0; i < t->n_insts; i++) s->n_views += t->insts[i].n_in + t->insts[i].n_out;
+    for (uint32_t i = 0; i < t->n_insts; i++) {
+        s->n_views += t->insts[i].n_in + t->insts[i].n_out;
+        s->n_lists += list_length(t, i) > 1;
+    }
     s->bound = host_array(s, t->n_insts, sizeof *s->bound);
+    s->lists = host_array(s, s->n_lists, sizeof *s->lists);
     s->views = host_array(s, s->n_views, sizeof *s->views);
     s->view_value = host_array(s, s->n_views, sizeof *s->view_value);
-    if (!s->bound || !s->views || !s->view_value) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
+    if (!s->bound || !s->lists || !s->views || !s->view_value)
+        return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
     uint32_t at = 0;
     for (uint32_t i = 0; i < t->n_insts; i++) {
         const AdvPlanInst *in = &t->insts[i];
@@ -256,6 +270,25 @@ static AdvStatus refuse_all(AdvSession *s, AdvDiags *ds)
     return st;
 }
 
+/* What belongs together, where the back end can run it as one. */
+static AdvStatus prepare_lists(AdvSession *s, AdvDiags *ds)
+{
+    AdvBound *next = s->lists;
+    for (uint32_t i = 0; i < s->t->n_insts; i++) {
+        uint32_t n = list_length(s->t, i);
+        if (n < 2) continue;
+        s->bound[i].n_list = n;
+        *next = (AdvBound){.kernel = NULL};
+        if (s->be->prepare_list) {
+            AdvStatus st = s->be->prepare_list(s->self, &s->bound[i], n, next, ds);
+            if (st != ADV_OK) return adv_fail_while(ds, st, "preparing a list of %u (`%s`)", n, s->bound[i].sig.op->name);
+        }
+        if (next->kernel) s->bound[i].list = next;
+        next++;
+    }
+    return ADV_OK;
+}
+
 static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
 {
     AdvStatus st = ADV_OK;
@@ -279,6 +312,7 @@ static AdvStatus prepare_insts(AdvSession *s, AdvDiags *ds)
         if (b->is_ref && !s->be->is_ref) s->n_on_ref++;
     }
     ADV_TRY(refuse_all(s, ds));
+    ADV_TRY(prepare_lists(s, ds));
     if (s->be->prepared) ADV_TRY(s->be->prepared(s->self, ds));
     for (uint32_t i = 0; i < s->t->n_insts; i++)
         if (s->bound[i].scratch_bytes > s->scratch_bytes) s->scratch_bytes = s->bound[i].scratch_bytes;
@@ -393,6 +427,7 @@ void adv_session_close(AdvSession *s)
     if (s->staging) host_free(s, s->staging, s->staging_bytes, 1);
     host_free(s, s->states, s->plan->n_states, sizeof *s->states);
     if (s->t) host_free(s, s->bound, s->t->n_insts, sizeof *s->bound);
+    host_free(s, s->lists, s->n_lists, sizeof *s->lists);
     host_free(s, s->views, s->n_views, sizeof *s->views);
     host_free(s, s->view_value, s->n_views, sizeof *s->view_value);
     AdvCtx *ctx = s->ctx;

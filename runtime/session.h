@@ -59,9 +59,10 @@ struct AdvSession {
     void *snap_mem, *ring_mem;    /* of other devices: a copy of STATE to go back to; logged values of steps the host has not seen */
     uint64_t ring_bytes;
     AdvBound *bound;              /* t->n_insts */
+    AdvBound *lists;              /* n_lists: what runs a list as one, where the back end can */
     AdvView *views;               /* inputs, then outputs, of each instruction */
     uint32_t *view_value;         /* which plan value each is */
-    uint32_t n_views, n_on_ref, n_unbound;
+    uint32_t n_views, n_lists, n_on_ref, n_unbound;
 
     AdvMapping *maps;
     AdvHeld *held;

@@ -56,6 +56,7 @@ typedef struct AdvNode {
     uint32_t in_at, n_in;      /* into graph->edges */
     uint32_t out_at, n_out;    /* first output value id; outputs have consecutive ids */
     uint32_t attr_at, n_attr;  /* into graph->attrs */
+    bool with_prev;            /* of a list (pass gather): may run at once with the node before it; neither needs the other */
     AdvRegionId body;          /* loop */
     AdvStateId state;          /* read, write */
     AdvConst data;             /* const */

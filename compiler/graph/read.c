@@ -532,8 +532,10 @@ static void operation(Reader *r, AdvRegionId region, const AdvOpDef *op, uint32_
 static void node(Reader *r, AdvRegionId region)
 {
     AdvGraph *g = r->g;
+    bool with_prev = accept(r, "&");
+    skip(r);
     uint32_t from = r->at, scope = r->scope.n, out_at = g->values.n, n_out = 0;
-    if (r->text[r->at] == '%') {
+    if (r->at < r->end && r->text[r->at] == '%') {
         do {
             define(r);
             n_out++;
@@ -547,7 +549,9 @@ static void node(Reader *r, AdvRegionId region)
     Bound *kept = ADV_NEW_ARRAY(r->arena, Bound, n_bound);
     if (n_bound) memcpy(kept, r->scope.at + scope, n_bound * sizeof *kept);
     for (uint32_t k = 0; k < n_bound; k++) r->scope.at[scope + k].value.i = 0;
+    uint32_t id = g->nodes.n;
     operation(r, region, op, from, out_at, n_out);
+    g->nodes.at[id].with_prev = with_prev;
     for (uint32_t k = 0; k < n_bound; k++) r->scope.at[scope + k] = kept[k];
 }
 

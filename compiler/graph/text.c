@@ -7,6 +7,8 @@
 **     %w: f32[3,4] = read f.weight
 **     %c: f32 = const 0.5
 **     %p: f32[2,4]@sample = matmul %x, %w {tb=1}       attributes that are not the default
+**     %q: f32[2,4] = exp %x
+**     & %r: f32[3,4] = exp %w                          may run at once with the node before it
 **     %z: f32[2,3] = loop 10 (%i: i64, %z0: f32[2,3] = %x) {
 **       yield %z1
 **     }
@@ -289,6 +291,7 @@ static void put_node(Printer *p, AdvNodeId id, uint32_t depth)
     const AdvGraph *g = p->g;
     const AdvNode *n = adv_node(g, id);
     indent(p, depth);
+    if (n->with_prev) put(p, "& ");
     for (uint32_t k = 0; k < n->n_out; k++) {
         if (k) put(p, ", ");
         put_typed(p, adv_node_out(g, id, k));

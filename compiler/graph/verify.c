@@ -247,9 +247,29 @@ static void check_node(Verify *v, AdvRegionId r, AdvNodeId id)
     for (uint32_t k = 0; k < adv_node(g, id)->n_out; k++) define(v, id, adv_node_out(g, id, k));
 }
 
+/* Node i of the region continues a list: of one op, and none of them needs another. */
+static void check_list(Verify *v, const AdvRegion *reg, uint32_t i)
+{
+    AdvGraph *g = v->g;
+    AdvNodeId id = reg->nodes.at[i];
+    bool needs = false;
+    if (i == 0 || adv_node_is_struct(g, id) || adv_node(g, id)->op != adv_node(g, reg->nodes.at[i - 1])->op) {
+        found(v, id, "is of one list with a node that is none of its kind");
+        return;
+    }
+    for (uint32_t k = i; k > 0 && adv_node(g, reg->nodes.at[k])->with_prev; k--)
+        for (uint32_t j = 0; j < adv_node(g, id)->n_in; j++)
+            needs = needs || adv_value(g, adv_node_in(g, id, j))->def.i == reg->nodes.at[k - 1].i;
+    if (needs) found(v, id, "needs another node of its list");
+}
+
 static void check_region(Verify *v, AdvRegionId r)
 {
-    for (uint32_t i = 0; i < adv_region(v->g, r)->nodes.n; i++) check_node(v, r, adv_region(v->g, r)->nodes.at[i]);
+    for (uint32_t i = 0; i < adv_region(v->g, r)->nodes.n; i++) {
+        AdvNodeId id = adv_region(v->g, r)->nodes.at[i];
+        check_node(v, r, id);
+        if (id.i < v->g->nodes.n && adv_node(v->g, id)->with_prev) check_list(v, adv_region(v->g, r), i);
+    }
 }
 
 /* ---- the graph ------------------------------------------------------------------------------------------------- */

@@ -73,6 +73,14 @@ static bool same_attr(const AdvAttrDef *d, const AdvAttr *a, const AdvAttr *b)
     }
 }
 
+bool adv_same_attrs(const AdvGraph *g, AdvNodeId a, AdvNodeId b)
+{
+    const AdvNode *n = adv_node(g, a);
+    for (uint32_t k = 0; k < n->n_attr; k++)
+        if (!same_attr(&n->op->attrs[k], &adv_node_attr(g, a)[k], &adv_node_attr(g, b)[k])) return false;
+    return true;
+}
+
 static bool same_data(const AdvGraph *g, AdvNodeId ia, AdvNodeId ib)
 {
     const AdvConst *a = &adv_node(g, ia)->data, *b = &adv_node(g, ib)->data;
@@ -86,8 +94,7 @@ static bool same_node(const AdvGraph *g, AdvNodeId ia, AdvNodeId ib)
     if (a->op != b->op || a->n_in != b->n_in || a->n_out != b->n_out || a->n_attr != b->n_attr || a->state.i != b->state.i) return false;
     for (uint32_t k = 0; k < a->n_in; k++)
         if (operand(g, ia, k) != operand(g, ib, k)) return false;
-    for (uint32_t k = 0; k < a->n_attr; k++)
-        if (!same_attr(&a->op->attrs[k], &adv_node_attr(g, ia)[k], &adv_node_attr(g, ib)[k])) return false;
+    if (!adv_same_attrs(g, ia, ib)) return false;
     for (uint32_t k = 0; k < a->n_out; k++)
         if (!adv_type_eq(adv_value_type(g, adv_node_out(g, ia, k)), adv_value_type(g, adv_node_out(g, ib, k)))) return false;
     return same_data(g, ia, ib);

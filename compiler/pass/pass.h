@@ -6,7 +6,8 @@
 
 enum {
     ADV_FUSE_BASE = 1, /* what is faster on every back end */
-    ADV_FUSE_TAILS = 2 /* a convolution and the pass over its result that follows: where a library takes it as an epilogue */
+    ADV_FUSE_TAILS = 2 /* a convolution and the pass over its result that follows: where a library takes it as an epilogue */,
+    ADV_FUSE_LISTS = 4 /* equal elementwise nodes as a list (pass gather): where launching one costs more than a small one's work */
 };
 
 /* A row of targets.def: what a plan is compiled for. */
@@ -17,7 +18,7 @@ typedef struct AdvTarget {
     uint8_t low_named;      /* likewise where run { device } names this target, too: not every CPU computes in 16 bits */
     uint8_t layout;         /* of rank-4 activations: AdvLayout */
     uint8_t weights;        /* of the weights of convolutions, as convolutions read and make them: states stay in row order */
-    uint8_t fuses;          /* which fuse rules run: ADV_FUSE_*; 0: none, nor chains of elementwise nodes */
+    uint8_t fuses;          /* what is merged: ADV_FUSE_*; 0: nothing, nor chains of elementwise nodes */
     uint8_t has_locs;
     double gflops, low_gflops; /* 1e9 operations a second at best, in float_dtype and in a 16-bit type: for predictions only */
     double gbytes;             /* 1e9 bytes a second of memory at best: likewise */
@@ -71,7 +72,7 @@ typedef struct AdvPipeOpts {
 AdvStatus adv_run_passes(AdvPassCtx *p, AdvGraph **g, const char *names, const AdvPipeOpts *o) ADV_MUST_USE;
 /* Common part: simplify <-> cse <-> dce around fold, autodiff, then hoist. */
 AdvStatus adv_run_common(AdvPassCtx *p, AdvGraph **g, const AdvPipeOpts *o) ADV_MUST_USE;
-/* Target part: precision, layout, hoist, fuse, schedule. */
+/* Target part: precision, layout, hoist, fuse, schedule, gather. */
 AdvStatus adv_run_target(AdvPassCtx *p, AdvGraph **g, const AdvTarget *t, const AdvPipeOpts *o) ADV_MUST_USE;
 
 #endif

@@ -11,6 +11,9 @@
 /* Runs one pass with everything that goes with it, be it in the list or not. `no_grad`: there are no grad nodes any more. */
 AdvStatus adv_run_def(AdvPassCtx *p, AdvGraph **g, const AdvPassDef *d, bool no_grad, const AdvPipeOpts *o) ADV_MUST_USE;
 
+/* Have nodes of one op the same attributes? */
+bool adv_same_attrs(const AdvGraph *g, AdvNodeId a, AdvNodeId b);
+
 /* Does an entry, or a body in it, list a node of that op? */
 bool adv_graph_has(AdvGraph *g, const char *op);
 

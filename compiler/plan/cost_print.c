@@ -67,7 +67,7 @@ static void row(const Print *p, AdvTable *t, uint32_t ix)
     const AdvValue *v = adv_value(p->g, adv_node_out(p->g, r->node, 0));
     adv_table_cell(t, "%u", (unsigned)ix);
     if (is_loop) adv_table_cell(t, "%*sloop, %lld turns", (int)(2 * r->depth), "", (long long)adv_loop_turns(p->g, r->node));
-    else adv_table_cell(t, "%*s%s", (int)(2 * r->depth), "", n->op->name);
+    else adv_table_cell(t, "%*s%s%s", (int)(2 * r->depth), "", n->with_prev ? "& " : "", n->op->name);
     adv_table_cell(t, "%s", has_out ? shape(p, &v->type) : "");
     adv_table_cell(t, "%s", has_out ? adv_dtype_name(v->type.dtype) : "");
     adv_table_cell(t, "%s", has_out ? rates[v->rate] : "");

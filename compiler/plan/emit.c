@@ -271,6 +271,7 @@ static void put_node(Emit *e, AdvNodeId id)
     o.loc = put_loc(e, n->loc);
     o.attr_at = put_attrs(e, id);
     o.n_attr = n->n_attr;
+    o.with_prev = n->with_prev;
     o.in_at = e->t->operands.n;
     if (!n->body.i) {
         o.n_in = n->n_in;

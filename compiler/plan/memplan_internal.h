@@ -15,6 +15,8 @@ typedef struct MemVal {
     uint32_t def, end; /* roots: first and last position at which the bytes must be there */
     uint32_t next;     /* next member of the same storage, 0 ends */
     uint32_t storage;  /* roots: index of the storage it is in, itself a value id: the first member */
+    AdvNodeId last;    /* roots: who uses it at `end` */
+    bool is_shared;    /* so do others, of the same list: nothing may be written over it there */
 } MemVal;
 
 /* One piece of memory that several values use one after the other. Indexed by the id of its first member. */
@@ -49,8 +51,8 @@ typedef struct MemCtx {
 } MemCtx;
 
 /* memplan_live.c: numbers the positions of an entry and fills val[] for its values. Positions: 0 is the entry's start (states and
-** constants are there); a node takes one; a loop takes one for its first values, one for its body's start, those of
-** its body, one for the body's end, one for its last values. */
+** constants are there); a node takes one, and so does a list of nodes that may run at once; a loop takes one for its first values,
+** one for its body's start, those of its body, one for the body's end, one for its last values. */
 void mem_live(MemCtx *m, AdvRegionId entry);
 
 /* Do the bytes of roots a and b have to be there at once, so that they cannot share a storage? An output may touch an input

@@ -38,7 +38,7 @@ static void number(Live *l, AdvRegionId r)
         AdvNodeId id = adv_region(g, r)->nodes.at[i];
         const AdvNode *n = adv_node(g, id);
         bool fixed = adv_node_is(g, id, "read") || adv_node_is(g, id, "const");
-        uint32_t at = fixed ? 0 : l->pos++;
+        uint32_t at = fixed ? 0 : n->with_prev ? l->pos - 1 : l->pos++;
         if (n->op->flags & ADV_OP_VIEW) {
             AdvValueId out = adv_node_out(g, id, 0), in = adv_node_in(g, id, 0);
             memset(&l->m->val[out.i], 0, sizeof(MemVal));
@@ -63,14 +63,18 @@ static void number(Live *l, AdvRegionId r)
     }
 }
 
-/* v is used at position `at` of region r. */
-static void use(Live *l, AdvValueId v, AdvRegionId r, uint32_t at)
+/* Node `by` uses v at position `at` of region r. */
+static void use(Live *l, AdvValueId v, AdvRegionId r, uint32_t at, AdvNodeId by)
 {
     AdvGraph *g = l->m->g;
     uint32_t root = l->m->val[v.i].root;
     assert(root);
     for (; r.i && r.i != l->def_in[root].i; r = adv_region(g, r)->parent) at = l->end_of[r.i];
-    if (at > l->m->val[root].end) l->m->val[root].end = at;
+    MemVal *mv = &l->m->val[root];
+    mv->is_shared = at == mv->end && (mv->is_shared || mv->last.i != by.i);
+    if (at < mv->end) return;
+    mv->end = at;
+    mv->last = by;
 }
 
 static void mark_uses(Live *l, AdvRegionId r, uint32_t *pos)
@@ -81,13 +85,13 @@ static void mark_uses(Live *l, AdvRegionId r, uint32_t *pos)
         const AdvNode *n = adv_node(g, id);
         uint32_t at;
         if (adv_node_is(g, id, "read") || adv_node_is(g, id, "const")) continue;
-        at = (*pos)++;
-        for (uint32_t k = 0; k < n->n_in; k++) use(l, adv_node_in(g, id, k), r, at);
+        at = n->with_prev ? *pos - 1 : (*pos)++;
+        for (uint32_t k = 0; k < n->n_in; k++) use(l, adv_node_in(g, id, k), r, at, id);
         if (!n->body.i) continue;
         ++*pos;
         mark_uses(l, n->body, pos);
-        for (uint32_t k = 0; k < adv_region(g, n->body)->results.n; k++) use(l, adv_region(g, n->body)->results.at[k], n->body, *pos);
-        use(l, adv_region(g, n->body)->params.at[0], n->body, *pos);
+        for (uint32_t k = 0; k < adv_region(g, n->body)->results.n; k++) use(l, adv_region(g, n->body)->results.at[k], n->body, *pos, id);
+        use(l, adv_region(g, n->body)->params.at[0], n->body, *pos, id);
         *pos += 2;
     }
 }
@@ -126,21 +130,23 @@ void mem_live(MemCtx *m, AdvRegionId entry)
     pin_ends(m, entry);
 }
 
-/* b is an output of a node that takes a as an input for the last time: may b be written over it? */
+/* b is made at the moment at which a is taken as an input for the last time: may b be written over it? */
 static bool inplace_ok(const MemCtx *m, uint32_t a, uint32_t b)
 {
     const AdvGraph *g = m->g;
     const AdvValue *out = &g->values.at[b];
     const AdvNode *n = adv_node(g, out->def);
     uint8_t fact = out->out_ix < 4 ? n->op->inplace[out->out_ix] : ADV_INPLACE_NONE;
-    if (!out->def.i || n->body.i || fact == ADV_INPLACE_NONE) return false;
+    bool takes = false;
+    if (!out->def.i || n->body.i || fact == ADV_INPLACE_NONE || m->val[a].is_shared) return false;
     for (uint32_t k = 0; k < n->n_in; k++) {
         AdvValueId in = adv_node_in(g, out->def, k);
         if (m->val[in.i].root != a) continue;
         if (fact != ADV_INPLACE_ANY && fact != ADV_INPLACE(k)) return false;
         if (!adv_type_eq(adv_value_type(g, in), &out->type)) return false;
+        takes = true;
     }
-    return true;
+    return takes; /* else another node of its list does */
 }
 
 bool mem_interfere(const MemCtx *m, uint32_t a, uint32_t b)

@@ -122,6 +122,15 @@ void adv_cuda_keep_plan(AdvCuda *c, const char *what, AdvCudaBytes *plan);
 /* Something is slower than it should be, and goes on: a sentence for the log. */
 void adv_cuda_note(AdvCuda *c, const char *fmt, ...) ADV_PRINTF(2, 3);
 
+/* ---- tables of a kernel's own ------------------------------------------------------------------------------------ */
+
+/* Device memory until the session closes, of any content. For tables of a few kB: tensors are in the plan. ADV_ENOMEM. */
+AdvStatus adv_cuda_keep(AdvCuda *c, uint64_t n_bytes, void **out) ADV_MUST_USE;
+
+/* Bytes of the host to device memory, in line with the launches. `src` may change after it. Never while a graph is captured, so only
+** in the first run of a kernel, or after an address of it changed, which forgets what was captured. */
+AdvStatus adv_cuda_upload(AdvCuda *c, void *dst, const void *src, uint64_t n_bytes) ADV_MUST_USE;
+
 /* ---- libraries --------------------------------------------------------------------------------------------------- */
 
 /* Handles, opened on first use and bound to the session's stream. ADV_EUNAVAILABLE with the folders looked in. */

@@ -15,6 +15,7 @@
 #ifndef ADV_OPS_CUDA_DEVICE_CUH
 #define ADV_OPS_CUDA_DEVICE_CUH
 
+#include "ops/cuda/list.h"
 #ifndef __CUDACC_RTC__
 #include "ops/rng.h" /* Philox and what is drawn from it; generated code draws nothing */
 #endif
@@ -225,6 +226,18 @@ ADV_DEVICE long long adv_nest_at(const AdvNest &n, int k, long long i)
 
 /* The number of this thread among those of a grid along x. */
 ADV_DEVICE long long adv_thread(void) { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
+
+/* The part of a list that this block belongs to: the last one that begins at it or before. */
+ADV_DEVICE AdvListPart adv_list_part(const AdvListPart *parts, int n_parts)
+{
+    int low = 0, high = n_parts;
+    while (high - low > 1) {
+        int mid = (low + high) / 2;
+        if (parts[mid].first_block <= blockIdx.x) low = mid;
+        else high = mid;
+    }
+    return parts[low];
+}
 
 /* Data that a kernel cannot take (a class or a row number out of range): the instruction's code, which the host reads when it
 ** next waits. The kernel goes on with what is in range. */

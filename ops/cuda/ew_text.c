@@ -107,6 +107,8 @@ static const char *type_of(const AdvEwKernel *k, uint32_t i)
     return is_move(k) ? bits[adv_dtype_bytes(k->dtype[i])] : names[k->dtype[i]];
 }
 
+const char *adv_ew_kernel_type(const AdvEwKernel *k, uint32_t i) { return type_of(k, i); }
+
 static const char *wide_of(const AdvEwKernel *k)
 {
     for (uint32_t i = 0; i < 1 + k->n_in; i++)
@@ -256,36 +258,46 @@ static void put_run(Out *o, const AdvEwKernel *k, const char *name)
     put(o, ");\n");
 }
 
-static void put_kernel(Out *o, const AdvEwKernel *k, const char *name)
+static void put_params(Out *o, const AdvEwKernel *k)
 {
-    put_element(o, k, name);
-    put(o, "extern \"C\" __global__ void __launch_bounds__(%d) %s(%s *y, ", ADV_CUDA_BLOCK, name, type_of(k, 0));
+    put(o, "%s *y, ", type_of(k, 0));
     for (uint32_t i = 0; i < k->n_in; i++) put(o, "const %s *p%u, ", type_of(k, 1 + i), (unsigned)i);
-    put(o, "long long n)\n{\n    long long p = adv_thread();\n");
+    put(o, "long long n");
+}
+
+/* What thread p does. */
+static void put_thread(Out *o, const AdvEwKernel *k, const char *name)
+{
+    unsigned pack = k->pack;
     if (k->n_run > 1) {
         put(o, "    if (p >= n / %u) return;\n", (unsigned)k->n_run);
         put_run(o, k, name);
-        put(o, "}\n");
-        return;
-    }
-    if (k->pack == 1) {
+    } else if (pack == 1) {
         put(o, "    if (p >= n) return;\n");
         put_body(o, k, name, false);
-        put(o, "}\n");
-        return;
-    }
-    put(o, "    const long long m = n / %u;\n", (unsigned)k->pack);
-    if (k->rank > 1) {
-        put(o, "    if (p >= m) return;\n    p *= %u;\n", (unsigned)k->pack);
+    } else if (k->rank > 1) {
+        put(o, "    if (p >= n / %u) return;\n    p *= %u;\n", pack, pack);
         put_body(o, k, name, true);
-        put(o, "}\n");
-        return;
+    } else {
+        put(o, "    const long long m = n / %u;\n    if (p < m) {\n    p *= %u;\n", pack, pack);
+        put_body(o, k, name, true);
+        put(o, "    return;\n    }\n    p += m * %u - m;\n    if (p >= n) return;\n", pack);
+        put_body(o, k, name, false);
     }
-    put(o, "    if (p < m) {\n    p *= %u;\n", (unsigned)k->pack);
-    put_body(o, k, name, true);
-    put(o, "    return;\n    }\n    p += m * %u - m;\n    if (p >= n) return;\n", (unsigned)k->pack);
-    put_body(o, k, name, false);
-    put(o, "}\n");
+}
+
+static void put_kernel(Out *o, const AdvEwKernel *k, const char *name)
+{
+    put_element(o, k, name);
+    put(o, "ADV_DEVICE void %s_at(", name);
+    put_params(o, k);
+    put(o, ", long long p)\n{\n");
+    put_thread(o, k, name);
+    put(o, "}\nextern \"C\" __global__ void __launch_bounds__(%d) %s(", ADV_CUDA_BLOCK, name);
+    put_params(o, k);
+    put(o, ")\n{\n    %s_at(y, ", name);
+    for (uint32_t i = 0; i < k->n_in; i++) put(o, "p%u, ", (unsigned)i);
+    put(o, "n, adv_thread());\n}\n");
 }
 
 size_t adv_ew_kernel_text(const AdvEwKernel *k, char name[ADV_EW_NAME], char *text, size_t n_bytes)

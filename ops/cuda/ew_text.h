@@ -28,8 +28,12 @@ void adv_ew_kernel_lay(AdvEwKernel *k, const AdvView *out, const AdvView *in);
 #define ADV_EW_NAME 24 /* bytes of a name */
 
 /* Writes the name, which is a function of the text alone, and the text, as snprintf does: returns its length without the 0, which
-** may be more than n_bytes. Parameters of the kernel: result, operands, number of elements (long long). */
+** may be more than n_bytes. Parameters of the kernel: result, operands, number of elements (long long). What it does is a function
+** NAME_at, whose last parameter is the number of the thread. */
 size_t adv_ew_kernel_text(const AdvEwKernel *k, char name[ADV_EW_NAME], char *text, size_t n_bytes);
+
+/* What the kernel's parameter i points to, result first: "float". */
+const char *adv_ew_kernel_type(const AdvEwKernel *k, uint32_t i);
 
 /* Threads that the kernel needs along x. */
 uint64_t adv_ew_kernel_threads(const AdvEwKernel *k);

@@ -1,23 +1,16 @@
-/* optim.c: sgd and adam on cuda: one launch a tensor (optim.cu). */
-#include "ops/cuda/optim.h"
+/* optim.c: sgd and adam on cuda: kernels that are generated, as their attributes are numbers in the text; the work is in optim.cuh. */
 #include "ops/cuda/geometry.h"
 #include "ops/cuda/kernels_cuda.h"
+#include "ops/cuda/parts.h"
 #include "ops/view.h"
+#include "runtime/base/diag.h"
+#include "runtime/base/hash.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-extern const AdvCudaFn adv_cuda_fns_optim[];
-
-typedef struct OptimState {
-    AdvCuda *cuda;
-    AdvSgdForm sgd;
-    AdvAdamForm adam;
-    const void *fn;
-    AdvCudaGrid grid;
-    long long n;
-    uint32_t n_in, n_out;
-    bool is_adam;
-} OptimState;
+#define TEXT_BYTES 1024 /* more than a text has */
 
 /* Weights, gradient and moments lie alike, in any order without gaps. */
 static bool can(const AdvSig *s, const char **why)
@@ -34,44 +27,61 @@ static bool can(const AdvSig *s, const char **why)
     return s->in[n_alike].dtype == ADV_F32 && (s->n_in == n_alike + 1 || s->in[n_alike + 1].dtype == ADV_I64);
 }
 
-static AdvStatus prepare(AdvPrep *p, void **out_state)
+static size_t put_sgd(char *text, const char *name, const AdvAttr *a, int pack)
 {
-    const AdvAttr *a = p->sig->attr;
-    OptimState *s = p->alloc(p, sizeof *s);
-    if (!s) return ADV_ENOMEM;
-    s->cuda = adv_cuda_of(p);
-    s->n = adv_view_elems(&p->sig->in[0]);
-    s->n_in = p->sig->n_in;
-    s->n_out = p->sig->n_out;
-    s->is_adam = s->n_out == 3;
-    bool is_wide = s->n % 4 == 0;
-    if (s->is_adam)
-        s->adam = (AdvAdamForm){a[0].f, a[1].f, (float)a[0].f, (float)a[1].f, (float)(1 - a[0].f), (float)(1 - a[1].f), (float)a[2].f,
-                                (float)a[3].f};
-    else
-        s->sgd = (AdvSgdForm){(float)a[0].f, (float)a[1].f, a[2].i != 0};
-    s->fn = adv_cuda_fn(adv_cuda_fns_optim, s->is_adam ? (is_wide ? "adv_adam4" : "adv_adam1") : is_wide ? "adv_sgd4" : "adv_sgd1");
-    s->grid = adv_cuda_grid_x((uint64_t)(is_wide ? s->n / 4 : s->n), ADV_CUDA_BLOCK);
-    *out_state = s;
-    return ADV_OK;
+    static const char params[] = "const float *w, const float *g, const float *m, const float *lr, float *w1, float *m1, long long n";
+    return (size_t)snprintf(text, TEXT_BYTES,
+                            "#include \"ops/cuda/optim.cuh\"\n"
+                            "ADV_DEVICE void %s_at(%s, long long p)\n{\n"
+                            "    adv_sgd<%d>(AdvSgdForm{(float)%a, (float)%a, %s}, w, g, m, lr, w1, m1, n, p);\n}\n"
+                            "extern \"C\" __global__ void __launch_bounds__(%d) %s(%s)\n{\n"
+                            "    %s_at(w, g, m, lr, w1, m1, n, adv_thread());\n}\n",
+                            name, params, pack, a[0].f, a[1].f, a[2].i ? "true" : "false", ADV_CUDA_BLOCK, name, params, name);
 }
 
-static AdvStatus run(const AdvLaunch *l, void *state)
+static size_t put_adam(char *text, const char *name, const AdvAttr *a, int pack)
 {
-    OptimState *s = state;
-    void *data[9], *args[11];
-    uint32_t n = s->n_in + s->n_out;
-    args[0] = s->is_adam ? (void *)&s->adam : (void *)&s->sgd;
-    for (uint32_t k = 0; k < n; k++) {
-        data[k] = k < s->n_in ? l->in[k].data : l->out[k - s->n_in].data;
-        args[1 + k] = &data[k];
+    static const char params[] = "const float *w, const float *g, const float *m, const float *v, const float *lr, const long long *t, "
+                                 "float *w1, float *m1, float *v1, long long n";
+    return (size_t)snprintf(text, TEXT_BYTES,
+                            "#include \"ops/cuda/optim.cuh\"\n"
+                            "ADV_DEVICE void %s_at(%s, long long p)\n{\n"
+                            "    const AdvAdamForm f = {%a, %a, (float)%a, (float)%a, (float)%a, (float)%a, (float)%a, (float)%a};\n"
+                            "    adv_adam<%d>(f, w, g, m, v, lr, t, w1, m1, v1, n, p);\n}\n"
+                            "extern \"C\" __global__ void __launch_bounds__(%d) %s(%s)\n{\n"
+                            "    %s_at(w, g, m, v, lr, t, w1, m1, v1, n, adv_thread());\n}\n",
+                            name, params, a[0].f, a[1].f, a[0].f, a[1].f, 1 - a[0].f, 1 - a[1].f, a[2].f, a[3].f, pack, ADV_CUDA_BLOCK,
+                            name, params, name);
+}
+
+static AdvStatus prepare(AdvPrep *p, void **out_state)
+{
+    const AdvSig *sig = p->sig;
+    const char *types[9];
+    char name[] = "opt_0000000000000000", text[TEXT_BYTES];
+    AdvCudaParts *s = adv_cuda_parts_new(p, 1);
+    if (!s) return ADV_ENOMEM;
+    AdvCudaPart *part = &s->part[0];
+    size_t (*put)(char *, const char *, const AdvAttr *, int) = sig->n_out == 3 ? put_adam : put_sgd;
+    part->n = adv_view_elems(&sig->in[0]);
+    part->n_args = sig->n_in + sig->n_out;
+    part->args = p->alloc(p, part->n_args * sizeof *part->args);
+    if (!part->args) return ADV_ENOMEM;
+    for (uint32_t k = 0; k < part->n_args; k++) {
+        part->args[k] = (AdvCudaArg){k, 0};
+        types[k] = k < sig->n_in && sig->in[k].dtype == ADV_I64 ? "long long" : "float";
     }
-    args[1 + n] = &s->n;
-    return adv_cuda_launch(s->cuda, s->fn, &s->grid, args);
+    int pack = part->n % 4 == 0 ? 4 : 1;
+    part->grid = adv_cuda_grid_x((uint64_t)(part->n / pack), ADV_CUDA_BLOCK);
+    size_t n = put(text, name, sig->attr, pack);
+    snprintf(name, sizeof name, "opt_%016" PRIx64, adv_hash_bytes(ADV_HASH_START, text, n));
+    (void)put(text, name, sig->attr, pack);
+    *out_state = s;
+    return adv_cuda_part_generate(p, part, name, text, types);
 }
 
 #define OPTIM(op_name) \
-    const AdvKernel adv_k_cuda_##op_name##_own = {ADV_KERNEL_HEADER, .backend = "cuda", .op = #op_name, .name = "own", .op_version = 1, \
-                                                  .can = can, .prepare = prepare, .run = run};
+    const AdvKernel adv_k_cuda_##op_name##_made = {ADV_KERNEL_HEADER, .backend = "cuda", .op = #op_name, .name = "made", .op_version = 1, \
+                                                   .can = can, .prepare = prepare, .run = adv_cuda_run_parts};
 OPTIM(sgd)
 OPTIM(adam)

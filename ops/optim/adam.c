@@ -43,6 +43,7 @@ static AdvStatus ref(const AdvRefCall *c)
 
 const AdvOpDef adv_op_adam = {
     ADV_OP_HEADER, .name = "adam", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY,
+    .flags = ADV_OP_EACH,
     .inplace = {ADV_INPLACE(0), ADV_INPLACE(2), ADV_INPLACE(3)},
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .ref = ref,
     .doc = "One step of Adam.\n"

@@ -36,6 +36,7 @@ static AdvStatus ref(const AdvRefCall *c)
 
 const AdvOpDef adv_op_sgd = {
     ADV_OP_HEADER, .name = "sgd", .version = 1, .precision = ADV_PREC_F32, .layout = ADV_LAYOUT_OP_ANY,
+    .flags = ADV_OP_EACH,
     .inplace = {ADV_INPLACE(0), ADV_INPLACE(2)},
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .ref = ref,
     .doc = "One step of gradient descent with momentum.\n"

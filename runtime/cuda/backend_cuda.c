@@ -8,6 +8,7 @@
 ** Errors: a failed call is remembered as a sentence (last_error). A failure after which the device answers nothing any more
 ** is sticky: it may belong to any launch since the last sync, and every later call returns it.
 */
+#include "ops/cuda/parts.h"
 #include "ops/plugin.h"
 #include "runtime/cuda/cuda_back.h"
 
@@ -445,6 +446,49 @@ static void forget_later(AdvCudaBack *b)
     b->later_end = &b->later;
 }
 
+AdvStatus adv_cuda_keep(AdvCuda *c, uint64_t n_bytes, void **out)
+{
+    AdvCudaBack *b = back_of(c);
+    CudaKept *k = adv_host_keep(&b->host, sizeof *k);
+    *out = NULL;
+    if (!k) return adv_cuda_fail(b, ADV_ENOMEM, "out of memory while preparing a list");
+    ADV_TRY(CHECK(b, cudaMalloc, (&k->p, (size_t)n_bytes)));
+    k->next = b->kept;
+    b->kept = k;
+    *out = k->p;
+    return ADV_OK;
+}
+
+AdvStatus adv_cuda_upload(AdvCuda *c, void *dst, const void *src, uint64_t n_bytes)
+{
+    AdvCudaBack *b = back_of(c);
+    assert(!b->is_recording);
+    return to_device(b, dst, src, (size_t)n_bytes);
+}
+
+/* Those whose kernels all run parts can. */
+AdvStatus adv_cuda_prepare_list(void *self, const AdvBound *first, uint32_t n, AdvBound *out, AdvDiags *ds)
+{
+    AdvCudaBack *b = self;
+    PrepHost ph = {&b->cuda, &adv_cuda_list};
+    AdvPrep p = {.sig = &first->sig, .alloc = prep_alloc, .fail = prep_fail, .host = &ph};
+    for (uint32_t i = 0; i < n; i++)
+        if (!first[i].kernel || first[i].kernel->run != adv_cuda_run_parts) return ADV_OK;
+    b->ds = ds;
+    const AdvSig **sigs = adv_host_keep(&b->host, n * sizeof *sigs);
+    void **states = adv_host_keep(&b->host, n * sizeof *states);
+    AdvStatus st = sigs && states ? ADV_OK : adv_cuda_fail(b, ADV_ENOMEM, "out of memory while preparing a list");
+    for (uint32_t i = 0; i < n && st == ADV_OK; i++) {
+        sigs[i] = &first[i].sig;
+        states[i] = first[i].state;
+    }
+    *out = (AdvBound){.sig = first->sig};
+    if (st == ADV_OK) st = adv_cuda_list_prepare(&p, sigs, states, n, &out->state);
+    if (out->state) out->kernel = &adv_cuda_list;
+    b->ds = NULL;
+    return st;
+}
+
 AdvStatus adv_cuda_prepared(void *self, AdvDiags *ds)
 {
     AdvCudaBack *b = self;
@@ -466,6 +510,8 @@ void adv_cuda_unprepare(void *self)
     forget_later(b);
     for (CudaRelease *r = b->release; r; r = r->next) r->k->release(r->state);
     b->release = NULL;
+    for (CudaKept *k = b->kept; k; k = k->next) (void)b->api.cudaFree(k->p);
+    b->kept = NULL;
     if (b->trial_mem) (void)b->api.cudaFree(b->trial_mem);
     b->trial_mem = NULL;
     b->trial_bytes = 0;

@@ -31,6 +31,7 @@ typedef struct CudaText {
 typedef struct CudaChoice { const char *key, *label; } CudaChoice;
 typedef struct CudaChoices { CudaChoice *at; uint32_t n, cap; } CudaChoices;
 
+typedef struct CudaKept { struct CudaKept *next; void *p; } CudaKept;
 typedef struct CudaRelease { struct CudaRelease *next; const AdvKernel *k; void *state; } CudaRelease;
 
 enum { CUDA_STAGES = 4, CUDA_STAGE_BYTES = 4 << 20 };
@@ -49,6 +50,7 @@ typedef struct AdvCudaBack {
     char error[320];          /* the newest failure */
     cudaError_t sticky;       /* the first failure that the device does not recover from */
     CudaRelease *release;
+    CudaKept *kept;           /* device memory of kernels */
     unsigned *fault;          /* pinned: what cuda.fault held when the device was last waited for */
     const char **op_names;    /* of what was prepared: fault_code - 1 is an index */
     uint32_t n_prepared, cap_prepared;
@@ -92,8 +94,9 @@ void adv_cuda_range(void *self, const char *name);
 
 /* The rest of the table, but `open`. */
 #define ADV_CUDA_BACKEND \
-    .name = "cuda", .target = "cuda", .dlpack = kDLCUDA, .close = adv_cuda_close, .alloc = adv_cuda_alloc, .free = adv_cuda_free, .copy = adv_cuda_copy, \
-    .fill = adv_cuda_fill, .prepare = adv_cuda_prepare, .prepare_kernel = adv_cuda_prepare_kernel, .prepared = adv_cuda_prepared, .unprepare = adv_cuda_unprepare, \
+    .name = "cuda", .target = "cuda", .dlpack = kDLCUDA, .close = adv_cuda_close, .alloc = adv_cuda_alloc, .free = adv_cuda_free, \
+    .copy = adv_cuda_copy, .fill = adv_cuda_fill, .prepare = adv_cuda_prepare, .prepare_kernel = adv_cuda_prepare_kernel, \
+    .prepare_list = adv_cuda_prepare_list, .prepared = adv_cuda_prepared, .unprepare = adv_cuda_unprepare, \
     .launch = adv_cuda_run, .launch_timed = adv_cuda_run_timed, .set_i64 = adv_cuda_set_i64, .record_begin = adv_cuda_record_begin, .record_end = adv_cuda_record_end, \
     .replay = adv_cuda_replay, .range = ADV_CUDA_RANGE, .forget = adv_cuda_forget, .sync = adv_cuda_sync, .last_error = adv_cuda_last_error, \
     .choices = adv_cuda_choices, .obey = adv_cuda_obey, .device_info = adv_cuda_device_info, .n_run_allocs = adv_cuda_n_run_allocs
@@ -105,6 +108,7 @@ AdvStatus adv_cuda_copy(void *self, void *dst, const void *src, uint64_t n_bytes
 AdvStatus adv_cuda_fill(void *self, void *dst, int byte, uint64_t n_bytes);
 AdvStatus adv_cuda_prepare(void *self, AdvBound *b, AdvDiags *ds);
 AdvStatus adv_cuda_prepare_kernel(void *self, AdvBound *b, const AdvKernel *k, AdvDiags *ds);
+AdvStatus adv_cuda_prepare_list(void *self, const AdvBound *first, uint32_t n, AdvBound *out, AdvDiags *ds);
 AdvStatus adv_cuda_prepared(void *self, AdvDiags *ds);
 void adv_cuda_unprepare(void *self);
 AdvStatus adv_cuda_run(void *self, AdvBound *b, void *scratch);

@@ -167,23 +167,34 @@ static inline AdvView exec_plan_view(ExecPlan *x, uint32_t operand)
     return adv_plan_view(v, base);
 }
 
+static inline void exec_plan_range(ExecPlan *x, uint32_t first, uint32_t n);
+
+static inline void exec_plan_inst(ExecPlan *x, uint32_t i)
+{
+    const AdvPlanInst *in = &x->t->insts[i];
+    const AdvOpDef *op = x->p->op_defs[in->op];
+    AdvView ins[64], outs[16];
+    if (in->n_in > 64 || in->n_out > 16) abort();
+    for (uint32_t k = 0; k < in->n_in; k++) ins[k] = exec_plan_view(x, in->in_at + k);
+    for (uint32_t k = 0; k < in->n_out; k++) outs[k] = exec_plan_view(x, in->out_at + k);
+    if (strcmp(op->name, "loop") == 0) {
+        for (int64_t turn = 0; turn < x->t->attrs[in->attr_at].i && x->ok; turn++) {
+            memcpy(outs[0].data, &turn, 8);
+            exec_plan_range(x, i + 1, in->n_body);
+        }
+    } else if (adv_op_run_ref(x->reg, op, ins, in->n_in, &x->t->attrs[in->attr_at], outs, in->n_out, &x->alloc) != ADV_OK) {
+        x->ok = false;
+    }
+}
+
+/* Lists back to front, since their order must mean nothing. */
 static inline void exec_plan_range(ExecPlan *x, uint32_t first, uint32_t n)
 {
-    for (uint32_t i = first; i < first + n && x->ok; i += 1 + x->t->insts[i].n_body) {
-        const AdvPlanInst *in = &x->t->insts[i];
-        const AdvOpDef *op = x->p->op_defs[in->op];
-        AdvView ins[64], outs[16];
-        if (in->n_in > 64 || in->n_out > 16) abort();
-        for (uint32_t k = 0; k < in->n_in; k++) ins[k] = exec_plan_view(x, in->in_at + k);
-        for (uint32_t k = 0; k < in->n_out; k++) outs[k] = exec_plan_view(x, in->out_at + k);
-        if (strcmp(op->name, "loop") == 0) {
-            for (int64_t turn = 0; turn < x->t->attrs[in->attr_at].i && x->ok; turn++) {
-                memcpy(outs[0].data, &turn, 8);
-                exec_plan_range(x, i + 1, in->n_body);
-            }
-        } else if (adv_op_run_ref(x->reg, op, ins, in->n_in, &x->t->attrs[in->attr_at], outs, in->n_out, &x->alloc) != ADV_OK) {
-            x->ok = false;
-        }
+    for (uint32_t i = first; i < first + n && x->ok;) {
+        uint32_t n_list = 1;
+        while (i + n_list < first + n && x->t->insts[i + n_list].with_prev) n_list++;
+        for (uint32_t k = n_list; k-- > 0;) exec_plan_inst(x, i + k);
+        i += n_list == 1 ? 1 + x->t->insts[i].n_body : n_list;
     }
 }
 

@@ -409,8 +409,19 @@ static AdvGraph *gen_graph(World *w, uint64_t seed)
     return x.g;
 }
 
+/* The same graph with what can be together in lists; *n_lists grows by those that were made. */
+static AdvGraph *gathered(World *w, const AdvGraph *g, uint32_t *n_lists)
+{
+    AdvGraph *copy = adv_graph_copy(&w->arena, g);
+    AdvPassCtx p = world_pass(w, "cuda");
+    CHECK(adv_run_passes(&p, &copy, "schedule,gather", NULL) == ADV_OK);
+    for (uint32_t i = 1; i < copy->nodes.n; i++) *n_lists += copy->nodes.at[i].with_prev;
+    return copy;
+}
+
 static void random_graphs(void)
 {
+    uint32_t n_lists = 0;
     for (uint64_t seed = 1; seed <= 300; seed++) {
         World *w = world_new();
         AdvGraph *g;
@@ -422,8 +433,45 @@ static void random_graphs(void)
         CHECK(o.same);
         if (!o.same) printf("  with seed %u\n", (unsigned)seed);
         CHECK_EQ(o.n_copies, o.n_copy_insts);
+        o = outcome_of(w, gathered(w, g, &n_lists), seed);
+        CHECK(o.same);
+        if (!o.same) printf("  with lists and seed %u\n", (unsigned)seed);
         world_free(w);
     }
+    CHECK(n_lists > 100);
+}
+
+/* ---- lists: one moment, run back to front by exec_plan ---------------------------------------------------------------------- */
+
+static void list_shares_nothing(void)
+{
+    /* t dies in the list, but both read it: neither result may lie over it. In a row the second may. */
+    static const char head[] = "state x : f32[16] slot\nstate y : f32[16] slot\nstate a : f32[16] metric\nstate b : f32[16] metric\n"
+                               "entry e {\n  %x: f32[16] = read x\n  %y: f32[16] = read y\n  %t: f32[16] = exp %x\n"
+                               "  %p: f32[16] = add %t, %y\n  ";
+    static const char tail[] = "%q: f32[16] = add %t, %x\n  %r: f32[16] = exp %p\n  %s: f32[16] = exp %q\n"
+                               "  write a = %r\n  write b = %s\n}\n";
+    char row[1024], list[1024];
+    snprintf(row, sizeof row, "%s%s", head, tail);
+    snprintf(list, sizeof list, "%s& %s", head, tail);
+    Outcome in_row = run_text(row), as_list = run_text(list);
+    CHECK(in_row.same && as_list.same);
+    CHECK_EQ(in_row.temp_bytes, 128);
+    CHECK_EQ(as_list.temp_bytes, 192);
+    CHECK_EQ(as_list.n_copies, 0);
+}
+
+static void list_updates_in_place(void)
+{
+    Outcome o = run_text("state w : f32[4] param\nstate v : f32[8] param\nstate m : f32[4] opt\nstate n : f32[8] opt\n"
+                         "entry step {\n  %w: f32[4] = read w\n  %v: f32[8] = read v\n  %m: f32[4] = read m\n  %n: f32[8] = read n\n"
+                         "  %lr: f32 = const 0.5\n  %g: f32[4] = exp %w\n  %h: f32[8] = exp %v\n"
+                         "  %w1: f32[4], %m1: f32[4] = sgd %w, %g, %m, %lr\n"
+                         "  & %v1: f32[8], %n1: f32[8] = sgd %v, %h, %n, %lr\n"
+                         "  write w = %w1\n  write v = %v1\n  write m = %m1\n  write n = %n1\n}\n");
+    CHECK(o.same);
+    CHECK_EQ(o.n_copies, 0);
+    CHECK_EQ(o.temp_bytes, 128); /* the gradients */
 }
 
 /* ---- --why=copy ------------------------------------------------------------------------------------------------------------- */
@@ -460,6 +508,8 @@ static void copies_are_explained(void)
 int main(void)
 {
     RUN(update_in_place);
+    RUN(list_shares_nothing);
+    RUN(list_updates_in_place);
     RUN(old_version_read_late);
     RUN(states_swap);
     RUN(states_rotate);

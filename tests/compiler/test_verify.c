@@ -20,7 +20,9 @@ static const char good[] =
     "}\n"
     "entry f {\n"
     "  %a: f32[4] = read a\n"
-    "  write b = %a\n"
+    "  %e: f32[4] = exp %a\n"
+    "  %f: f32[4] = exp %e\n"
+    "  write b = %f\n"
     "}\n";
 
 typedef struct Broken { Setup *s; AdvGraph *g; } Broken;
@@ -66,6 +68,8 @@ static void other_entry(AdvGraph *g)
 {
     g->edges.at[g->nodes.at[node_of(g, "write", 2).i].in_at] = adv_node_out(g, node_of(g, "add", 0), 0);
 }
+static void list_of_nothing(AdvGraph *g) { at(g, "add")->with_prev = true; }
+static void list_that_needs(AdvGraph *g) { g->nodes.at[node_of(g, "exp", 1).i].with_prev = true; }
 static void read_in_body(AdvGraph *g)
 {
     AdvRegion *f = adv_region(g, g->entries.at[1]);
@@ -109,6 +113,7 @@ static const struct { const char *name; void (*make)(AdvGraph *g); const char *s
     {"body_value_outside", body_value_outside, "not defined before its use"},
     {"param_outside", param_outside, "not defined before its use"},
     {"other_entry", other_entry, "not defined before its use"},
+    {"list_of_nothing", list_of_nothing, "none of its kind"}, {"list_that_needs", list_that_needs, "needs another node of its list"},
     {"read_in_body", read_in_body, "in entries only"},
     {"carried_type", carried_type, "carried value 0 changes its type"},
     {"result_missing", result_missing, "the body has"},

@@ -1,5 +1,5 @@
 /* test_cuda_recipes.c: every recipe on the cuda back end, with its own kernels: a step in which each instruction is compared with
-** its definition, and steps without checks, whose loss follows the one that `ref` computes from the same plan.
+** its definition, the same bits where lists are one launch, and steps whose loss follows the one that `ref` computes from the same plan.
 **
 **   test_cuda_recipes BACKEND_DIR [MODE [RECIPE...]]
 **
@@ -93,6 +93,24 @@ static void checked_step(const Recipe *r, const RecipeRunOpts *o)
     recipe_run_close(x);
 }
 
+static uint64_t digest_of_step(const Recipe *r, const RecipeRunOpts *o, int32_t check)
+{
+    RecipeRunOpts with = *o;
+    with.check = check;
+    RecipeRun *x = recipe_run_open(r, &with);
+    uint64_t h = x && recipe_run_step(x, 0) == ADV_OK ? recipe_run_digest(x) : 0;
+    recipe_run_close(x);
+    return h;
+}
+
+/* A check runs the instructions of a list one by one; without one a list is one launch. */
+static void same_bits_in_lists(const Recipe *r, const RecipeRunOpts *o)
+{
+    uint64_t single = digest_of_step(r, o, ADV_CHECK_SYNC);
+    CHECK(single != 0);
+    CHECK(digest_of_step(r, o, ADV_CHECK_OFF) == single);
+}
+
 static void small(Recipe *r)
 {
     RecipeRunOpts o = {.backend = "cuda", .target = "cuda", .backend_dir = backend_dir}, ref = {.backend = "ref", .target = "cuda"};
@@ -100,6 +118,7 @@ static void small(Recipe *r)
     make_small(r);
     if (!recipe_has(r, "data synthetic")) by_order(r);
     checked_step(r, &o);
+    same_bits_in_lists(r, &o);
     if (recipe_has(r, "data synthetic")) steps_agree(r, &o, &ref, 4, 2e-2);   /* the third and fourth from recordings */
 }
 

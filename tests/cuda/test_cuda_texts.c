@@ -24,7 +24,7 @@ static uint32_t n_archs = 3;
 
 static void *self;
 static AdvRegistry reg;
-static uint32_t n_generated; /* instructions */
+static uint32_t n_generated, n_lists; /* instructions; lists of them */
 
 /* The kernels that are generated. */
 static const AdvKernel *const *made_kernels(void)
@@ -36,17 +36,43 @@ static const AdvKernel *const *made_kernels(void)
     return made;
 }
 
-static void prepare_inst(const AdvPlan *plan, const AdvPlanTarget *t, const AdvPlanInst *in, AdvDiags *ds)
+/* Room for the instructions of a plan: bounds keep pointing to their views. */
+static AdvBound *bounds_of(const AdvPlan *plan, const AdvPlanTarget *t, AdvView **out_views)
 {
-    AdvView views[2 * ADV_MAX_FIXED + 256];
-    AdvBound b = {.sig = {plan->op_defs[in->op], in->n_in, in->n_out, views, views + in->n_in, t->attrs + in->attr_at}};
-    if (in->n_in + in->n_out > sizeof views / sizeof views[0]) return;
-    for (uint32_t k = 0; k < in->n_in + in->n_out; k++) {
-        views[k] = adv_plan_view(&t->values[t->operands[k < in->n_in ? in->in_at + k : in->out_at + k - in->n_in]], NULL);
-        views[k].data = NULL;
+    size_t n = 0, at = 0;
+    for (uint32_t i = 0; i < t->n_insts; i++) n += t->insts[i].n_in + t->insts[i].n_out;
+    AdvBound *b = calloc(t->n_insts + 1, sizeof *b);
+    AdvView *views = *out_views = calloc(n + 1, sizeof *views);
+    if (!b || !views) abort();
+    for (uint32_t i = 0; i < t->n_insts; i++) {
+        const AdvPlanInst *in = &t->insts[i];
+        b[i].sig = (AdvSig){plan->op_defs[in->op], in->n_in, in->n_out, views + at, views + at + in->n_in, t->attrs + in->attr_at};
+        for (uint32_t k = 0; k < in->n_in + in->n_out; k++, at++) {
+            views[at] = adv_plan_view(&t->values[t->operands[k < in->n_in ? in->in_at + k : in->out_at + k - in->n_in]], NULL);
+            views[at].data = NULL;
+        }
     }
-    CHECK_EQ(adv_backend_fake.prepare(self, &b, ds), ADV_OK);
-    n_generated += b.kernel != NULL;
+    return b;
+}
+
+static void prepare_insts(const AdvPlan *plan, const AdvPlanTarget *t, AdvDiags *ds)
+{
+    AdvView *views;
+    AdvBound *b = bounds_of(plan, t, &views), list = {.kernel = NULL};
+    for (uint32_t i = 0; i < t->n_insts; i++) {
+        if (b[i].sig.op->flags & ADV_OP_STRUCT) continue;
+        CHECK_EQ(adv_backend_fake.prepare(self, &b[i], ds), ADV_OK);
+        n_generated += b[i].kernel != NULL;
+    }
+    for (uint32_t i = 0, n; i < t->n_insts; i += n) {
+        for (n = 1; i + n < t->n_insts && t->insts[i + n].with_prev;) n++;
+        if (n == 1) continue;
+        CHECK_EQ(adv_backend_fake.prepare_list(self, &b[i], n, &list, ds), ADV_OK);
+        CHECK(list.kernel != NULL); /* what the compiler makes lists of, this back end runs as one */
+        n_lists++;
+    }
+    free(b);
+    free(views);
 }
 
 static void add_recipe(const char *path)
@@ -60,7 +86,7 @@ static void add_recipe(const char *path)
     CHECK(bytes != NULL);
     if (bytes && adv_plan_parse(&a, bytes, n, path, ds, &plan) == ADV_OK && adv_plan_check(plan, &reg, ds) == ADV_OK) {
         const AdvPlanTarget *t = adv_plan_target(plan, "cuda");
-        for (uint32_t i = 0; i < t->n_insts; i++) prepare_inst(plan, t, &t->insts[i], ds);
+        prepare_insts(plan, t, ds);
     }
     CHECK_EQ(ds->n_errors, 0);
     adv_plan_free(plan);
@@ -81,20 +107,24 @@ static char *joined(const AdvCudaBack *b, size_t *out_n)
     return text;
 }
 
-static char *device_header(void)
+enum { MAX_HEADERS = 16 };
+typedef struct Headers { const char *name[MAX_HEADERS]; char *text[MAX_HEADERS]; int n; } Headers;
+
+static Headers device_headers(void)
 {
-    size_t n = 1;
-    const AdvCudaHeader *h = adv_cuda_headers;
-    while (strcmp(h->name, "ops/cuda/device.cuh") != 0) h++;
-    for (uint32_t i = 0; h->lines[i]; i++) n += strlen(h->lines[i]);
-    char *text = calloc(1, n);
-    for (uint32_t i = 0, at = 0; h->lines[i]; i++) at += (uint32_t)snprintf(text + at, n - at, "%s", h->lines[i]);
-    return text;
+    Headers r = {.n = 0};
+    for (const AdvCudaHeader *h = adv_cuda_headers; h->name && r.n < MAX_HEADERS; h++) {
+        size_t n = 1;
+        for (uint32_t i = 0; h->lines[i]; i++) n += strlen(h->lines[i]);
+        r.name[r.n] = h->name;
+        char *text = r.text[r.n++] = calloc(1, n);
+        for (uint32_t i = 0, at = 0; h->lines[i]; i++) at += (uint32_t)snprintf(text + at, n - at, "%s", h->lines[i]);
+    }
+    return r;
 }
 
-static void compile_for(const AdvCudaApi *api, const char *text, const char *header, int arch)
+static void compile_for(const AdvCudaApi *api, const char *text, const Headers *h, int arch)
 {
-    static const char *const name = "ops/cuda/device.cuh";
     char option[48];
     size_t n_log = 0, n_code = 0;
     nvrtcProgram p = NULL;
@@ -102,7 +132,7 @@ static void compile_for(const AdvCudaApi *api, const char *text, const char *hea
     snprintf(option, sizeof option, "--gpu-architecture=sm_%d", arch);
     const char *options[] = {option, "--std=c++17", "--fmad=false"};
     clock_gettime(CLOCK_MONOTONIC, &t0);
-    CHECK_EQ(api->nvrtcCreateProgram(&p, text, "all.cu", 1, &header, &name), NVRTC_SUCCESS);
+    CHECK_EQ(api->nvrtcCreateProgram(&p, text, "all.cu", h->n, (const char *const *)h->text, h->name), NVRTC_SUCCESS);
     nvrtcResult r = api->nvrtcCompileProgram(p, 3, options);
     clock_gettime(CLOCK_MONOTONIC, &t1);
     CHECK_EQ(r, NVRTC_SUCCESS);
@@ -123,14 +153,16 @@ static void test_texts(void)
     size_t n;
     char **names = recipe_all();
     for (uint32_t i = 0; names[i]; i++) add_recipe(names[i]);
-    char *text = joined(b, &n), *header = device_header();
-    printf("%u instructions of all recipes, %u kernels, %zu kB of text\n", (unsigned)n_generated, (unsigned)b->n_texts, n / 1024);
+    char *text = joined(b, &n);
+    Headers h = device_headers();
+    printf("%u instructions and %u lists of all recipes, %u kernels, %zu kB of text\n", (unsigned)n_generated, (unsigned)n_lists,
+           (unsigned)b->n_texts, n / 1024);
     CHECK(b->n_texts > 0);
     if (adv_cuda_api_load(&api, ADV_CUDA_RTC, NULL, NULL) != ADV_OK) printf("SKIP NVRTC is not there\n");
     else
-        for (uint32_t i = 0; i < n_archs; i++) compile_for(&api, text, header, archs[i]);
+        for (uint32_t i = 0; i < n_archs; i++) compile_for(&api, text, &h, archs[i]);
     free(text);
-    free(header);
+    for (int i = 0; i < h.n; i++) free(h.text[i]);
 }
 
 int main(int argc, char **argv)

@@ -229,7 +229,7 @@ static void refuses(const char *blob, uint64_t at, const void *with, size_t n)
 
 static void each_rule_refuses(void)
 {
-    const uint32_t big = 0x7fffffff;
+    const uint32_t big = 0x7fffffff, one = 1;
     const uint64_t far = UINT64_MAX - 8, odd = 2;
     const int64_t zero = 0;
     const uint8_t nine = 9;
@@ -240,6 +240,10 @@ static void each_rule_refuses(void)
     refuses("cpu.insts", offsetof(AdvPlanInst, attr_at), &big, 4);
     refuses("cpu.insts", offsetof(AdvPlanInst, loc), &big, 4);
     refuses("cpu.insts", offsetof(AdvPlanInst, n_body), &big, 4);
+    refuses("cpu.insts", offsetof(AdvPlanInst, with_prev), &one, 4); /* the first of an entry */
+    refuses("cpu.insts", sizeof(AdvPlanInst) + offsetof(AdvPlanInst, with_prev), &one, 4);
+    refuses("cpu.insts", 2 * sizeof(AdvPlanInst) + offsetof(AdvPlanInst, with_prev), &big, 4);
+    refuses("cpu.insts", 2 * sizeof(AdvPlanInst) + offsetof(AdvPlanInst, with_prev), &one, 4); /* of another op */
     refuses("cpu.values", offsetof(AdvPlanValue, offset), &far, 8);
     refuses("cpu.values", offsetof(AdvPlanValue, offset), &odd, 8);
     refuses("cpu.values", offsetof(AdvPlanValue, state), &big, 4);
