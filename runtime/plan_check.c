@@ -10,6 +10,7 @@
 #include "ops/view.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_LIST_OPS 256 /* in one attribute */
@@ -62,25 +63,65 @@ static AdvStatus check_overlap(Check *c, const AdvOpDef *op, const AdvPlanInst *
     return ADV_OK;
 }
 
-/* Does what instruction a makes lie where b reads or writes? */
-static bool spoils(const Check *c, const AdvPlanInst *a, const AdvPlanInst *b)
+/* Where an instruction of a list writes. */
+typedef struct Written {
+    uint64_t space, from, to; /* space: which block, which state */
+    uint32_t inst;
+} Written;
+
+static Written range_of(const Check *c, uint32_t operand, uint32_t inst)
 {
-    for (uint32_t k = 0; k < a->n_out; k++)
-        for (uint32_t j = 0; j < b->n_in + b->n_out; j++)
-            if (overlaps(value_of(c, a->out_at + k), value_of(c, j < b->n_in ? b->in_at + j : b->out_at + j - b->n_in))) return true;
+    const AdvPlanValue *v = value_of(c, operand);
+    uint64_t space = (uint64_t)v->block << 32 | (v->block == ADV_BLOCK_STATE ? v->state : 0);
+    return (Written){space, v->offset, v->offset + adv_plan_value_bytes(v), inst};
+}
+
+static int by_place(const void *pa, const void *pb)
+{
+    const Written *a = pa, *b = pb;
+    if (a->space != b->space) return a->space < b->space ? -1 : 1;
+    return (a->from > b->from) - (a->from < b->from);
+}
+
+/* Does it read what another instruction of its list writes? `w` is sorted and without overlaps. */
+static bool reads_written(const Check *c, const AdvPlanInst *in, uint32_t inst, const Written *w, uint32_t n)
+{
+    for (uint32_t k = 0; k < in->n_in; k++) {
+        Written r = range_of(c, in->in_at + k, inst);
+        uint32_t low = 0, high = n;
+        while (low < high) { /* the first that ends behind where r begins */
+            uint32_t mid = (low + high) / 2;
+            if (w[mid].space < r.space || (w[mid].space == r.space && w[mid].to <= r.from)) low = mid + 1;
+            else high = mid;
+        }
+        for (; low < n && w[low].space == r.space && w[low].from < r.to; low++)
+            if (w[low].inst != inst) return true;
+    }
     return false;
 }
 
-/* Instructions of a list may run in any order, or at once. */
-static AdvStatus check_list(Check *c, const AdvPlanInst *in)
+/* The list that begins at this instruction: its instructions may run in any order, or at once. */
+static AdvStatus check_list(Check *c)
 {
-    if (in->n_in + in->n_out > ADV_PLAN_MAX_LIST) return bad(c, "has too many operands for a list");
-    for (const AdvPlanInst *other = in; other->with_prev;) {
-        other--;
-        if (other->op != in->op) return bad(c, "is of one list with another op");
-        if (spoils(c, in, other) || spoils(c, other, in)) return bad(c, "needs what another of its list makes, or writes over it");
+    const AdvPlanInst *in = &c->t->insts[c->ix];
+    uint32_t n = 1, n_out = in->n_out, k = 0;
+    for (; c->ix + n < c->t->n_insts && in[n].with_prev; n++) {
+        if (in[n].op != in->op || in[n].n_in + in[n].n_out > ADV_PLAN_MAX_LIST)
+            return bad(c, "begins a list of what does not belong together");
+        n_out += in[n].n_out;
     }
-    return ADV_OK;
+    if (in->with_prev || n == 1) return ADV_OK;
+    size_t n_bytes = (n_out + 1) * sizeof(Written);
+    Written *w = adv_mem_new(&c->p->alloc, n_bytes);
+    bool ok = true;
+    if (!w) return adv_fail(c->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while checking a plan");
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t o = 0; o < in[i].n_out; o++) w[k++] = range_of(c, in[i].out_at + o, i);
+    qsort(w, k, sizeof *w, by_place);
+    for (uint32_t i = 1; i < k; i++) ok = ok && (w[i].space != w[i - 1].space || w[i].from >= w[i - 1].to);
+    for (uint32_t i = 0; i < n && ok; i++) ok = !reads_written(c, &in[i], i, w, k);
+    adv_mem_free(&c->p->alloc, w, n_bytes);
+    return ok ? ADV_OK : bad(c, "begins a list of which one writes over what another needs or makes");
 }
 
 static AdvStatus check_types(Check *c, const AdvOpDef *op, const AdvPlanInst *in)
@@ -136,7 +177,7 @@ static AdvStatus check_inst(Check *c)
     ADV_TRY(resolve_lists(c, op, in));
     ADV_TRY(check_types(c, op, in));
     ADV_TRY(check_overlap(c, op, in));
-    return check_list(c, in);
+    return check_list(c);
 }
 
 static AdvStatus resolve_ops(Check *c)

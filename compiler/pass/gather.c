@@ -23,6 +23,9 @@
 typedef struct Place {
     Sched s;
     uint32_t *order, *at;        /* item by position, position by item */
+    uint32_t *early, *late;      /* by item: the first and the last position it can move to */
+    uint32_t n_reads, n_ends;    /* which stay first and last */
+    uint32_t *program;           /* by item: equal for equal programs; 0: no candidate */
     uint32_t *list;              /* by item: the number of its list, 0: none */
     uint8_t *is_tried;           /* by item: found no others in this round */
     uint32_t *use_at, *use;      /* by item: roots it reads, use[use_at[i]] to use[use_at[i + 1]] */
@@ -93,6 +96,39 @@ static void note_bytes(Gather *t, AdvRegionId id)
 
 /* ---- regions ------------------------------------------------------------------------------------------------------- */
 
+static bool same_program(const AdvGraph *g, AdvNodeId a, AdvNodeId b)
+{
+    const AdvNode *x = adv_node(g, a), *y = adv_node(g, b);
+    if (x->op != y->op || x->n_in != y->n_in || x->n_out != y->n_out || !adv_same_attrs(g, a, b)) return false;
+    for (uint32_t k = 0; k < x->n_in; k++)
+        if (adv_value_type(g, adv_node_in(g, a, k))->dtype != adv_value_type(g, adv_node_in(g, b, k))->dtype) return false;
+    for (uint32_t k = 0; k < x->n_out; k++)
+        if (adv_value_type(g, adv_node_out(g, a, k))->dtype != adv_value_type(g, adv_node_out(g, b, k))->dtype) return false;
+    return true;
+}
+
+/* Candidates by program, those that are alone with theirs left out. */
+static void note_programs(Gather *t, Place *r)
+{
+    AdvArena *mem = t->p->scratch;
+    ADV_VEC(uint32_t) first = {0}; /* by program: an item */
+    uint32_t *n_of = ADV_NEW_ARRAY(mem, uint32_t, r->s.n + 1);
+    r->program = ADV_NEW_ARRAY(mem, uint32_t, r->s.n);
+    for (uint32_t i = 0; i < r->s.n; i++) {
+        AdvNodeId n = r->s.items[i].node;
+        uint32_t k = 0;
+        r->n_reads += adv_node_is(t->g, n, "read");
+        r->n_ends += r->s.items[i].is_end;
+        if (!(adv_node(t->g, n)->op->flags & (ADV_OP_ELEMENTWISE | ADV_OP_EACH))) continue;
+        while (k < first.n && !same_program(t->g, r->s.items[first.at[k]].node, n)) k++;
+        if (k == first.n) *ADV_PUSH(mem, &first) = i;
+        r->program[i] = k + 1;
+        n_of[k + 1]++;
+    }
+    for (uint32_t i = 0; i < r->s.n; i++)
+        if (n_of[r->program[i]] < 2) r->program[i] = 0;
+}
+
 static Place *open_place(Gather *t, AdvRegionId id)
 {
     AdvArena *mem = t->p->scratch;
@@ -100,8 +136,11 @@ static Place *open_place(Gather *t, AdvRegionId id)
     ADV_VEC(uint32_t) use = {0};
     sched_open(&r->s, t->g, mem, id, t->root);
     note_bytes(t, id);
+    note_programs(t, r);
     r->order = ADV_NEW_ARRAY(mem, uint32_t, r->s.n);
     r->at = ADV_NEW_ARRAY(mem, uint32_t, r->s.n);
+    r->early = ADV_NEW_ARRAY(mem, uint32_t, r->s.n);
+    r->late = ADV_NEW_ARRAY(mem, uint32_t, r->s.n);
     r->list = ADV_NEW_ARRAY(mem, uint32_t, r->s.n);
     r->is_tried = ADV_NEW_ARRAY(mem, uint8_t, r->s.n);
     r->use_at = ADV_NEW_ARRAY(mem, uint32_t, r->s.n + 1);
@@ -127,42 +166,22 @@ static Place *open_place(Gather *t, AdvRegionId id)
 
 /* ---- candidates ---------------------------------------------------------------------------------------------------- */
 
-static bool is_candidate(const Gather *t, const Place *r, uint32_t i)
-{
-    return !r->list[i] && (adv_node(t->g, r->s.items[i].node)->op->flags & (ADV_OP_ELEMENTWISE | ADV_OP_EACH)) != 0;
-}
+static bool is_candidate(const Place *r, uint32_t i) { return r->program[i] && !r->list[i]; }
 
-/* The first position at which item i can stand: behind all it needs, and behind reads. */
-static uint32_t earliest(const Place *r, uint32_t i)
+/* From behind all that a candidate needs, and all reads, to before all that need it, and all writes. */
+static void find_room(Place *r)
 {
-    uint32_t at = 0;
-    for (uint32_t e = r->s.items[i].before; e; e = r->s.edges.at[e].next) {
-        uint32_t behind = r->at[r->s.edges.at[e].to] + 1;
-        if (behind > at) at = behind;
+    for (uint32_t i = 0; i < r->s.n; i++) {
+        if (!is_candidate(r, i)) continue;
+        r->early[i] = r->n_reads;
+        r->late[i] = r->s.n - r->n_ends;
+        for (uint32_t e = r->s.items[i].before; e; e = r->s.edges.at[e].next) {
+            uint32_t behind = r->at[r->s.edges.at[e].to] + 1;
+            if (behind > r->early[i]) r->early[i] = behind;
+        }
+        for (uint32_t e = r->s.items[i].after; e; e = r->s.edges.at[e].next)
+            if (r->at[r->s.edges.at[e].to] < r->late[i]) r->late[i] = r->at[r->s.edges.at[e].to];
     }
-    while (at < r->s.n && adv_node_is(r->s.g, r->s.items[r->order[at]].node, "read")) at++;
-    return at;
-}
-
-/* The last one: before all that need it, and before writes. */
-static uint32_t latest(const Place *r, uint32_t i)
-{
-    uint32_t at = r->s.n;
-    for (uint32_t e = r->s.items[i].after; e; e = r->s.edges.at[e].next)
-        if (r->at[r->s.edges.at[e].to] < at) at = r->at[r->s.edges.at[e].to];
-    while (at > 0 && r->s.items[r->order[at - 1]].is_end) at--;
-    return at;
-}
-
-static bool same_program(const AdvGraph *g, AdvNodeId a, AdvNodeId b)
-{
-    const AdvNode *x = adv_node(g, a), *y = adv_node(g, b);
-    if (x->op != y->op || x->n_in != y->n_in || x->n_out != y->n_out || !adv_same_attrs(g, a, b)) return false;
-    for (uint32_t k = 0; k < x->n_in; k++)
-        if (adv_value_type(g, adv_node_in(g, a, k))->dtype != adv_value_type(g, adv_node_in(g, b, k))->dtype) return false;
-    for (uint32_t k = 0; k < x->n_out; k++)
-        if (adv_value_type(g, adv_node_out(g, a, k))->dtype != adv_value_type(g, adv_node_out(g, b, k))->dtype) return false;
-    return true;
 }
 
 static bool is_linked(const Place *r, uint32_t first, uint32_t number)
@@ -185,8 +204,8 @@ static void find_members(Gather *t, Place *r, uint32_t head, uint32_t at)
         if (i != head) {
             const SchedItem *it = &r->s.items[i];
             if (n == ADV_PLAN_MAX_LIST) continue;
-            if (!is_candidate(t, r, i) || !same_program(t->g, r->s.items[head].node, it->node)) continue;
-            if (earliest(r, i) > at || latest(r, i) < at || is_linked(r, it->before, number) || is_linked(r, it->after, number)) continue;
+            if (!is_candidate(r, i) || r->program[i] != r->program[head]) continue;
+            if (r->early[i] > at || r->late[i] < at || is_linked(r, it->before, number) || is_linked(r, it->after, number)) continue;
             r->list[i] = number;
             n++;
         }
@@ -200,10 +219,10 @@ static uint32_t choose_place(const Gather *t, const Place *r)
     uint64_t takes = 0, frees = 0;
     uint32_t from = 0, to = r->s.n;
     for (uint32_t m = 0; m < t->members.n; m++) {
-        uint32_t i = t->members.at[m], e = earliest(r, i), l = latest(r, i);
+        uint32_t i = t->members.at[m];
         const AdvNode *n = adv_node(t->g, r->s.items[i].node);
-        if (e > from) from = e;
-        if (l < to) to = l;
+        if (r->early[i] > from) from = r->early[i];
+        if (r->late[i] < to) to = r->late[i];
         for (uint32_t o = 0; o < n->n_out; o++) takes += t->bytes[n->out_at + o];
         for (uint32_t u = r->use_at[i]; u < r->use_at[i + 1]; u++)
             if (r->s.left[r->use[u]] == 1) frees += t->bytes[r->use[u]];
@@ -227,49 +246,54 @@ static void move_members(Gather *t, Place *r, uint32_t at)
     adv_arena_release(t->p->scratch, mark);
 }
 
-/* Makes the list of `head` at position `at` or near it, unless there are no others, or they would take too much memory. */
-static bool make_list(Gather *t, Place *r, uint32_t head, uint32_t at, uint64_t limit)
+/* Moves the members together, unless that takes too much memory. */
+static bool join_members(Gather *t, Place *r, uint64_t limit)
 {
     AdvArenaMark mark = adv_arena_mark(t->p->scratch);
     uint32_t *was = ADV_NEW_ARRAY(t->p->scratch, uint32_t, r->s.n);
-    bool ok;
-    memset(&t->members, 0, sizeof t->members);
+    bool fits;
     memcpy(was, r->order, r->s.n * sizeof *was);
-    find_members(t, r, head, at);
-    ok = t->members.n > 1;
-    if (ok) {
-        move_members(t, r, choose_place(t, r));
-        ok = peak_of(t, r) <= limit;
-    }
-    if (ok) {
-        r->n_lists++;
-        t->changed = true;
-    } else {
-        for (uint32_t m = 0; m < t->members.n; m++) r->list[t->members.at[m]] = 0;
+    move_members(t, r, choose_place(t, r));
+    fits = peak_of(t, r) <= limit;
+    if (!fits) {
         memcpy(r->order, was, r->s.n * sizeof *was);
         for (uint32_t k = 0; k < r->s.n; k++) r->at[was[k]] = k;
     }
     adv_arena_release(t->p->scratch, mark);
-    return ok;
+    return fits;
+}
+
+/* Makes the list of `head` at position `at` or near it, if there are others. */
+static void make_list(Gather *t, Place *r, uint32_t head, uint32_t at, uint64_t limit)
+{
+    find_members(t, r, head, at);
+    if (t->members.n > 1 && join_members(t, r, limit)) {
+        r->n_lists++;
+        t->changed = true;
+        find_room(r);
+    } else {
+        for (uint32_t m = 0; m < t->members.n; m++) r->list[t->members.at[m]] = 0;
+    }
 }
 
 /* All lists, from the front: the candidate with the first latest place; or from the back: the one with the last earliest place. */
 static void make_lists(Gather *t, Place *r, bool from_front, uint64_t limit)
 {
     if (r->s.n) memset(r->is_tried, 0, r->s.n * sizeof *r->is_tried);
+    find_room(r);
     for (;;) {
         uint32_t head = r->s.n, at = 0;
         for (uint32_t k = 0; k < r->s.n; k++) {
             uint32_t i = r->order[k], here;
-            if (r->is_tried[i] || !is_candidate(t, r, i)) continue;
-            here = from_front ? latest(r, i) : earliest(r, i);
+            if (r->is_tried[i] || !is_candidate(r, i)) continue;
+            here = from_front ? r->late[i] : r->early[i];
             if (head < r->s.n && (from_front ? here >= at : here < at)) continue;
             head = i;
             at = here;
         }
         if (head == r->s.n) return;
         r->is_tried[head] = 1;
-        (void)make_list(t, r, head, at, limit);
+        make_list(t, r, head, at, limit);
     }
 }
 

@@ -461,6 +461,36 @@ static void list_shares_nothing(void)
     CHECK_EQ(as_list.n_copies, 0);
 }
 
+/* A plan that says so of instructions that do need each other is refused: the second reads what the first made, or writes over what
+** the first reads. */
+static void false_lists_are_refused(void)
+{
+    static const char *const second[] = {"exp %a", "exp %y"};
+    for (int k = 0; k < 2; k++) {
+        World *w = world_new();
+        char text[600];
+        snprintf(text, sizeof text,
+                 "state x : f32[16] slot\nstate y : f32[16] slot\nentry e {\n  %%x: f32[16] = read x\n  %%y: f32[16] = read y\n"
+                 "  %%a: f32[16] = exp %%x\n  %%b: f32[16] = %s\n  write x = %%b\n  write y = %%a\n}\n", second[k]);
+        AdvGraph *g = world_read(w, "false.advg", text);
+        AdvAlloc a = adv_alloc_default();
+        AdvPassCtx p = world_pass(w, "ref");
+        AdvEmitTarget et = {p.target, g, adv_memplan(&p, g)};
+        AdvEmitIn in = {.sources = &w->diags->sources, .recipe = "test", .hash = "0", .n_targets = 1, .targets = &et};
+        void *bytes;
+        uint64_t n;
+        AdvPlan *plan = NULL;
+        CHECK_EQ(adv_emit(&a, w->diags, &in, &bytes, &n), ADV_OK);
+        CHECK_EQ(adv_plan_parse(&a, bytes, n, "test", w->diags, &plan), ADV_OK);
+        AdvPlanInst *insts = (AdvPlanInst *)(uintptr_t)plan->targets[0].insts;
+        for (uint32_t i = 1; i < plan->targets[0].n_insts; i++) insts[i].with_prev = insts[i].op == insts[i - 1].op;
+        CHECK_EQ(adv_plan_check(plan, &w->reg, w->diags), ADV_EDATA);
+        adv_plan_free(plan);
+        adv_mem_free(&a, bytes, n);
+        world_free(w);
+    }
+}
+
 static void list_updates_in_place(void)
 {
     Outcome o = run_text("state w : f32[4] param\nstate v : f32[8] param\nstate m : f32[4] opt\nstate n : f32[8] opt\n"
@@ -510,6 +540,7 @@ int main(void)
     RUN(update_in_place);
     RUN(list_shares_nothing);
     RUN(list_updates_in_place);
+    RUN(false_lists_are_refused);
     RUN(old_version_read_late);
     RUN(states_swap);
     RUN(states_rotate);
