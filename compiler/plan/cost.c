@@ -134,6 +134,7 @@ static void sum_up(Count *c, AdvCostEntry *e)
         e->flops += r->times * r->flops;
         e->bytes += r->times * r->bytes;
         e->seconds += r->times * r->seconds;
+        if (!adv_node(c->g, r->node)->body.i && !adv_node(c->g, r->node)->with_prev) e->launches += r->times;
         if (!(adv_node(c->g, r->node)->op->flags & ADV_OP_CONV) || c->cost->unit_flops <= 0) continue;
         *(r->is_grad ? &e->backwards : &e->forwards) += r->times * r->flops / c->cost->unit_flops;
     }

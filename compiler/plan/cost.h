@@ -24,6 +24,7 @@ typedef struct AdvCostEntry {
     AdvRegionId entry;
     uint32_t first, n_rows;  /* into rows: numbers of the plan's instructions */
     double flops, bytes, seconds, forwards, backwards; /* of one run of the entry */
+    double launches;         /* likewise: a list is one, a loop as many as its turns make */
     uint64_t peak_bytes;     /* of the block that all entries share */
     uint32_t peak_row;       /* the first that reaches it; no meaning where peak_bytes is 0 */
 } AdvCostEntry;

@@ -95,12 +95,13 @@ static void entry(const Print *p, const AdvCostEntry *e)
 static void totals(const Print *p)
 {
     AdvTable t = {.arena = p->arena};
-    adv_table_columns(&t, p->is_small ? "entry <|instructions >|MFLOP >|MB >|forwards >|backwards >|ms >|memory kB >|peak at <"
-                                      : "entry <|instructions >|GFLOP >|GB >|forwards >|backwards >|ms >|memory MB >|peak at <");
+    adv_table_columns(&t, p->is_small ? "entry <|instructions >|launches >|MFLOP >|MB >|forwards >|backwards >|ms >|memory kB >|peak at <"
+                                      : "entry <|instructions >|launches >|GFLOP >|GB >|forwards >|backwards >|ms >|memory MB >|peak at <");
     for (uint32_t i = 0; i < p->cost->entries.n; i++) {
         const AdvCostEntry *e = &p->cost->entries.at[i];
         adv_table_cell(&t, "%s", name_of(p, e));
         adv_table_cell(&t, "%u", (unsigned)e->n_rows);
+        adv_table_cell(&t, "%.0f", e->launches);
         adv_table_cell(&t, "%.3f", e->flops / (p->is_small ? 1e6 : 1e9));
         adv_table_cell(&t, "%.3f", e->bytes / (p->is_small ? 1e6 : 1e9));
         adv_table_cell(&t, "%.2f", e->forwards);
@@ -154,6 +155,7 @@ void adv_cost_print(AdvArena *arena, const AdvGraph *g, const AdvTarget *t, cons
     say(&p, "memory: %s of values, of which %s live at once, and %s of states\n", amount(&p, (double)mem->temp_bytes, "B"),
         amount(&p, (double)mem->lower_bound_bytes, "B"), amount(&p, state_bytes(g), "B"));
     steps(&p);
+    say(&p, "launches: of all turns; &: in one launch with the line above\n");
     say(&p, "FLOP, bytes (read and written) and us: of all turns of the loops around, which `times` counts; cl: channels last\n");
     say(&p, "us, ms: estimates from %g GFLOP/s and %g GB/s, the larger of both for each instruction, nothing for launching it\n",
         t->low_dtype == ADV_F32 || t->float_dtype == ADV_F64 ? t->gflops : t->low_gflops, t->gbytes);

@@ -78,6 +78,18 @@ static void test_mlp(void)
     done(c);
 }
 
+/* On target cuda the updates of 3 weights and 3 biases are a list; nothing is in a loop. */
+static void test_launches(void)
+{
+    Counted c = count("mlp(width = 16, classes = 3)", 3, "[2]", NATURAL, "ref");
+    Counted lists = count("mlp(width = 16, classes = 3)", 3, "[2]", NATURAL, "cuda");
+    CHECK_EQ(entry(&c, "step.main")->launches, entry(&c, "step.main")->n_rows);
+    CHECK(entry(&lists, "step.main")->launches <= entry(&lists, "step.main")->n_rows - 5);
+    CHECK(entry(&lists, "eval.final.clean")->launches > 3);
+    done(c);
+    done(lists);
+}
+
 /* 28x28: 16 and 32 channels of 3x3 windows, halved twice, then 7*7*32 to 10 */
 static void test_mnist_cnn(void)
 {
@@ -225,6 +237,7 @@ static void test_dot(void)
 int main(void)
 {
     RUN(test_mlp);
+    RUN(test_launches);
     RUN(test_mnist_cnn);
     RUN(test_small_cnn);
     RUN(test_peak);
