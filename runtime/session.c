@@ -341,6 +341,7 @@ static AdvStatus open_parts(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds
     s->be->device_info(s->self, s->device, sizeof s->device);
     ADV_TRY(bind_insts(s, ds));
     ADV_TRY(prepare_insts(s, ds));
+    s->be->device_info(s->self, s->device, sizeof s->device); /* again: by now with the libraries that kernels opened */
     ADV_TRY(take_blocks(s, ds));
     ADV_TRY(adv_session_take(s, s->scratch_bytes, "the kernels", ds, &s->scratch_mem));
     set_views(s);

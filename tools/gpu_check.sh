@@ -1,126 +1,375 @@
 #!/usr/bin/env bash
 # gpu_check.sh: is the cuda back end right on this machine, and how fast? Runs on a machine with a GPU from what tools/gpu_pack.sh
-# packed; needs bash, tar, xz, the driver, and cuBLAS, cuDNN and NVRTC somewhere the back end looks (--library-dirs of advrun).
+# packed; needs bash, tar, xz, python3, the driver, and cuBLAS, cuDNN and NVRTC: those of Python's nvidia packages, or those that the back end
+# finds by itself.
 #
-#   tools/gpu_check.sh [KIT [STAGE...]]      KIT: folder of the pieces (default gpu-kit); stages in order (default: all):
+#   tools/gpu_check.sh [--trial] [--peer=FILE.py] [KIT [STAGE...]]      KIT: folder of the pieces (default gpu-kit)
 #
-#   device        which GPU, driver and libraries
+#   kit           the programs load; which libraries there are
+#   device        a recipe from start to end
 #   ops           every case of tests/ops: each kernel against the op's definition
-#   ref           one step of every recipe, each instruction against its definition (--check=ref), networks as they are
-#   parity        20 steps in f32 against back end cpu, networks made small
-#   gate          the same trained weights, attacked in bf16 and in f32: PGD accuracy within 0.3 points
+#   ref           one step of every recipe, each instruction against its definition (--check=ref), large networks replaced
+#   parity        20 steps in f32 against back end cpu
+#   gate          a network attacked in f32 and in bf16: signs of gradients, PGD accuracy within 0.3 points (tools/bench/gate.c)
 #   resume        a run that was stopped and resumed, the cache deleted, ends with the bytes of one that was not
 #   determinism   two runs with `deterministic = 1` end with the same bytes
-#   sanitizer     compute-sanitizer (memcheck, racecheck, initcheck) over the op cases of the own kernels
-#   bench         images a second, memory, time to open; last, and worth reading only if all before it passed
+#   sanitizer     compute-sanitizer (memcheck, racecheck, initcheck) over op cases of the own kernels
+#   bench         images a second, memory, time to open; with --peer the same networks by that program, one after the other
+#   choose        cases of convolutions as in `ops`, each way of computing them timed, the fastest taken; by name only
 #
-# A stage that lacks something is named as SKIP with the reason. Ends with `N passed, N failed`. Each stage may take $STAGE_SECONDS
-# (100) and the whole $ALL_SECONDS (480), after which what is left is skipped by name.
+# Each stage prints a line for each thing it looks at, with PASS, FAIL or SKIP, and for a failure the last lines of its log. It goes on
+# after failures; what takes too long or hangs is ended or left behind. The table comes last, then `N passed, N failed`.
+#
+#   ALL_SECONDS=570     after this what is left is skipped by name, so that a machine lent for ten minutes prints its table
+#   LIBRARIES=A:B       folders with cuBLAS, cuDNN and NVRTC; `system`: what the back end finds by itself
+#   LOGS=FOLDER         keeps all logs there, as logs.tar.xz
+#
+# --peer=FILE.py: a program that takes --model rn18|wrn34-10 --bs N --steps N --modes NAME and prints JSON lines with "img_s".
+# --trial: small cases of every stage, for a kit whose adv_cuda.so is the fake one:
+#   MODULE=BUILD/tests/cuda/adv_cuda.so DATA=mnist tools/gpu_pack.sh BUILD KIT && tools/gpu_check.sh --trial KIT
 set -u
 
-cd "$(dirname "$0")/.."
-root=$PWD
-kit=${1:-gpu-kit}
+root=$(cd "$(dirname "$0")/.." && pwd)
+trial=
+peer=
+while [ $# -gt 0 ]; do
+  case $1 in
+  --trial) trial=1 ;;
+  --peer=*) peer=$(realpath "${1#*=}") ;;
+  -*) echo "gpu_check: no option $1 (the first lines of $0 say which there are)"; exit 64 ;;
+  *) break ;;
+  esac
+  shift
+done
+kit=$(realpath -m "${1:-$root/gpu-kit}")
 [ $# -gt 0 ] && shift
-stages=${*:-device ops ref parity gate resume determinism sanitizer bench}
-each=${STAGE_SECONDS:-100}
-all=${ALL_SECONDS:-480}
+stages=${*:-kit device ops ref parity gate resume determinism sanitizer bench}
+all=${ALL_SECONDS:-570}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+logs=$work/logs
+n_jobs=$(getconf _NPROCESSORS_ONLN)
 n_good=0
 n_bad=0
+n_skipped=0
+table=
 SECONDS=0
+cd "$root" || exit 66
+mkdir -p "$logs" "$work/data" "$work/cache"
 
-for piece in "$kit"/programs.tar.xz; do [ -f "$piece" ] && tar -C "$work" -xJf "$piece"; done
-[ -x "$work/kit/bin/advrun" ] || { echo "gpu_check: no $kit/programs.tar.xz (tools/gpu_pack.sh makes it)"; exit 66; }
-mkdir -p "$work/data"
+finish() {
+  if [ -n "${LOGS:-}" ]; then mkdir -p "$LOGS" && tar -C "$work" -cJf "$LOGS/logs.tar.xz" logs; fi
+  rm -rf "$work"
+}
+trap finish EXIT
+
+[ -f "$kit/programs.tar.xz" ] || { echo "gpu_check: no $kit/programs.tar.xz (tools/gpu_pack.sh makes it)"; exit 66; }
+tar -C "$work" -xJf "$kit/programs.tar.xz" || { echo "gpu_check: $kit/programs.tar.xz is damaged"; exit 65; }
 for first in "$kit"/data-*.tar.xz.00; do
-  [ -f "$first" ] && cat "${first%.00}".* | tar -C "$work/data" -xJf -
+  [ -f "$first" ] && { cat "${first%.00}".* | tar -C "$work/data" -xJf - || echo "SKIP data of $first: a piece is missing"; }
 done
 bin=$work/kit/bin
-export LD_LIBRARY_PATH="$work/kit/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" ADV_DATA="$work/data" ADV_SOURCE_ROOT="$root" XDG_CACHE_HOME="$work/cache"
-export PATH="$PATH:/usr/local/cuda/bin"
-cuda="--backend=cuda --backend-dir=$work/kit/cuda --progress=plain"
+cuda="--backend=cuda --backend-dir=$work/kit/cuda --progress=plain --cache=$work/cache"
+[ -n "$trial" ] && export ADV_FAKE_CACHE=${ADV_FAKE_CACHE:-$work/fake}
+export ADV_DATA=$work/data ADV_SOURCE_ROOT=$root ADV_TEST_CACHE=$work/cache PATH=$PATH:/usr/local/cuda/bin
 
-good() { echo "ok   $1"; n_good=$((n_good + 1)); }
-bad() { echo "FAIL $1"; n_bad=$((n_bad + 1)); }
-skip() { echo "SKIP $1: $2"; }
+# Folders of the libraries that came with the Python packages of PyTorch.
+of_python() {
+  timeout 20 python3 -c 'import glob, sysconfig; print(":".join(glob.glob(sysconfig.get_path("purelib") + "/nvidia/*/lib")))' 2>/dev/null
+}
+libraries=${LIBRARIES:-$(of_python)}
+[ "$libraries" = system ] && libraries=
+of_kit="env LD_LIBRARY_PATH=$work/kit/lib${libraries:+:$libraries}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" # before programs of the kit alone
 
-# step NAME COMMAND...: passes if the command ends with 0 in time; shows the end of its output.
-step() {
-  local name=$1 rc=0
+# ---- running and telling -------------------------------------------------------------------------------------------------
+
+# row NAME PASS|FAIL|SKIP TEXT: a line now, and one of the table.
+row() {
+  printf '%s  %-28s %s\n' "$2" "$1" "$3"
+  table+=$(printf '%s  %-28s %s' "$2" "$1" "$3")$'\n'
+  case $2 in
+  PASS) n_good=$((n_good + 1)) ;;
+  FAIL) n_bad=$((n_bad + 1)) ;;
+  *) n_skipped=$((n_skipped + 1)) ;;
+  esac
+}
+
+# tail_of NAME [LINES]: the end of a log, moved to the right.
+tail_of() { tail -n "${2:-8}" "$logs/$1.log" | cut -c1-300 | sed 's/^/      /'; }
+
+# limited SECONDS COMMAND...: its exit status; 124 when it had to be ended; 125 when it cannot be ended either and is left behind.
+limited() {
+  local limit=$1 left=$((all - SECONDS)) end pid
   shift
-  timeout "$each" "$@" >"$work/log" 2>&1 || rc=$?
-  tail -n "${LINES_SHOWN:-6}" "$work/log" | sed 's/^/     /'
-  if [ $rc -eq 0 ]; then good "$name"; else bad "$name (ended with $rc)"; fi
-  return $rc
+  [ "$limit" -gt "$left" ] && limit=$left
+  [ "$limit" -lt 1 ] && return 124
+  timeout -k 5 "$limit" "$@" &
+  pid=$!
+  end=$((SECONDS + limit + 15))
+  while kill -0 $pid 2>/dev/null; do
+    [ $SECONDS -ge $end ] && return 125
+    sleep 0.1
+  done
+  wait $pid
+}
+
+why_of() {
+  case $1 in
+  124 | 137) echo "took longer than it may ($2 s)" ;;
+  125) echo "hangs and cannot be ended" ;;
+  *) echo "ended with $1" ;;
+  esac
+}
+
+# step NAME SECONDS COMMAND...: one line; passes if the command ends with 0 in time. The text is the last line of what it printed.
+step() {
+  local name=$1 limit=$2 t0=$SECONDS rc=0
+  shift 2
+  limited "$limit" "$@" >"$logs/$name.log" 2>&1 || rc=$?
+  if [ $rc -eq 0 ]; then row "$name" PASS "$((SECONDS - t0)) s, $(tail -n 1 "$logs/$name.log" | cut -c1-90)"; return 0; fi
+  row "$name" FAIL "$((SECONDS - t0)) s, $(why_of $rc "$limit")"
+  tail_of "$name"
+  return 1
+}
+
+# one NAME COMMAND...: for xargs; leaves NAME.log and NAME.rc.
+one() {
+  local name=$1
+  shift
+  timeout -k 5 "$each" "$@" >"$logs/$name.log" 2>&1
+  echo $? >"$logs/$name.rc"
+}
+export -f one
+
+# fan NAME SECONDS EACH JOBS: lines `NAME COMMAND...` from stdin, JOBS at a time, each for at most EACH seconds; one line for all, and
+# one with the end of the log for each of the first five that fail.
+fan() {
+  local name=$1 limit=$2 t0=$SECONDS n_ok=0 n=0 failed= rc item
+  each=$3
+  export each logs
+  cat >"$work/list"
+  [ -s "$work/list" ] || { row "$name" FAIL 'nothing to run'; return 1; }
+  limited "$limit" xargs -a "$work/list" -P "$4" -L 1 bash -c 'one "$@"' _ || true
+  for item in $(cut -d' ' -f1 "$work/list"); do
+    n=$((n + 1))
+    rc=$(cat "$logs/$item.rc" 2>/dev/null || echo 124)
+    if [ "$rc" = 0 ]; then n_ok=$((n_ok + 1)); else failed+=" $item:$rc"; fi
+  done
+  if [ -z "$failed" ]; then row "$name" PASS "$((SECONDS - t0)) s, all $n"; return 0; fi
+  row "$name" FAIL "$((SECONDS - t0)) s, $n_ok of $n; not:$failed"
+  n=0
+  for item in $failed; do
+    n=$((n + 1))
+    [ $n -gt 5 ] && break
+    echo "    ${item%:*}: $(why_of "${item#*:}" "$3")"
+    [ -f "$logs/${item%:*}.log" ] && tail_of "${item%:*}" 6
+  done
+  return 1
+}
+
+# recipe NAME [SED-EXPRESSION]: a recipe's path; in a trial one with little data.
+recipe() {
+  local small=
+  [ -n "$trial" ] && small='s/train = 4096/train = 64/; s/test = 1024/test = 8/; s/batch = 64/batch = 8/; s/steps = 10/steps = 1/; s/pgd20(/fgsm_eval(/'
+  sed "$small; ${2:-}" "recipes/$1.adv" >"$work/$1.adv"
+  echo "$work/$1.adv"
+}
+
+# ---- stages ----------------------------------------------------------------------------------------------------------------
+
+stage_kit() {
+  local missing
+  missing=$($of_kit ldd "$bin"/* "$work"/kit/cuda/*.so 2>&1 | grep 'not found' | sort -u)
+  if [ -z "$missing" ]; then row kit-loads PASS "$(ls "$work/kit/lib" | wc -l) libraries carried"; else row kit-loads FAIL "$missing"; fi
+  echo "    $( (nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || echo 'no nvidia-smi') 2>/dev/null | head -n 1)"
+  echo "    $(uname -r), glibc $(ldd --version | sed -n '1s/.* //p'), $n_jobs processors; data: $(ls "$work/data" | tr '\n' ' ')"
+  echo "    cuDNN known to the loader: $(ldconfig -p 2>/dev/null | sed -n 's/.*libcudnn[.]so[.]9 .*=> //p' | head -n 1)"
+  echo "    of Python's packages: ${libraries:-none, or not wanted}"
 }
 
 stage_device() {
-  nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || skip device 'no nvidia-smi'
-  "$bin/advc" recipes/toy-gaussians.adv --set train.epochs=1 -o "$work/toy.plan" 2>"$work/log" || cat "$work/log"
-  LINES_SHOWN=14 step "a recipe on the device" "$bin/advrun" $cuda --run-dir="$work/toy" "$work/toy.plan"
+  nvidia-smi --query-gpu=name --format=csv,noheader >/dev/null 2>&1 || [ -n "$trial" ] || row device-smi SKIP 'no nvidia-smi'
+  step device-toy 90 $of_kit "$bin/advrun" $cuda --set=train.epochs=1 --run-dir="$work/toy" "$(recipe pgd_at_toy)"
+  grep -E '^(back end|memory|instructions)' "$logs/device-toy.log" | sed 's/^/    /'
+  # the first convolutions, by themselves: cuDNN and NVRTC are found, and what is refused is said
+  [ -n "$trial" ] || step device-cudnn 90 $of_kit "$bin/test_cuda_recipes" "$work/kit/cuda" small recipes/natural_mnist.adv
 }
 
-stage_ops() { step "cases of tests/ops" "$bin/test_ops_cuda" "$work/kit/cuda"; }
-stage_ref() { step "a step of every recipe against definitions" "$bin/test_cuda_recipes" "$work/kit/cuda" small; }
-stage_parity() { step "20 steps in f32 against cpu" "$bin/test_cuda_recipes" "$work/kit/cuda" parity toy mnist; }
+# Cases in parts, one a processor: opening is most of the time.
+cases() {
+  local k parts=$n_jobs every=$n_jobs
+  [ -n "$trial" ] && parts=1 every=60
+  for ((k = 0; k < parts; k++)); do echo "$1$k env ADV_TEST_EVERY=$every ADV_TEST_PART=$k ${2:-} $of_kit $bin/test_ops_cuda $work/kit/cuda"; done
+}
 
-# accuracy FILE ATTACK: the percentage in the table of results.
-accuracy() { awk -v a="$2" '$0 ~ a { for (i = 1; i <= NF; i++) if ($i ~ /%$/) { sub(/%/, "", $i); print $i; exit } }' "$1"; }
+stage_ops() {
+  fan ops 170 160 "$n_jobs" < <(cases ops-)
+  cat "$logs"/ops-*.log | awk '/kernel runs/ { runs += $1 } / passed, / { good += $1; bad += $3 } END { printf "    %d cases passed, %d failed, %d kernel runs\n", good, bad, runs }'
+  grep -hE '^warning' "$logs"/ops-*.log | sort | uniq -c | head -n 5
+}
+
+stage_choose() { fan choose 400 390 "$n_jobs" < <(cases choose- ADV_TEST_CHOOSE=1); }
+
+# recipes PREFIX MODE PATTERN: a line a recipe, the largest first.
+recipes() {
+  local path name
+  for path in $(ls -S recipes/*.adv | grep -E "$3"); do
+    name=$(basename "$path" .adv)
+    echo "$1$name $of_kit $bin/test_cuda_recipes $work/kit/cuda $2 $path"
+  done
+}
+
+stage_ref() {
+  local which=.
+  [ -n "$trial" ] && which='/(natural|pgd_at)_toy'
+  fan ref 200 190 "$n_jobs" < <(recipes ref- small "$which")
+}
+
+stage_parity() {
+  local which='toy|mnist'
+  [ -n "$trial" ] && which=/natural_toy
+  fan parity 120 110 "$n_jobs" < <(recipes parity- parity "$which")
+  echo "    logged numbers off by, relative to them: $(sed -nE 's/^(ok  |FAIL).*off by (.*)/\2/p' "$logs"/parity-*.log | sort -g | tail -n 1)"
+}
 
 stage_gate() {
-  [ -f "$work/data/mnist.safetensors" ] || { skip gate 'mnist is not in the kit'; return; }
-  local p a b
-  for p in f32 bf16; do "$bin/advc" recipes/quickstart.adv --set run.precision=$p -o "$work/gate-$p.plan" 2>"$work/log" || { cat "$work/log"; bad "gate: compiling in $p"; return; }; done
-  step "gate: training" "$bin/advrun" $cuda --run-dir="$work/gate" "$work/gate-f32.plan" || return
-  for p in f32 bf16; do
-    timeout "$each" "$bin/advrun" $cuda --eval=final --weights="$work/gate/$(cat "$work/gate/LATEST")" --run-dir="$work/eval-$p" "$work/gate-$p.plan" \
-      >"$work/out-$p" 2>"$work/log" || { cat "$work/log"; bad "gate: evaluation in $p"; return; }
-    cat "$work/out-$p"
-  done
-  a=$(accuracy "$work/out-f32" pgd20)
-  b=$(accuracy "$work/out-bf16" pgd20)
-  if awk -v a="$a" -v b="$b" 'BEGIN { d = a - b; exit !(a != "" && b != "" && d <= 0.3 && d >= -0.3) }'; then good "gate: PGD-20 $a% in f32, $b% in bf16"
-  else bad "gate: PGD-20 $a% in f32, $b% in bf16, more than 0.3 points apart"; fi
+  local data=$work/data/mnist.safetensors small=
+  [ -f "$data" ] || { row gate SKIP 'mnist is not in the kit'; return; }
+  [ -n "$trial" ] && small='s/mnist_cnn()/mlp()/; s/steps = 7/steps = 1/; s/first(4000)/first(16)/; s/pgd20(/fgsm_eval(/; s/batch = 128/batch = 8/'
+  sed "$small" tools/bench/gate.adv >"$work/gate.adv"
+  step gate 120 $of_kit "$bin/gate" --backend-dir="$work/kit/cuda" ${trial:+--steps=2 --batches=1} "$work/gate.adv" "$data"
+  tail_of gate 6
 }
 
-# final FOLDER: digest of the states of its newest checkpoint.
-final() { sed -nE 's/.*"xxh3_128": "([0-9a-f]+)".*/\1/p' "$1/$(cat "$1/LATEST")/MANIFEST.json"; }
+# final FOLDER: digest of all that its newest checkpoint holds, but the length of events.jsonl (the last number of adv.place), which has times.
+final() {
+  python3 - "$1" 2>/dev/null <<'END'
+import hashlib, json, pathlib, sys
+run = pathlib.Path(sys.argv[1])
+raw = (run / (run / "LATEST").read_text().strip() / "state.safetensors").read_bytes()
+n = int.from_bytes(raw[:8], "little")
+header, data, digest = json.loads(raw[8:8 + n]), raw[8 + n:], hashlib.sha256()
+for name in sorted(set(header) - {"__metadata__"}):
+    first, end = header[name]["data_offsets"]
+    digest.update(name.encode() + data[first:end - 8 if name == "adv.place" else end])
+print(digest.hexdigest()[:32])
+END
+}
 
 same() {
-  if [ -n "$(final "$2" 2>/dev/null)" ] && [ "$(final "$2")" = "$(final "$3")" ]; then good "$1"; else bad "$1: the last checkpoints differ"; fi
+  local a b
+  a=$(final "$2")
+  b=$(final "$3")
+  if [ -n "$a" ] && [ "$a" = "$b" ]; then row "$1" PASS "$a"; else row "$1" FAIL "the last checkpoints are $a and $b"; fi
+}
+
+# resumed NAME RECIPE OPTION...: a run in one go and one that is stopped at its first checkpoint, the cache deleted, and resumed.
+resumed() {
+  local name=$1 file=$2 pid rc=0 k every=50
+  shift 2
+  [ -n "$trial" ] && every=5
+  step "$name-whole" 60 $of_kit "$bin/advrun" $cuda "$@" --save-steps=$every --run-dir="$work/$name-whole" "$file" || return
+  $of_kit timeout -k 5 60 "$bin/advrun" $cuda "$@" --save-steps=$every --run-dir="$work/$name-cut" "$file" >"$logs/$name-cut.log" 2>&1 &
+  pid=$!
+  for ((k = 0; k < 600; k++)); do
+    [ -f "$work/$name-cut/LATEST" ] && break
+    kill -0 $pid 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -TERM $pid 2>/dev/null
+  wait $pid || rc=$?
+  if [ $rc -ne 75 ]; then row "$name-cut" FAIL "ended with $rc before it could be stopped"; tail_of "$name-cut"; return; fi
+  rm -rf "$work/cache"
+  mkdir -p "$work/cache"
+  step "$name-rest" 60 $of_kit "$bin/advrun" $cuda --resume="$work/$name-cut" || return
+  same "$name-bytes" "$work/$name-whole" "$work/$name-cut"
 }
 
 stage_resume() {
-  "$bin/advc" recipes/ades_toy.adv -o "$work/r.plan" 2>"$work/log" || { cat "$work/log"; bad "resume: compiling"; return; }
-  step "resume: uninterrupted" "$bin/advrun" $cuda --run-dir="$work/whole" "$work/r.plan" || return
-  timeout -s TERM --preserve-status 2 "$bin/advrun" $cuda --run-dir="$work/cut" "$work/r.plan" >"$work/log" 2>&1
-  rm -rf "$work/cache"
-  step "resume: the rest" "$bin/advrun" $cuda --resume="$work/cut" || return
-  same "resume: the same bytes" "$work/whole" "$work/cut"
+  resumed resume-toy "$(recipe ades_toy)" --set=train.epochs=$([ -n "$trial" ] && echo 2 || echo 100)
+  [ -n "$trial" ] && return
+  if [ -f "$work/data/mnist.safetensors" ]; then resumed resume-mnist "$(recipe pgd_at_mnist)" --set=run.precision=bf16
+  else row resume-mnist SKIP 'mnist is not in the kit'; fi
+}
+
+# twice NAME RECIPE OPTION...
+twice() {
+  local name=$1 file=$2 k
+  shift 2
+  for k in 1 2; do step "$name-$k" 60 $of_kit "$bin/advrun" $cuda --set=run.deterministic=1 "$@" --run-dir="$work/$name-$k" "$file" || return; done
+  same "$name-bytes" "$work/$name-1" "$work/$name-2"
 }
 
 stage_determinism() {
-  "$bin/advc" recipes/pgd_at_toy.adv --set run.deterministic=1 -o "$work/d.plan" 2>"$work/log" || { cat "$work/log"; bad "determinism: compiling"; return; }
-  for k in 1 2; do step "determinism: run $k" "$bin/advrun" $cuda --run-dir="$work/det$k" "$work/d.plan" || return; done
-  same "determinism: the same bytes" "$work/det1" "$work/det2"
+  twice twice-toy "$(recipe pgd_at_toy)" --set=train.epochs=1
+  [ -n "$trial" ] && return
+  if [ -f "$work/data/mnist.safetensors" ]; then twice twice-mnist "$(recipe pgd_at_mnist)" --set=run.precision=bf16
+  else row twice-mnist SKIP 'mnist is not in the kit'; fi
 }
 
-stage_sanitizer() {
-  local tool
-  command -v compute-sanitizer >/dev/null || { skip sanitizer 'compute-sanitizer is not installed'; return; }
-  for tool in memcheck racecheck initcheck; do
-    step "sanitizer: $tool" compute-sanitizer --tool $tool --error-exitcode 9 "$bin/test_ops_cuda" "$work/kit/cuda"
+# Op cases of the own kernels under each tool, a quarter of them in four parts; in a trial a few without one.
+sanitized() {
+  local tool k every=16 parts=4 tools='memcheck racecheck initcheck' with='compute-sanitizer --error-exitcode 9 --tool'
+  [ -n "$trial" ] && every=60 parts=1 tools=env with=
+  for tool in $tools; do
+    for ((k = 0; k < parts; k++)); do
+      echo "$tool-$k env ADV_TEST_EVERY=$every ADV_TEST_PART=$k ADV_TEST_WITHOUT=cudnn,cublas $of_kit $with $tool $bin/test_ops_cuda $work/kit/cuda"
+    done
   done
 }
 
-stage_bench() { LINES_SHOWN=40 step "bench" "$bin/bench_gpu" --backend-dir="$work/kit/cuda" --cache="$work/bench-cache"; }
+stage_sanitizer() {
+  if [ -z "$trial" ] && ! command -v compute-sanitizer >/dev/null; then row sanitizer SKIP 'compute-sanitizer is not installed'; return; fi
+  fan sanitizer 200 190 "$n_jobs" < <(sanitized)
+}
 
+# bench_case NAME MODEL BATCH: ours, then the peer; a row of the table of images a second.
+bench_case() {
+  local ours theirs= files="--cases=tools/bench/gpu_cases.txt" steps=
+  if [ -n "$trial" ]; then
+    echo "$1 | pgd_at_toy.adv | 0 | steps = 10 | steps = 1 | batch=8" >"$work/cases.txt"
+    files=--cases=$work/cases.txt
+    steps='--warm=3 --steps=2'
+  fi
+  step "bench-$1" 240 $of_kit "$bin/bench_gpu" --backend-dir="$work/kit/cuda" --cache="$work/bench-cache" $files $steps "$1"
+  ours=$(awk -v c="$1" '$1 == c && NF > 8 { print $4 }' "$logs/bench-$1.log")
+  grep -hE '^warning' "$logs/bench-$1.log" | sort | uniq -c | head -n 3
+  if [ -n "$peer" ] && [ -n "$2" ]; then
+    step "peer-$1" 200 python3 "$peer" --model "$2" --bs "$3" --steps 10 --modes cgraph
+    theirs=$(sed -nE 's/.*"img_s": ([0-9.]+).*/\1/p' "$logs/peer-$1.log" | sort -g | tail -n 1)
+    grep -h '"error"' "$logs/peer-$1.log" | cut -c1-200
+  fi
+  bench_head=$(awk '$1 == "case"' "$logs/bench-$1.log")
+  bench_rows+=$(awk -v c="$1" '$1 == c' "$logs/bench-$1.log")$'\n'
+  bench_rows+=$(awk -v a="${ours:-0}" -v b="${theirs:-0}" 'BEGIN { if (a > 0 && b > 0) printf "%-14s %30.0f img/s by the peer: %.2f times that", "", b, a / b }')$'\n'
+}
+
+stage_bench() {
+  local line
+  bench_rows=
+  bench_head=
+  mkdir -p "$work/bench-cache"
+  if [ -n "$trial" ]; then bench_case tiny rn18 8
+  else
+    bench_case resnet18-128 rn18 128
+    bench_case resnet18-512 rn18 512
+    bench_case wrn34-128 wrn34-10 128
+    bench_case trades-128 '' 128
+  fi
+  line=$(cat "$work"/bench-cache/adv-cuda-choices-*.txt 2>/dev/null | sed -E 's/[0-9]*([.]engine.*)?\t.*//' | sort | uniq -c | tr -s ' \n' ' ')
+  bench_rows+="convolutions by way of computing them:${line:- none was chosen by time}"
+}
+
+# ---- all of them -----------------------------------------------------------------------------------------------------------
+
+bench_rows=
 for stage in $stages; do
-  if [ $SECONDS -ge "$all" ]; then skip "$stage" "$all seconds are over"; continue; fi
+  declare -F "stage_$stage" >/dev/null || { echo "gpu_check: no stage $stage"; exit 64; }
+  if [ $SECONDS -ge $((all - 5)) ]; then row "$stage" SKIP "$all seconds are over: name it in another call"; continue; fi
   echo "== $stage ($SECONDS s)"
   "stage_$stage"
 done
-echo "$n_good passed, $n_bad failed"
+echo "== table ($SECONDS s)"
+printf '%s' "$table"
+if [ -n "$bench_rows" ]; then printf '%s\n%s\n' "$bench_head" "$bench_rows" | grep -v '^$'; fi
+echo "$n_good passed, $n_bad failed, $n_skipped skipped"
 [ $n_bad -eq 0 ]

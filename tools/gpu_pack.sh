@@ -4,17 +4,18 @@
 # carried.
 #
 #   tools/gpu_pack.sh BUILD [KIT]      BUILD: a release build with adv_cuda.so; KIT: folder of the pieces (default gpu-kit)
+#   MODULE=FILE DATA=NAMES             another adv_cuda.so, such as the fake one of BUILD/tests/cuda; other data sets than mnist, cifar10
 #
-# Writes KIT/programs.tar.xz and KIT/data-NAME.tar.xz.PART (parts of at most 60 MiB) for mnist and cifar10 if they are in
-# $ADV_DATA. Prints the pieces with their sizes. gpu_check.sh unpacks whatever pieces it finds.
+# Writes KIT/programs.tar.xz and KIT/data-NAME.tar.xz.PART (parts of at most 60 MiB) for the data sets that are in $ADV_DATA. Prints the
+# pieces with their sizes. gpu_check.sh unpacks whatever pieces it finds.
 set -eu
 
 build=$(realpath "$1")
 cd "$(dirname "$0")/.."
 kit=${2:-gpu-kit}
 PIECE=60M
-NEEDED="tools/advc tools/advrun tools/bench_gpu tests/cuda/test_cuda_recipes tests/test_ops_cuda"
-module=${MODULE:-$build/ops/cuda/adv_cuda.so} # MODULE=FILE: another one, such as the fake of tests/cuda, to try gpu_check.sh itself
+NEEDED="tools/advc tools/advrun tools/bench_gpu tools/gate tests/cuda/test_cuda_recipes tests/cuda/test_ops_cuda"
+module=${MODULE:-$build/ops/cuda/adv_cuda.so}
 
 [ -f "$module" ] || { echo "gpu_pack: $module is not there: meson setup -Dbuildtype=release with nvcc on PATH"; exit 66; }
 work=$(mktemp -d)
@@ -25,12 +26,12 @@ for program in $NEEDED; do
   cp "$build/$program" "$work/kit/bin/"
 done
 cp "$module" "$work/kit/cuda/"
-# every library but the C library's own, which must be the machine's
+# Every library but those of the compilers and the C library: the machine's own are as new, and what else runs there needs them.
 ldd "$work/kit/bin/"* "$module" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
-  grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*)\.so' | while read -r lib; do cp -L "$lib" "$work/kit/lib/"; done
+  grep -vE '/(libc|libm|libdl|librt|libpthread|libstdc[+][+]|libgcc_s|ld-linux[^/]*)\.so' | while read -r lib; do cp -L "$lib" "$work/kit/lib/"; done
 strip --strip-debug "$work/kit/bin/"* "$work/kit/lib/"* 2>/dev/null || true
 tar -C "$work" -cf - kit | xz -1 > "$kit/programs.tar.xz"
-for name in mnist cifar10; do
+for name in ${DATA-mnist cifar10}; do
   file=${ADV_DATA:-/nonexistent}/$name.safetensors
   [ -f "$file" ] || { echo "SKIP data $name: not in ADV_DATA"; continue; }
   rm -f "$kit/data-$name".tar.xz.*

@@ -31,6 +31,7 @@ typedef enum Way { ONE, TURNED, TWO, OWN, NARROW, N_WAYS } Way; /* graphs of the
 static const char *const way_names[] = {"one", "turned", "two", "own", "narrow"};
 
 enum { MAX_CANDIDATES = 16, ALIGN = 256 };
+static const double small_work = 1e8; /* operations below which the direct kernel is a candidate */
 
 typedef struct Candidate {
     Way way;
@@ -164,7 +165,7 @@ static void list_all(Problem *s)
     s->n = 0;
     if (s->is_narrow) (void)add_candidate(s, NARROW, NULL);
     for (Way way = ONE; way < OWN; way++) list_way(s, way);
-    if (s->n == 0 || work_of(&s->direct) < 1e8) (void)add_candidate(s, OWN, NULL);
+    if (s->n == 0 || work_of(&s->direct) < small_work) (void)add_candidate(s, OWN, NULL);
 }
 
 /* The way that a label begins with, and which configuration of it. False if this problem has none such. */
@@ -362,17 +363,31 @@ static AdvStatus keep(Problem *s, const Candidate *c)
     return ADV_OK;
 }
 
+/* A large convolution that the library leaves to us takes many times as long: somebody should know, and why. */
+static void tell_of_own(const Problem *s)
+{
+    const char *why = "";
+    if (work_of(&s->direct) < small_work) return;
+    for (Way way = ONE; way < OWN; way++) {
+        const AdvDnnShared *g = s->graph[way];
+        for (uint32_t k = 0; g && k < g->graph.n_configs && !why[0]; k++) why = g->plan[k].why;
+        if (g && !why[0] && g->graph.call) why = g->graph.call;
+    }
+    adv_cuda_note(s->session->cuda, "warning: the slow direct kernel computes `%s`, as cuDNN offers nothing that runs: %s", s->key, why);
+}
+
 static AdvStatus solve(Problem *s)
 {
     AdvStatus st = choose(s);
     if (st != ADV_OK) return st;
     Candidate *c = &s->candidate[s->chosen];
+    if (c->way == OWN) tell_of_own(s);
     if (c->plan) {
         const AdvCudaApi *api = s->session->cuda->api;
         adv_dnn_build(c->plan);
         if (!c->plan->d)
-            return adv_cuda_refuse(s->session->cuda, "cuDNN cannot build the plan `%s` that was chosen before for `%s`: %s", c->label,
-                                   s->key, api->cudnnGetErrorString(c->plan->status));
+            return adv_cuda_refuse(s->session->cuda, "cuDNN cannot build the plan `%s` that was chosen before for `%s`: %s %s",
+                                   c->label, s->key, api->cudnnGetErrorString(c->plan->status), c->plan->why);
         c->plan->is_chosen = true;
         st = keep(s, c);
     }

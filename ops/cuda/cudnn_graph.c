@@ -192,8 +192,9 @@ static bool is_allowed(AdvDnnGraph *g, const AdvDnnFor *to, bool is_f32, Desc co
         g->api->cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                          CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, notes))
         return false;
+    if (n > CUDNN_NUMERICAL_NOTE_TYPE_COUNT) n = CUDNN_NUMERICAL_NOTE_TYPE_COUNT; /* a newer library may know more */
     for (int64_t k = 0; k < n; k++) {
-        if (notes[k] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC && to->is_deterministic) return false;
+        if (notes[k] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) return false; /* a resumed run has the same bits */
         if (notes[k] == CUDNN_NUMERICAL_NOTE_WINOGRAD || notes[k] == CUDNN_NUMERICAL_NOTE_FFT) return false; /* other roundings */
         if (is_f32 && !to->allow_tf32 &&
             (notes[k] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS || notes[k] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE))

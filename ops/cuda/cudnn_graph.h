@@ -10,12 +10,13 @@
 #include "ops/adv_op.h"
 #include "runtime/cuda/api.h"
 
-/* What plans are built for. One of `device` and `handle` is set. */
+/* What plans are built for. One of `device` and `handle` is set. Plans whose sums depend on the order in which blocks end are never
+** offered: a resumed run goes on with the same bits. */
 typedef struct AdvDnnFor {
     const AdvCudaApi *api;
     cudnnBackendDescriptor_t device; /* finalized CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, or NULL */
     cudnnHandle_t handle;
-    bool is_deterministic;           /* no plan whose sums depend on the order in which blocks end */
+    bool is_deterministic;           /* the first plan that runs is taken, not the fastest */
     bool allow_tf32;                 /* f32: plans that round their operands to TF32, too */
 } AdvDnnFor;
 

@@ -2,6 +2,7 @@
 #include "ops/cuda/cudnn_plans.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A plan that wants more is as good as refused. */
@@ -77,7 +78,9 @@ void adv_dnn_build(AdvDnnPlan *p)
         p->status = adv_dnn_plan(&p->of->graph, p->to, (uint32_t)(p - p->of->plan), &p->d, &p->workspace);
     else
         p->status = adv_dnn_plan_of_text(p->to, (const char *)p->text.at, (int64_t)p->text.n, &p->d, &p->workspace);
+    if (!p->d) p->to->api->cudnnGetLastErrorString(p->why, sizeof p->why); /* of this thread's last call */
     if (p->d && p->workspace > max_workspace) {
+        snprintf(p->why, sizeof p->why, "it wants %.0f MB to work in", (double)p->workspace / 1e6);
         adv_dnn_plan_fini(p->to->api, p);
         p->is_built = true;
         p->status = CUDNN_STATUS_NOT_SUPPORTED;

@@ -19,6 +19,7 @@ typedef struct AdvDnnPlan {
     bool is_built;                 /* or refused: status */
     bool is_chosen;
     cudnnStatus_t status;
+    char why[160];                 /* what the library said when it refused, or "" */
     cudnnBackendDescriptor_t d;    /* NULL: not built, or refused */
     int64_t workspace;
 } AdvDnnPlan;

@@ -203,8 +203,11 @@ void adv_cuda_device_info(void *self, char *text, size_t n_bytes)
     int driver = 0, runtime = 0;
     (void)b->api.cudaDriverGetVersion(&driver);
     (void)b->api.cudaRuntimeGetVersion(&runtime);
-    snprintf(text, n_bytes, "%s, %.1f GB, CUDA %d.%d (driver %d.%d)", b->prop.name, (double)b->prop.totalGlobalMem / 1e9, runtime / 1000,
-             runtime % 1000 / 10, driver / 1000, driver % 1000 / 10);
+    int n = snprintf(text, n_bytes, "%s, %.1f GB, CUDA %d.%d (driver %d.%d)", b->prop.name, (double)b->prop.totalGlobalMem / 1e9,
+                     runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10);
+    size_t dnn = b->is_open[ADV_CUDA_DNN] ? b->api.cudnnGetVersion() : 0;
+    if (dnn && n > 0 && (size_t)n < n_bytes)
+        snprintf(text + n, n_bytes - (size_t)n, ", cuDNN %zu.%zu.%zu", dnn / 10000, dnn / 100 % 100, dnn % 100);
 }
 
 uint64_t adv_cuda_n_run_allocs(const void *self)
@@ -657,12 +660,23 @@ static AdvStatus dnn_status(AdvCudaBack *b, cudnnStatus_t e, const char *call)
     return adv_cuda_fail(b, e == CUDNN_STATUS_ALLOC_FAILED ? ADV_ENOMEM : ADV_EUNAVAILABLE, "%s: %s", call, b->api.cudnnGetErrorString(e));
 }
 
+/* cuDNN compiles code by an NVRTC that it looks for by name alone: one that is open already is found wherever it lies. Without
+** one it offers fewer plans, and generated code will say what is missing. */
+static void open_rtc_for_dnn(AdvCudaBack *b)
+{
+    AdvDiags *ds = b->ds;
+    b->ds = NULL;
+    if (adv_cuda_need(b, ADV_CUDA_RTC) != ADV_OK) b->error[0] = 0;
+    b->ds = ds;
+}
+
 AdvStatus adv_cuda_dnn(AdvCuda *c, cudnnHandle_t *out)
 {
     AdvCudaBack *b = back_of(c);
     *out = NULL;
     if (!b->dnn) {
         ADV_TRY(adv_cuda_need(b, ADV_CUDA_DNN));
+        open_rtc_for_dnn(b);
         ADV_TRY(dnn_status(b, b->api.cudnnCreate(&b->dnn), "cudnnCreate"));
         AdvStatus st = dnn_status(b, b->api.cudnnSetStream(b->dnn, b->cuda.stream), "cudnnSetStream");
         if (st != ADV_OK) {

@@ -5,6 +5,10 @@
 ** somebody waits for it, never before, so what reads too early reads old bytes. Kernels are shim thunks; generated code goes
 ** through g++; a captured graph is the list itself. Any call can be made to fail. One device a process. Descriptors, plans and NVRTC
 ** may be used by several threads at once, everything else by one.
+**
+** It refuses what a real one refuses or leaves undefined: taking, freeing, waiting and loading code while work is recorded, a kernel
+** that runs first in a recording, more shared memory than was asked for, cuBLAS without a workspace (setting its stream forgets the
+** one it had), cuDNN's operands off the alignment that was promised, plans built by a thread that did not choose the device.
 */
 #ifndef ADV_TESTS_FAKE_H
 #define ADV_TESTS_FAKE_H
@@ -49,6 +53,10 @@ cudaError_t adv_fake_call(bool allocates);
 /* Around what a job of a crew does. */
 void adv_fake_build_begin(void);
 void adv_fake_build_end(uint64_t *count);
+/* Is work being recorded? Then nothing may be taken, made or waited for. */
+bool adv_fake_is_capturing(void);
+/* Has the calling thread said which device it means? */
+bool adv_fake_has_set_device(void);
 /* Puts work on the stream (or into the graph being captured): `run` gets a copy of n_bytes of `what`. */
 cudaError_t adv_fake_enqueue(cudaStream_t s, void (*run)(const void *what), const void *what, size_t n_bytes);
 /* A launch, for the counters: a hash of all of it, and one without what may differ from run to run. */

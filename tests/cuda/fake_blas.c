@@ -19,6 +19,7 @@ static cublasStatus_t create(cublasHandle_t *h)
 {
     cudaError_t e = adv_fake_call(true);
     *h = NULL;
+    if (adv_fake_is_capturing()) return CUBLAS_STATUS_NOT_INITIALIZED;
     if (e == cudaSuccess) *h = calloc(1, sizeof **h);
     return status_of(e);
 }
@@ -32,6 +33,7 @@ static cublasStatus_t destroy(cublasHandle_t h)
 static cublasStatus_t set_stream(cublasHandle_t h, cudaStream_t s)
 {
     h->stream = s;
+    h->workspace = NULL;
     return status_of(adv_fake_call(false));
 }
 
@@ -86,6 +88,7 @@ static cublasStatus_t gemm(cublasHandle_t h, cublasOperation_t ta, cublasOperati
     float fa, fb;
     (void)algo;
     if (e != cudaSuccess) return status_of(e);
+    if (!h->stream || !h->workspace) return CUBLAS_STATUS_NOT_INITIALIZED;
     if (compute == CUBLAS_COMPUTE_64F) return CUBLAS_STATUS_NOT_SUPPORTED;
     memcpy(&fa, alpha, sizeof fa);
     memcpy(&fb, beta, sizeof fb);

@@ -29,6 +29,9 @@ struct CUstream_st { List todo, graph; bool is_capturing; };
 struct CUgraph_st { List list; uint32_t n_refs; };
 struct CUevent_st { uint64_t ticks; cudaStream_t stream; };
 static struct CUstream_st *streams[16];
+enum { MAX_KERNELS = 1 << 14 };
+static struct { const void *fn; size_t shared_bytes; bool has_run; } kernels[MAX_KERNELS]; /* by their address; what was set for each */
+static _Thread_local bool has_set_device;
 static bool is_open;   /* something runs: device memory may be touched */
 
 /* ---- failures -------------------------------------------------------------------------------------------------------- */
@@ -72,6 +75,17 @@ void adv_fake_build_end(uint64_t *count)
     pthread_mutex_unlock(&lock);
 }
 
+bool adv_fake_is_capturing(void)
+{
+    for (uint32_t i = 0; i < 16; i++)
+        if (streams[i] && streams[i]->is_capturing) return true;
+    return false;
+}
+
+bool adv_fake_has_set_device(void) { return has_set_device; }
+
+/* What takes memory, waits or loads code may not be called while work is recorded. */
+#define NOT_WHILE_CAPTURING() do { if (adv_fake_is_capturing()) return cudaErrorStreamCaptureUnsupported; } while (0)
 #define CALL(allocates) do { cudaError_t call_e = adv_fake_call(allocates); if (call_e != cudaSuccess) return call_e; } while (0)
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------- */
@@ -136,17 +150,20 @@ static void drop(void *p)
 static cudaError_t fake_malloc(void **p, size_t n_bytes)
 {
     CALL(true);
+    NOT_WHILE_CAPTURING();
     return take(p, n_bytes, false);
 }
 
 static cudaError_t fake_malloc_host(void **p, size_t n_bytes)
 {
     CALL(true);
+    NOT_WHILE_CAPTURING();
     return take(p, n_bytes, true);
 }
 
 static cudaError_t fake_free(void *p)
 {
+    NOT_WHILE_CAPTURING();
     drop(p);
     return is_dead() ? adv_fake.fail_with : cudaSuccess;
 }
@@ -228,6 +245,14 @@ void adv_fake_count(uint64_t hash, uint64_t plain)
     adv_fake.launch_hash = adv_hash_u64(adv_fake.launch_hash ? adv_fake.launch_hash : ADV_HASH_START, hash);
 }
 
+static uint32_t slot_of(const void *fn)
+{
+    uint32_t i = (uint32_t)((uintptr_t)fn >> 4) % MAX_KERNELS;
+    while (kernels[i].fn && kernels[i].fn != fn) i = (i + 1) % MAX_KERNELS;
+    kernels[i].fn = fn;
+    return i;
+}
+
 typedef struct Launch { const AdvShimKernel *k; AdvShimGeometry g; } Launch;
 
 static void run_launch(const void *what)
@@ -247,7 +272,10 @@ static cudaError_t fake_launch(const void *fn, dim3 grid, dim3 block, void **arg
     uint64_t threads = (uint64_t)block.x * block.y * block.z;
     if (!fn || !grid.x || grid.y - 1 > 65534 || grid.z - 1 > 65534 || grid.x > 0x7fffffff || threads < 1 || threads > 1024 || block.z > 64)
         return cudaErrorInvalidConfiguration;
-    if (shared_bytes > 227 << 10) return cudaErrorInvalidConfiguration;
+    uint32_t at = slot_of(fn);
+    kernels[at].has_run = kernels[at].has_run || !s->is_capturing;
+    if (!kernels[at].has_run) return cudaErrorStreamCaptureUnsupported; /* its code would be loaded now */
+    if (shared_bytes > 48 << 10 && shared_bytes > kernels[at].shared_bytes) return cudaErrorInvalidValue; /* cudaFuncSetAttribute */
     Launch l = {k, {{grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes}};
     size_t head = (sizeof l + 63) & ~(size_t)63, n = head + k->n_bytes;
     char *what = aligned_alloc(64, (n + 63) & ~(size_t)63);
@@ -344,7 +372,8 @@ static cudaError_t fake_stream_sync(cudaStream_t s)
 static cudaError_t fake_begin(cudaStream_t s, enum cudaStreamCaptureMode mode)
 {
     CALL(false);
-    (void)mode;
+    if (s->is_capturing) return cudaErrorIllegalState;
+    if (mode != cudaStreamCaptureModeThreadLocal) return cudaErrorInvalidValue; /* other threads may go on taking memory */
     see(s);
     s->is_capturing = true;
     return cudaSuccess;
@@ -354,6 +383,7 @@ static cudaError_t fake_end(cudaStream_t s, cudaGraph_t *graph)
 {
     cudaError_t e = adv_fake_call(true);
     *graph = NULL;
+    if (!s->is_capturing) return cudaErrorIllegalState;
     s->is_capturing = false;
     if (e == cudaSuccess) {
         *graph = calloc(1, sizeof **graph);
@@ -409,6 +439,7 @@ static void run_event(const void *what)
 static cudaError_t fake_event_create(cudaEvent_t *e)
 {
     CALL(true);
+    NOT_WHILE_CAPTURING();
     *e = calloc(1, sizeof **e);
     return cudaSuccess;
 }
@@ -430,6 +461,7 @@ static cudaError_t fake_event_record(cudaEvent_t e, cudaStream_t s)
 static cudaError_t fake_event_sync(cudaEvent_t e)
 {
     CALL(false);
+    NOT_WHILE_CAPTURING();
     if (e->stream) see(e->stream), run_all(e->stream);
     return cudaSuccess;
 }
@@ -471,6 +503,7 @@ static cudaError_t fake_properties(struct cudaDeviceProp *p, int device)
 static cudaError_t fake_set_device(int device)
 {
     CALL(false);
+    has_set_device = device == 0;
     return device ? cudaErrorInvalidDevice : cudaSuccess;
 }
 
@@ -488,14 +521,16 @@ static const char *fake_error_string(cudaError_t e) { return e == cudaErrorMemor
 static cudaError_t fake_attribute(const void *fn, enum cudaFuncAttribute a, int value)
 {
     CALL(false);
-    (void)a;
-    return fn && value <= 227 << 10 ? cudaSuccess : cudaErrorInvalidValue;
+    if (!fn || value > 227 << 10) return cudaErrorInvalidValue;
+    if (a == cudaFuncAttributeMaxDynamicSharedMemorySize) kernels[slot_of(fn)].shared_bytes = (size_t)value;
+    return cudaSuccess;
 }
 
 static cudaError_t fake_load(cudaLibrary_t *lib, const void *code, enum cudaJitOption *jit, void **jit_values, unsigned n_jit,
                              enum cudaLibraryOption *opts, void **opt_values, unsigned n_opts)
 {
     CALL(true);
+    NOT_WHILE_CAPTURING();
     (void)jit, (void)jit_values, (void)n_jit, (void)opts, (void)opt_values, (void)n_opts;
     return adv_fake_library_load(lib, code);
 }
@@ -561,6 +596,7 @@ uint32_t adv_fake_reset(void)
         munmap(b->map, b->map_bytes);
     }
     adv_fake = (AdvFake)AT_FIRST;
+    memset(kernels, 0, sizeof kernels);
     return n;
 }
 

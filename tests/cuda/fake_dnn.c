@@ -1,7 +1,7 @@
 /* fake_dnn.c: cuDNN of the fake device: the back-end API as far as our graphs go (ops/cuda/cudnn_graph.c), computed in double.
 **
 ** A descriptor is a list of the attributes it was given. A graph is a convolution and pointwise operations on its result; every graph
-** is offered in two configurations, of which the second is marked as not deterministic. A plan wants a workspace and writes over it.
+** is offered in three configurations, of which the last is marked as not deterministic. A plan wants a workspace and writes over it.
 ** A plan holds all it needs; as text it is the version and its bytes in hexadecimal. Freed descriptors that something still names show
 ** under AddressSanitizer.
 */
@@ -15,7 +15,7 @@
 
 struct cudnnContext { cudaStream_t stream; };
 
-enum { MAX_ATTRS = 12, MAX_BYTES = 64, MAX_TAIL = 4, WORKSPACE = 192, N_CONFIGS = 2 };
+enum { MAX_ATTRS = 12, MAX_BYTES = 64, MAX_TAIL = 4, WORKSPACE = 192, N_CONFIGS = 3, ALIGN = 16 };
 
 typedef struct Attr {
     cudnnBackendAttributeName_t name;
@@ -86,7 +86,7 @@ static cudnnStatus_t set_stream(cudnnHandle_t h, cudaStream_t s)
 
 static cudnnStatus_t create_desc(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *out)
 {
-    cudnnStatus_t st = status_of(adv_fake_call(true));
+    cudnnStatus_t st = adv_fake_is_capturing() ? CUDNN_STATUS_NOT_SUPPORTED : status_of(adv_fake_call(true));
     Desc *d = st == CUDNN_STATUS_SUCCESS ? calloc(1, sizeof *d) : NULL;
     if (d) d->type = type;
     *out = d;
@@ -212,8 +212,8 @@ static cudnnStatus_t get_attr(cudnnBackendDescriptor_t const desc, cudnnBackendA
         return CUDNN_STATUS_SUCCESS;
     case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE: {
         cudnnBackendNumericalNote_t note = CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
-        *out_n = d->engine;
-        if (d->engine) memcpy(values, &note, sizeof note);
+        *out_n = d->engine == N_CONFIGS - 1;
+        if (*out_n) memcpy(values, &note, sizeof note);
         return CUDNN_STATUS_SUCCESS;
     }
     case CUDNN_ATTR_ENGINE_GLOBAL_INDEX: i64 = d->engine; break;
@@ -294,11 +294,12 @@ static AdvView view_of(const Desc *t)
     v.dtype = choice(t, CUDNN_ATTR_TENSOR_DATA_TYPE) == CUDNN_DATA_BFLOAT16 ? ADV_BF16 : ADV_F32;
     memcpy(v.dim, dims->bytes, 32);
     memcpy(v.stride, strides->bytes, 32);
+    if (number(t, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT) != ALIGN) return (AdvView){.rank = 4};
     if (!is_virtual->bytes[0]) v.data = (void *)(intptr_t)number(t, CUDNN_ATTR_TENSOR_UNIQUE_ID);
     return v;
 }
 
-/* The id becomes the pointer that the pack has for it. */
+/* The id becomes the pointer that the pack has for it, or NULL where that is not aligned as was promised. */
 static void resolve(AdvView *v, const Desc *pack)
 {
     const Attr *ids = find(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS), *pointers = find(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
@@ -306,6 +307,7 @@ static void resolve(AdvView *v, const Desc *pack)
     v->data = NULL;
     for (int64_t k = 0; id && ids && pointers && k < ids->n; k++)
         if (!memcmp(ids->bytes + k * 8, &id, 8)) memcpy(&v->data, pointers->bytes + k * 8, 8);
+    if ((uintptr_t)v->data % ALIGN) v->data = NULL;
 }
 
 static void read_conv(Work *w, const Desc *op)
@@ -368,7 +370,7 @@ static cudnnStatus_t finalize(cudnnBackendDescriptor_t desc)
     Desc *d = desc;
     bool is_plan = d->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR;
     cudnnStatus_t st = status_of(adv_fake_call(is_plan));
-    if (d->is_final) return CUDNN_STATUS_BAD_PARAM;
+    if (d->is_final || (is_plan && !adv_fake_has_set_device())) return CUDNN_STATUS_BAD_PARAM;
     if (st == CUDNN_STATUS_SUCCESS && is_plan) st = make_plan(d);
     if (st == CUDNN_STATUS_SUCCESS) d->is_final = true;
     return st;
@@ -378,13 +380,17 @@ static cudnnStatus_t execute(cudnnHandle_t h, cudnnBackendDescriptor_t plan, cud
 {
     const Desc *d = plan, *vp = pack;
     const Attr *workspace = find(vp, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
-    if (!d->work || !workspace) return CUDNN_STATUS_BAD_PARAM;
+    if (!d->work || !workspace || !h->stream || !vp->is_final || !d->is_final) return CUDNN_STATUS_BAD_PARAM;
     Work w = *d->work;
     AdvView *views[] = {&w.image, &w.weights, &w.output, &w.result};
     for (int k = 0; k < 4; k++) resolve(views[k], vp);
-    for (uint32_t k = 0; k < w.n_tail; k++) resolve(&w.tail[k].other, vp);
+    bool is_whole = w.result.data && !w.image.data + !w.weights.data + !w.output.data <= (w.n_tail > 0); /* one may be virtual */
+    for (uint32_t k = 0; k < w.n_tail; k++) {
+        resolve(&w.tail[k].other, vp);
+        is_whole = is_whole && (w.tail[k].other.data || !w.tail[k].other.rank);
+    }
     memcpy(&w.workspace, workspace->bytes, 8);
-    if (!w.result.data || !w.workspace) return CUDNN_STATUS_BAD_PARAM;
+    if (!is_whole || !w.workspace || (uintptr_t)w.workspace % 256) return CUDNN_STATUS_BAD_PARAM;
     return status_of(adv_fake_enqueue(h->stream, run, &w, sizeof w));
 }
 

@@ -6,6 +6,9 @@
 ** returned have. What a device leaves undefined ends the program with a message: an exchange with a lane that has returned, with
 ** different masks, or while others are at a barrier; so does a grid larger than a device takes.
 **
+** Every other grid runs its blocks and the threads of a block from the last to the first, so that what reads a neighbour's memory
+** without waiting reads it too early in one of the two orders.
+**
 ** Fibers are made with ucontext and switched with _setjmp and _longjmp, which call no system. __shared__ is static memory, since
 ** blocks do not overlap: its content is what the last block left. Each library of kernels has an engine of its own, so nothing
 ** has to be linked. Only the words that kernels of this repository use are here; add a line when one needs more.
@@ -80,6 +83,7 @@ struct AdvShim {
     void (*call)(const void *packed);
     const void *packed;
     unsigned n_threads, next, n_done;
+    bool is_backward; /* the last thread first */
     std::vector<AdvShimFiber *> waiting, idle;
     std::vector<AdvShimWarp> warps;
     unsigned char *dynamic;
@@ -136,7 +140,8 @@ ADV_SHIM_FN void adv_shim_work(void)
     ADV_SHIM_ARRIVE(nullptr, &s.stack, &s.stack_bytes);
     for (;;) {
         while (s.next < s.n_threads) {
-            f->thread = s.next++;
+            f->thread = s.is_backward ? s.n_threads - 1 - s.next : s.next;
+            s.next++;
             adv_shim_set_thread(f->thread);
             s.call(s.packed);
             s.n_done++;
@@ -223,13 +228,14 @@ ADV_SHIM_FN void adv_shim_run_grid(const AdvShimGeometry *g, void (*call)(const 
     if (!s.dynamic) abort();
     if (s.n_threads == 0 || s.n_threads > 1024) adv_shim_wrong("a block of no threads, or of more than 1024");
     if (g->grid[1] > 65535 || g->grid[2] > 65535 || g->grid[0] > 0x7fffffffu) adv_shim_wrong("more blocks than a grid may have");
-    for (unsigned z = 0; z < g->grid[2]; z++)
-        for (unsigned y = 0; y < g->grid[1]; y++)
-            for (unsigned x = 0; x < g->grid[0]; x++) {
-                s.block = {x, y, z};
-                memset(s.dynamic, 0xdd, g->shared_bytes);
-                adv_shim_run_block();
-            }
+    s.is_backward = !s.is_backward;
+    uint64_t n_blocks = (uint64_t)g->grid[0] * g->grid[1] * g->grid[2];
+    for (uint64_t i = 0; i < n_blocks; i++) {
+        uint64_t at = s.is_backward ? n_blocks - 1 - i : i;
+        s.block = {(unsigned)(at % g->grid[0]), (unsigned)(at / g->grid[0] % g->grid[1]), (unsigned)(at / g->grid[0] / g->grid[1])};
+        memset(s.dynamic, 0xdd, g->shared_bytes);
+        adv_shim_run_block();
+    }
     free(s.dynamic);
 }
 

@@ -48,7 +48,8 @@ static AdvStatus record(void *self, int64_t *got)
 {
     int64_t *p = be->alloc(self, 16);
     void *rec = NULL;
-    AdvStatus st = p ? be->fill(self, p, 0, 16) : ADV_ENOMEM;
+    AdvStatus st = p ? be->set_i64(self, p, 3) : ADV_ENOMEM; /* a kernel's code is there before it is recorded */
+    if (st == ADV_OK) st = be->fill(self, p, 0, 16);
     if (st == ADV_OK) st = be->record_begin(self);
     if (st == ADV_OK) {
         st = be->set_i64(self, p, 5);
@@ -72,6 +73,24 @@ static void test_recording(void)
     CHECK_EQ(record(self, got), ADV_OK);
     CHECK_EQ(got[0], 0);
     CHECK_EQ(got[1], 5);
+    be->close(self);
+    CHECK_EQ(adv_fake_reset(), 0);
+}
+
+/* What a real device forbids while work is recorded, the fake one does, so that tests of sessions mean something. */
+static void test_forbidden(void)
+{
+    AdvBackendOpts o = opts();
+    void *self = NULL, *rec = NULL;
+    CHECK_EQ(be->open(&o, NULL, &self), ADV_OK);
+    int64_t *p = be->alloc(self, 16);
+    CHECK_EQ(be->record_begin(self), ADV_OK);
+    CHECK(be->alloc(self, 16) == NULL);
+    CHECK(be->sync(self) != ADV_OK);
+    CHECK(be->set_i64(self, p, 5) != ADV_OK); /* its first launch */
+    CHECK_EQ(be->record_end(self, &rec), ADV_OK);
+    if (rec) be->forget(self, rec);
+    be->free(self, p, 16);
     be->close(self);
     CHECK_EQ(adv_fake_reset(), 0);
 }
@@ -281,6 +300,7 @@ int main(void)
     if (adv_registry_init(&reg, adv_alloc_default()) != ADV_OK) return 1;
     RUN(test_copies);
     RUN(test_recording);
+    RUN(test_forbidden);
     RUN(test_no_device);
     RUN(test_failures);
     RUN(test_choices);

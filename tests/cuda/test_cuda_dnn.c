@@ -112,7 +112,6 @@ static void check_conv(const AdvSig *s)
              (int)full.weights->dim[1], (int)full.weights->dim[2], (int)full.weights->dim[3], (int)t.stride, (int)t.pad);
     if (is_new(text)) {
         AdvDnnFor exact = h200_plans;
-        exact.is_deterministic = true;
         exact.allow_tf32 = false;
         n_plain++;
         CHECK(is_accepted(&plain, &h200_plans, true, text));

@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-AdvStatus suite_device_open(SuiteDevice *d, const AdvBackend *be, const AdvRegistry *reg, const char *library_dirs)
+AdvStatus suite_device_open(SuiteDevice *d, const AdvBackend *be, const AdvBackendOpts *more)
 {
-    AdvBackendOpts o = {.alloc = adv_alloc_default(), .reg = reg, .n_threads = 1, .io = adv_io_posix(), .library_dirs = library_dirs};
+    AdvBackendOpts o = *more;
+    o.alloc = adv_alloc_default();
+    o.io = adv_io_posix();
+    if (!o.n_threads) o.n_threads = 1;
     memset(d, 0, sizeof *d);
     d->be = be;
     d->ds = adv_diags_new(adv_alloc_default());

@@ -16,7 +16,7 @@ typedef struct Count {
     int passed, failed;
 } Count;
 
-/* One line of `name`; marks the op it names. Of lines counted from 1 every s->every-th is run. */
+/* One line of `name`; marks the op it names. */
 static void run_line(Suite *s, const char *name, int at, const char *line, bool *is_named, Count *n)
 {
     OpCase c;
@@ -28,7 +28,7 @@ static void run_line(Suite *s, const char *name, int at, const char *line, bool 
         return;
     }
     for (uint32_t i = 0; i < s->reg.n_ops; i++) is_named[i] |= s->reg.ops[i] == c.op && !c.refuse;
-    if (at % s->every) return;
+    if (at % s->every != s->part) return;
     if (suite_case(s, &c))
         n->failed++;
     else
@@ -98,13 +98,15 @@ static void load_plugin(AdvRegistry *reg, Count *n)
 
 int op_main(const char *backend, const AdvKernel *const *kernels, SuiteDevice *dev)
 {
-    const char *every = getenv("ADV_TEST_EVERY");
-    Suite s = {.backend = backend, .dev = dev, .every = every ? atoi(every) : 1};
+    const char *every = getenv("ADV_TEST_EVERY"), *part = getenv("ADV_TEST_PART");
+    Suite s = {.backend = backend, .dev = dev, .every = every ? atoi(every) : 1, .without = getenv("ADV_TEST_WITHOUT")};
     Count n = {0, 0};
     static bool is_named[1024];
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
     if (s.every < 1) s.every = 1;
-    if (s.every > 1) printf("SKIP all but one in %d cases: ADV_TEST_EVERY, for builds where each takes long\n", s.every);
+    s.part = part ? atoi(part) : 0;
+    if (s.every > 1) printf("SKIP all but one in %d cases: ADV_TEST_EVERY, where each takes long or others run the rest\n", s.every);
+    if (s.without) printf("SKIP kernels named in ADV_TEST_WITHOUT: %s\n", s.without);
     adv_arena_init(&s.arena, adv_alloc_default());
     if (adv_registry_init(&s.reg, adv_alloc_default()) != ADV_OK || s.reg.n_ops > 1024)
         printf("the registry refuses a built-in op\n"), n.failed++;

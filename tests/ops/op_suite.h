@@ -32,7 +32,8 @@ typedef struct Suite {
     const char *backend; /* NULL: definitions only */
     SuiteDevice *dev;    /* NULL: the back end's memory is the host's */
     bool quiet;
-    int every;           /* of the lines of a file one in so many is run; 1: all */
+    int every, part;     /* of the lines of a file those are run whose number leaves `part` when divided by `every`; 1, 0: all */
+    const char *without; /* names of kernels that are not run, or NULL */
     uint32_t n_kernel_runs;
 } Suite;
 
@@ -72,8 +73,9 @@ static inline uint8_t suite_dtype(const OpCase *c, uint32_t k, uint8_t float_dty
 
 /* ---- devices (op_device.c) ---- */
 
-/* Opens a back end that has `prepare_kernel`. After a failure, which dev->ds explains, too, suite_device_close frees it. */
-AdvStatus suite_device_open(SuiteDevice *d, const AdvBackend *be, const AdvRegistry *reg, const char *library_dirs);
+/* Opens a back end that has `prepare_kernel`, with the registry and what else `more` says; allocator and file calls are set here. After
+** a failure, which dev->ds explains, too, suite_device_close frees it. */
+AdvStatus suite_device_open(SuiteDevice *d, const AdvBackend *be, const AdvBackendOpts *more);
 void suite_device_close(SuiteDevice *d);
 
 /* From here on cases are prepared; what was prepared before is forgotten. */

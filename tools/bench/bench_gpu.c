@@ -1,12 +1,12 @@
 /* bench_gpu.c: images a second of adversarial training on a GPU, memory, and the time to open.
 **
-**   bench_gpu [--backend-dir=FOLDER] [--cache=FOLDER] [--recipes=FOLDER] [--cases=FILE] [--steps=N] [CASE...]
+**   bench_gpu [--backend-dir=FOLDER] [--cache=FOLDER] [--recipes=FOLDER] [--cases=FILE] [--steps=N] [--warm=N] [CASE...]
 **
 ** A case is a line of tools/bench/gpu_cases.txt: a recipe, a piece of it put in place of another, a batch and other settings.
 ** Each is compiled in memory, opened twice (without and with what the first kept in the cache folder), given a data set of
-** made-up numbers, and run: 20 steps to warm up and record, then N (40) in one call, timed by the clock around it. The device's own
-** peak is what the plan takes plus the libraries' workspaces, which nvidia-smi shows; printed is the plan's. Compare with
-** PyTorch in the same run, on the same machine, or not at all.
+** made-up numbers, and run: steps to warm up and record (20), then N (40) in one call, timed by the clock around it. Warnings go to
+** stderr. The device's own peak is what the plan takes plus the libraries' workspaces, which nvidia-smi shows; printed is the plan's.
+** Compare with PyTorch in the same run, on the same machine, or not at all.
 */
 #include "compiler/adv_compile.h"
 #include "ops/adv_op.h"
@@ -23,7 +23,7 @@ enum { MAX_CASES = 32, MAX_SETS = 4 };
 /* Texts of a line. from, to: a piece of the recipe's text and what stands there instead, or "". */
 typedef struct Case { char line[512]; char *name, *recipe, *from, *to, *sets[MAX_SETS + 1]; double must_img_s; } Case;
 
-typedef struct Opts { const char *backend_dir, *cache, *recipes, *cases; uint64_t n_steps; } Opts;
+typedef struct Opts { const char *backend_dir, *cache, *recipes, *cases; uint64_t n_steps, n_warm; } Opts;
 
 static double now_s(void)
 {
@@ -36,6 +36,13 @@ static void to_stderr(void *user, const char *text, size_t n)
 {
     (void)user;
     fwrite(text, 1, n, stderr);
+}
+
+static void log_line(void *user, int32_t level, const char *text, size_t n)
+{
+    (void)user;
+    (void)level;
+    fprintf(stderr, "%.*s\n", (int)n, text);
 }
 
 /* The next field of a line, without blanks around it; "" at the end. */
@@ -156,7 +163,7 @@ static AdvStatus measure(const Case *c, const Opts *o, AdvSession *s, AdvDiags *
     AdvSessionInfo info = {.struct_size = sizeof info};
     AdvTensorType x;
     AdvStatus st = bind_numbers(s, ds);
-    if (st == ADV_OK) st = adv_session_step(s, 20, ds);
+    if (st == ADV_OK) st = adv_session_step(s, o->n_warm, ds);
     double t0 = now_s();
     if (st == ADV_OK) st = adv_session_step(s, o->n_steps, ds);
     double s_step = (now_s() - t0) / (double)o->n_steps;
@@ -217,7 +224,8 @@ static bool is_wanted(const Case *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static Case cases[MAX_CASES];
-    Opts o = {.recipes = "recipes", .cases = "tools/bench/gpu_cases.txt", .n_steps = 40};
+    Opts o = {.recipes = "recipes", .cases = "tools/bench/gpu_cases.txt", .n_steps = 40, .n_warm = 20};
+    AdvCtxOpts log = {.struct_size = sizeof log, .log = log_line};
     AdvCtx *ctx = NULL;
     int rc = 0;
     for (int i = 1; i < argc; i++) {
@@ -226,12 +234,13 @@ int main(int argc, char **argv)
         else if (!strncmp(argv[i], "--recipes=", 10)) o.recipes = argv[i] + 10;
         else if (!strncmp(argv[i], "--cases=", 8)) o.cases = argv[i] + 8;
         else if (!strncmp(argv[i], "--steps=", 8)) o.n_steps = strtoull(argv[i] + 8, NULL, 10);
+        else if (!strncmp(argv[i], "--warm=", 7)) o.n_warm = strtoull(argv[i] + 7, NULL, 10);
         else if (argv[i][0] == '-') return fprintf(stderr, "bench_gpu: unknown option %s\n", argv[i]), 64;
     }
-    if (!o.n_steps) return fprintf(stderr, "bench_gpu: --steps needs a number\n"), 64;
+    if (!o.n_steps || !o.n_warm) return fprintf(stderr, "bench_gpu: --steps and --warm need a number\n"), 64;
     int n_cases = read_cases(o.cases, cases);
     if (n_cases < 0) return fprintf(stderr, "bench_gpu: cannot read %s\n", o.cases), 66;
-    if (adv_ctx_new(NULL, &ctx) != ADV_OK) return 71;
+    if (adv_ctx_new(&log, &ctx) != ADV_OK) return 71;
     printf("%-14s %6s %10s %10s %10s %7s %9s %8s %8s  %s\n", "case", "batch", "ms/step", "img/s", "must", "ratio", "plan MB", "cold s",
            "warm s", "device");
     for (const Case *c = cases; c < cases + n_cases; c++) {

@@ -1,9 +1,9 @@
 /* gate.c: is an attack in 16 bits as good as one in 32? A network is trained in f32 on real data, then attacked in both.
 **
-**   gate [--steps=N] [--batches=N] [--threads=N] RECIPE DATA_FILE
+**   gate [--steps=N] [--batches=N] [--threads=N] [--backend-dir=FOLDER] RECIPE DATA_FILE
 **
-** RECIPE (gate.adv says what it holds) is compiled twice: as it is, and with `run { precision = bf16; device = cpu }`. The first trains so
-** many steps, the second takes over its weights and running statistics. Then
+** RECIPE (gate.adv says what it holds) is compiled twice: with `precision = f32`, and with `precision = bf16`; with a folder that holds
+** adv_cuda.so for a device, else for the CPU. The first trains so many steps, the second takes over its weights and running statistics. Then
 **
 **   1. signs: both take the gradient at the same images, step by step along the attack of the first, and the share of the pixels whose
 **      sign agrees is printed for each step (pixels whose gradient is 0 in f32 are left out: they say nothing);
@@ -36,7 +36,7 @@ typedef struct Side {
 typedef struct Gate {
     AdvCtx *ctx;
     AdvDiags *ds;
-    const char *recipe, *data;
+    const char *recipe, *data, *backend_dir; /* backend_dir: NULL on the CPU */
     uint64_t n_steps;
     long n_batches;
     uint32_t n_threads;
@@ -53,12 +53,14 @@ static void to_stderr(void *user, const char *text, size_t n_bytes)
 
 static AdvStatus open_side(Gate *g, Side *side, const char *text, size_t n_text, bool is_low)
 {
-    static const AdvSet low[] = {{"run.precision", "bf16"}, {"run.device", "cpu"}};
-    AdvCompileOpts co = {.struct_size = sizeof co, .name = g->recipe, .text = text, .n_bytes = n_text, .targets = "cpu", .allow = "all"};
-    AdvSessionOpts so = {.struct_size = sizeof so, .flags = ADV_SESSION_STRICT, .n_threads = g->n_threads};
+    const char *where = g->backend_dir ? "cuda" : "cpu";
+    const AdvSet sets[] = {{"run.precision", is_low ? "bf16" : "f32"}, {"run.device", where}};
+    AdvCompileOpts co = {.struct_size = sizeof co, .name = g->recipe, .text = text, .n_bytes = n_text, .targets = where, .allow = "all",
+                         .sets = sets, .n_sets = 2};
+    AdvSessionOpts so = {.struct_size = sizeof so, .flags = ADV_SESSION_STRICT, .n_threads = g->n_threads, .backend = where,
+                         .backend_dir = g->backend_dir};
     void *bytes;
     uint64_t n_bytes;
-    if (is_low) co.sets = low, co.n_sets = 2;
     AdvStatus st = adv_compile(&co, g->ds, &bytes, &n_bytes);
     if (st != ADV_OK) return st;
     st = adv_plan_load(g->ctx, bytes, (size_t)n_bytes, g->ds, &side->plan);
@@ -234,6 +236,7 @@ static bool read_args(Gate *g, int argc, char **argv)
         if (!strncmp(argv[i], "--steps=", 8)) g->n_steps = strtoul(value, NULL, 10);
         else if (!strncmp(argv[i], "--batches=", 10)) g->n_batches = strtol(value, NULL, 10);
         else if (!strncmp(argv[i], "--threads=", 10)) g->n_threads = (uint32_t)strtoul(value, NULL, 10);
+        else if (!strncmp(argv[i], "--backend-dir=", 14)) g->backend_dir = value;
         else if (argv[i][0] == '-' || n == 2) return false;
         else *(n++ ? &g->data : &g->recipe) = argv[i];
     }
@@ -246,7 +249,7 @@ int main(int argc, char **argv)
     size_t n_text = 0;
     bool passed = false;
     if (!read_args(&g, argc, argv)) {
-        fputs("gate [--steps=N] [--batches=N] [--threads=N] RECIPE DATA_FILE\n", stderr);
+        fputs("gate [--steps=N] [--batches=N] [--threads=N] [--backend-dir=FOLDER] RECIPE DATA_FILE\n", stderr);
         return 64;
     }
     char *text = read_text(g.recipe, &n_text);

@@ -46,7 +46,8 @@ static void open_device(Checks *c, const ChecksPlace *place)
     }
     adv_diags_free(ds);
     if (st != ADV_OK) return;
-    st = suite_device_open(&c->device, m->backend, &c->suite.reg, place->library_dirs);
+    AdvBackendOpts o = {.reg = &c->suite.reg, .library_dirs = place->library_dirs};
+    st = suite_device_open(&c->device, m->backend, &o);
     if (st == ADV_OK) return;
     say_none(c, c->device.ds, st);
     suite_device_close(&c->device);
