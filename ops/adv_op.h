@@ -219,8 +219,9 @@ enum {
     ADV_OP_WGRAD = 1u << 6,       /* a gradient by weights */
     ADV_OP_BATCH = 1u << 7,       /* couples samples: the batch dimension is reduced */
     ADV_OP_MOVES = 1u << 8,       /* copies elements and computes nothing: counts no FLOPs */
-    ADV_OP_ROWS = 1u << 9 /* of in 0 reads only the rows that the numbers in 1 name */,
-    ADV_OP_EACH = 1u << 10 /* each element of a result by itself, as ELEMENTWISE but with other types or several results */
+    ADV_OP_ROWS = 1u << 9,        /* of in 0 reads only the rows that the numbers in 1 name; a kernel may find fewer rows there when it
+                                  ** runs than it was prepared for (those of a batch, numbered from 0) */
+    ADV_OP_EACH = 1u << 10        /* each element of a result by itself, as ELEMENTWISE but with other types or several results */
 };
 #define ADV_INPLACE_NONE 0
 #define ADV_INPLACE_ANY 0xff      /* any input of the same type */
@@ -328,7 +329,7 @@ typedef struct AdvPlugin {
     const char *name, *version;
     const AdvOpDef *const *ops;      /* ended by NULL */
     const AdvKernel *const *kernels; /* ended by NULL; NULL: none */
-    const char *const *cases;        /* self-test, ended by NULL: lines as in tests/ops, at least one for each op. `advplugin test` */
+    const char *const *cases;        /* self-test, ended by NULL: lines of docs/plugins.md, at least one for each op. `advplugin test` */
 } AdvPlugin;
 
 /* The one symbol a plugin exports, `adv_plugin_v1`. NULL: it refuses this host. */

@@ -16,7 +16,8 @@
 **
 ** Errors. Functions return AdvStatus (0 ok, negative); what, where and why is appended to the AdvDiags passed, which may be
 ** NULL. Outputs come last and are NULL after a failure. A failed call leaves its object as it was, or poisoned: then every
-** later call but close returns ADV_EPOISONED.
+** later call but close returns ADV_EPOISONED. The comments name the statuses that have a meaning of their own; any call that takes
+** memory may say ADV_ENOMEM, any call into a session ADV_EBUSY and ADV_EPOISONED, and on a device ADV_EUNAVAILABLE when that failed.
 **
 ** Options. Every options struct begins with struct_size = sizeof(it) and flags; zero means the default, NULL means all
 ** defaults. Unknown flag bits are ADV_EINVAL. Fields are only ever appended.
@@ -27,8 +28,10 @@
 **
 ** Threads. Several threads may use one context and one plan at once, if the allocator, log and file calls that were passed in
 ** allow it: both are only read once they are made, but for what is added to a context: plugins (adv_ctx_add_plugin, and a plan that
-** brings them), and the first session on a back end in a library of its own ("cuda"). Do these before others share the context. A session and an AdvDiags belong to one thread at a time; only
-** adv_session_cancel may be called from any thread (and from a signal handler) while another works, until the session is closed.
+** brings them), and the first session on a back end in a library of its own ("cuda"). Do these before others share the context. A
+** session and an AdvDiags belong to one thread at a time; only adv_session_cancel may be called from any thread (and from a signal
+** handler) while another works, until the session is closed.
+** Functions that return constant text may be called from any thread.
 **
 ** The library never prints, exits, aborts, installs signal handlers, changes the locale, reads the environment or uses the
 ** network. Memory goes through the context's allocator, but for what the JSON library takes while a header or program is read,
@@ -103,7 +106,7 @@ ADV_API AdvStatus adv_ctx_add_plugin(AdvCtx *ctx, const char *path, AdvDiags *ds
 /* Formats of adv_diags_render: with the recipe's lines, the same in colour, a line each, a JSON object a line. */
 enum { ADV_PRINT_HUMAN = 0, ADV_PRINT_COLOR = 1, ADV_PRINT_SHORT = 2, ADV_PRINT_JSON = 3 };
 
-/* Makes an empty list. The caller frees it with adv_diags_free. */
+/* Makes an empty list in memory of the context's allocator. The caller frees it with adv_diags_free. ADV_ENOMEM. */
 ADV_API AdvStatus adv_diags_open(AdvCtx *ctx, AdvDiags **out_diags) ADV_MUST_USE;
 
 /* Frees a list and all texts that came from it. */
@@ -151,18 +154,19 @@ typedef struct AdvDiagNote {
 /* Note `k` (0..n_notes-1) of diagnostic `ix`. ADV_EINVAL beyond the end. */
 ADV_API AdvStatus adv_diags_note(const AdvDiags *ds, uint32_t ix, uint32_t k, AdvDiagNote *out_note) ADV_MUST_USE;
 
-/* Prints all, in order, in a format of ADV_PRINT_*. */
+/* Prints all, in order, in a format of ADV_PRINT_*: `write` is called with pieces of text, before this returns. */
 ADV_API void adv_diags_render(const AdvDiags *ds, int32_t format, AdvWriteFn *write, void *user);
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
 
-/* Loads and checks a plan from memory; the bytes are copied. ADV_EDATA with a sentence when anything does not fit. */
+/* Loads and checks a plan from memory; the bytes are copied. The caller closes it. ADV_EDATA with a sentence when anything does not
+** fit, also a plugin that the plan needs; ADV_ENOENT: that plugin is not there (ADV_CTX_PLAN_PLUGINS); ADV_ENOMEM. */
 ADV_API AdvStatus adv_plan_load(AdvCtx *ctx, const void *bytes, size_t n_bytes, AdvDiags *ds, AdvPlan **out_plan) ADV_MUST_USE;
 
-/* As adv_plan_load, from a file. ADV_ENOENT, ADV_EIO. */
+/* As adv_plan_load, from a file. ADV_ENOENT, ADV_EIO as well. */
 ADV_API AdvStatus adv_plan_open(AdvCtx *ctx, const char *path, AdvDiags *ds, AdvPlan **out_plan) ADV_MUST_USE;
 
-/* Closes a plan. Sessions of it go on. */
+/* Closes a plan. Sessions of it go on; names and texts that came from it live until the last of them is closed. */
 ADV_API void adv_plan_close(AdvPlan *plan);
 
 /* What a plan says of itself. Texts live as long as the plan. */
@@ -181,17 +185,19 @@ typedef struct AdvPlanInfo {
 /* Fills out_info as far as its struct_size goes. ADV_EINVAL: struct_size is too small. */
 ADV_API AdvStatus adv_plan_info(const AdvPlan *plan, AdvPlanInfo *out_info) ADV_MUST_USE;
 
-/* Name of target `ix` ("cpu", "cuda"); NULL beyond the end. */
+/* Name of target `ix` (0..), "cpu" or "cuda"; NULL beyond the end. Lives as long as the plan. */
 ADV_API const char *adv_plan_target_name(const AdvPlan *plan, uint32_t ix);
 
-/* Name of evaluation `ix` in the order of the recipe; NULL beyond the end. */
+/* Name of evaluation `ix` (0..) in the order of the recipe; NULL beyond the end. Lives as long as the plan. */
 ADV_API const char *adv_plan_eval_name(const AdvPlan *plan, uint32_t ix);
 
-/* Name and text of source `ix` (NUL-terminated, *out_bytes without the NUL). ADV_EINVAL beyond the end. */
+/* Name and text of source `ix` (0..), NUL-terminated, *out_bytes without the NUL; they live as long as the plan. ADV_EINVAL beyond
+** the end. */
 ADV_API AdvStatus adv_plan_source(const AdvPlan *plan, uint32_t ix, const char **out_name, const char **out_text,
                                   size_t *out_bytes) ADV_MUST_USE;
 
-/* Name, seed-independent value and origin of recipe parameter `ix`, as text. ADV_EINVAL beyond the end. */
+/* Recipe parameter `ix` (0..): name, value, and where the value is from ("recipe" or "--set"). Texts live as long as the plan.
+** ADV_EINVAL beyond the end. */
 ADV_API AdvStatus adv_plan_param(const AdvPlan *plan, uint32_t ix, const char **out_name, double *out_value,
                                  const char **out_origin) ADV_MUST_USE;
 
@@ -209,23 +215,25 @@ enum {
     ADV_SESSION_TRACE = 1u << 3         /* note when each instruction ran and for how long, for adv_session_trace */
 };
 
-/* How a session runs its plan. */
+/* How a session runs its plan.
+**
+** `stream`, for back end `cuda`: a cudaStream_t of device 0. All work of the session goes there, behind what is on it already, and it
+** makes and waits for no other (but CUDA itself may wait for all of them where device memory is taken or freed or code is loaded: when
+** a session opens or closes and when data is bound). The session waits for it at the end of every call and captures it within calls,
+** so the caller may not be capturing it meanwhile. It stays the caller's, who destroys it after the session and the last tensor
+** exported from it. ADV_EINVAL: a default stream, which cannot be captured or is another in each thread; a back end of the host. */
 typedef struct AdvSessionOpts {
     uint32_t struct_size, flags; /* ADV_SESSION_* */
     const char *backend;         /* "auto" (NULL), "cuda", "cpu", "ref", "null" */
     const char *target;          /* part of the plan to run, e.g. "ref64"; NULL: the back end's own, else the first there is */
-    uint32_t n_threads;          /* 0: one for each core */
+    uint32_t n_threads;          /* of the back ends of the host, the calling one included; for a device, while it opens. 0: one for
+                                 ** each core */
     int32_t check;               /* ADV_CHECK_* */
     int32_t zero;
     const char *backend_dir;     /* where back ends of their own (adv_cuda.so) lie; NULL: only those built in */
     const char *cache_dir;       /* existing folder for generated code and for what was chosen by timing; NULL: nothing is kept */
     const char *library_dirs;    /* folders where cuBLAS, cuDNN and NVRTC are looked for first, split by ':'; NULL: none */
-    void *stream;                /* of the caller, for back ends of devices that have streams (a cudaStream_t of device 0): all work of
-                                 ** the session goes there, behind what is on it already, and no other stream is made or waited for
-                                 ** (but that freeing device memory, when data is bound anew and at the end, waits for all of them). The
-                                 ** session waits for it at the end of every call and captures it within calls, so the caller may not
-                                 ** be capturing it meanwhile, and destroys it itself, after the session and the last tensor exported
-                                 ** from it. NULL: one of the session's own. ADV_EINVAL: a default stream; a back end of the host */
+    void *stream;                /* of the caller, for back ends of devices (see above). NULL: one of the session's own */
 } AdvSessionOpts;
 
 /* Opens a session. Which back end runs: "auto" takes what the recipe's `run { device }` names, else `cuda` if the plan has that
@@ -248,7 +256,8 @@ typedef struct AdvSessionInfo {
     uint32_t struct_size, flags; /* set struct_size before the call */
     const char *backend, *device, *target, *why; /* `why` says why this back end */
     uint32_t n_threads, n_insts, n_on_ref;       /* instructions, and those that fell back to the reference */
-    uint64_t state_bytes, temp_bytes, const_bytes, scratch_bytes, data_bytes; /* data: bound, not owned */
+    uint64_t state_bytes, temp_bytes, const_bytes, scratch_bytes; /* memory taken at open: host's, or the device's */
+    uint64_t data_bytes;     /* of the data files bound */
     const char *data_digest; /* XXH3-128 of the data file bound, or "" */
     uint64_t n_run_allocs; /* allocations while entries ran: 0 unless something is wrong */
 } AdvSessionInfo;
@@ -284,19 +293,22 @@ typedef struct AdvRows {
 ** augmentation, per-sample tables and resuming are what they are with the data in memory, bit for bit, and a source need hold one
 ** batch only, the device too. Rows may be asked for more than once, also in a row: a value that became NaN is traced by doing some
 ** steps again. A source that has no row numbers may fill in what comes next. Stays until the state is bound anew or the session closes.
-** The numbers are computed by the plan: on a device the host waits for them once a batch, and the rows are copied there in order
+** The numbers are computed by the plan: on a device the host waits for them at every batch, and the rows are copied there in order
 ** with its other work. ADV_EINVAL: no function, or no data state; ADV_ENOMEM; ADV_EUNAVAILABLE: the plan uses the state other than
 ** by rows, or on a device a batch has more rows than the state. After a failure the state is bound as it was. */
 ADV_API AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_t (*fill)(void *user, const AdvRows *want), void *user,
                                           AdvDiags *ds) ADV_MUST_USE;
 
 /* Maps a decoded data file and binds every data state of the plan to the tensor of its name ("data.train.x" takes
-** "train.x"). The mapping lives as long as the session; with file calls of the caller the file is read instead. path NULL:
-** the plan's data set in the context's data_dir, DATA_DIR/NAME.safetensors. ADV_ENOENT, ADV_EIO, ADV_EDATA. */
+** "train.x"). The mapping lives as long as the session; with file calls of the caller the file is read instead; a device gets a
+** copy. path NULL: the plan's data set in the context's data_dir, DATA_DIR/NAME.safetensors. ADV_ENOENT, ADV_EIO; ADV_EDATA: damaged, or
+** other shapes, types or classes than the plan was compiled for; ADV_EINVAL: no path, and no data_dir or no data set in the plan. */
 ADV_API AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
 /* Runs one entry of the plan, e.g. "init", "batch", "step.main". ADV_EINVAL: no such entry, or data is not bound.
-** ADV_ECANCELLED if a stop was asked for before it began (and has been obeyed by that). With ADV_CHECK_FINITE: ADV_ENUMERIC and the recipe's line. */
+** ADV_ECANCELLED if a stop was asked for before it began (and has been obeyed by that). ADV_EIO: a source failed; ADV_EDATA: a class or a
+** row number is out of range. With ADV_CHECK_FINITE: ADV_ENUMERIC, with ADV_CHECK_REF: ADV_EDIFFERS, and the recipe's line. Of the
+** failures all but ADV_EIO poison the session. */
 ADV_API AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds) ADV_MUST_USE;
 
 /* The type of a state; ADV_EINVAL if there is none of that name. */
@@ -305,8 +317,9 @@ ADV_API AdvStatus adv_session_type(const AdvSession *s, const char *state, AdvTe
 /* Name of state `ix` (0..), its kind (AdvStateKind) and whether checkpoints hold it; NULL beyond the end. */
 ADV_API const char *adv_session_state(const AdvSession *s, uint32_t ix, int32_t *out_kind, int32_t *out_is_saved);
 
-/* Copies a state out of / into the session. `view` is the caller's memory of the state's shape, any strides and dtype:
-** numbers are converted. ADV_EINVAL if the state is unknown or the shape differs. */
+/* Copies a state out of / into the session. `view` is the caller's host memory of the state's shape, any strides and dtype:
+** numbers are converted (rounded to nearest, cut towards zero from floats to integers). ADV_EINVAL: the state is unknown, the shape
+** differs, it is data that is not bound to memory, or data that would be written. */
 ADV_API AdvStatus adv_session_read(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
 ADV_API AdvStatus adv_session_write(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds) ADV_MUST_USE;
 
@@ -324,12 +337,13 @@ ADV_API AdvStatus adv_session_export(AdvSession *s, const char *state, struct DL
 ** device, type or rank is not one that views have. */
 ADV_API AdvStatus adv_dlpack_view(const struct DLManagedTensorVersioned *tensor, AdvView *out_view) ADV_MUST_USE;
 
-/* As read and write, of a state that is a single number. */
+/* As read and write, of a state that is a single number; without a list of diagnostics. 0 after a failure. */
 ADV_API AdvStatus adv_session_get(AdvSession *s, const char *state, double *out_value) ADV_MUST_USE;
 ADV_API AdvStatus adv_session_set(AdvSession *s, const char *state, double value) ADV_MUST_USE;
 
 /* Reads weights (safetensors) into parameters and running statistics by name; a name without the model's prefix will do
-** where it is the only one. Run `init` first: what the file lacks is an error, what it has beyond is a warning. */
+** where it is the only one; float types are converted. Run `init` first: what the file lacks is an error, what it has beyond is a
+** warning. ADV_ENOENT, ADV_EIO; ADV_EDATA: damaged, or a weight is missing or of another shape, and nothing was changed. */
 ADV_API AdvStatus adv_session_load_weights(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
 /* Asks for a stop: the running adv_session_train finishes its step, saves and returns ADV_ECANCELLED. Any thread, and
@@ -411,7 +425,7 @@ typedef struct AdvTrainOpts {
 ** ADV_OK. The first call after a resume at the end of a run sends the events of its last epoch and finished evaluations once more. */
 ADV_API AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *ds) ADV_MUST_USE;
 
-/* adv_session_train for n_steps steps, without files. */
+/* adv_session_train for n_steps steps, without files. 0 steps: nothing happens. */
 ADV_API AdvStatus adv_session_step(AdvSession *s, uint64_t n_steps, AdvDiags *ds) ADV_MUST_USE;
 
 /* adv_session_train until n_epochs more epochs have ended (the present one counts), without files. */
@@ -425,12 +439,12 @@ ADV_API AdvStatus adv_session_eval(AdvSession *s, const char *eval, AdvDiags *ds
 /* 1 when the program has come to its end. */
 ADV_API int adv_session_is_done(const AdvSession *s);
 
-/* Writes a checkpoint into run folder `dir`: all saved states and the place in the program. Older ones stay until it is
-** safe; then two and the best are kept. */
+/* Writes a checkpoint into run folder `dir`, which must exist: all saved states and the place in the program. Older ones stay until it
+** is safe; then two and the best are kept. ADV_EIO: nothing of the older ones is lost, and the session goes on. */
 ADV_API AdvStatus adv_session_save(AdvSession *s, const char *dir, AdvDiags *ds) ADV_MUST_USE;
 
 /* Continues from run folder `dir`: its newest checkpoint that is whole (a broken one gets a warning). Resuming is
-** bit-exact. ADV_ENOENT: there is none. ADV_EDATA: it is of another plan. */
+** bit-exact. ADV_ENOENT: there is none. ADV_EDATA: it is of another plan, or none is whole. ADV_EIO. */
 ADV_API AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *ds) ADV_MUST_USE;
 
 /* Writes, for every instruction, the kernel that was chosen, its scratch memory, and why kernels that come before it refused.

@@ -6,7 +6,7 @@
 ** which random draw belongs to a sample.
 **
 ** On another device the buffer has a twin there, at one address for as long as the source is bound. The device computes the
-** numbers, so the host waits for it once a batch, has the rows filled in, and sends them off in the order of the entry's work.
+** numbers, so the host waits for it at every batch, has the rows filled in, and sends them off in the order of the entry's work.
 **
 ** Only the entries that fill and evaluate batches may read it, so that a source that fails has spoiled nothing.
 */
@@ -147,18 +147,22 @@ static AdvStatus take_memory(AdvSession *s, AdvFeed *f, AdvDiags *ds)
     return adv_session_settle(s, s->be->copy(s->self, f->seen_iota, f->iota, ids_bytes(f), ADV_TO_DEVICE), ds);
 }
 
-static AdvStatus new_feed(AdvSession *s, uint32_t state, int64_t n_max, AdvDiags *ds, AdvFeed **out)
+/* NULL, and *out_st says why. */
+static AdvFeed *new_feed(AdvSession *s, uint32_t state, int64_t n_max, AdvDiags *ds, AdvStatus *out_st)
 {
     const AdvAlloc *a = &s->ctx->alloc;
     if (!s->feed_of) s->feed_of = adv_mem_new0(a, (s->t->n_insts + 1) * sizeof *s->feed_of);
     AdvFeed *f = s->feed_of ? adv_mem_new0(a, sizeof *f) : NULL;
-    if (!f) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding a source");
+    if (!f) {
+        *out_st = adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding a source");
+        return NULL;
+    }
     f->state = state;
     f->n_max = n_max;
-    AdvStatus st = take_memory(s, f, ds);
-    if (st != ADV_OK) free_feed(s, f);
-    else *out = f;
-    return st;
+    *out_st = take_memory(s, f, ds);
+    if (*out_st == ADV_OK) return f;
+    free_feed(s, f);
+    return NULL;
 }
 
 static void put_in_place(AdvSession *s, AdvFeed *f)
@@ -186,9 +190,10 @@ AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_t (*fill
     uint32_t i = adv_plan_state(s->plan, state);
     if (i == ADV_PLAN_NONE || s->plan->states[i].kind != ADV_STATE_DATA || !s->t->state_types[i].rank || !fill)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "a source needs a function and a data state of the plan, not `%s`", state);
-    AdvFeed *f = NULL;
+    AdvStatus st;
     ADV_TRY(check_uses(s, i, ds, &n_max));
-    ADV_TRY(new_feed(s, i, n_max, ds, &f));
+    AdvFeed *f = new_feed(s, i, n_max, ds, &st);
+    if (!f) return st;
     f->fill = fill;
     f->user = user;
     adv_session_rebind(s, i, f->seen_rows);

@@ -3,6 +3,7 @@
 **
 ** The file is written here, by hand, so that the example needs nothing: 8 bytes of header length, a header in JSON, the numbers.
 */
+#define _POSIX_C_SOURCE 200809L /* mkstemp */
 #include <compiler/adv_compile.h>
 #include <runtime/adv.h>
 

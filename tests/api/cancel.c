@@ -1,4 +1,5 @@
 /* cancel.c: a run that another thread stops, saved where it stood, and continued to the same network as a run that nobody stopped. */
+#define _POSIX_C_SOURCE 200809L /* mkdtemp */
 #include <compiler/adv_compile.h>
 #include <runtime/adv.h>
 

@@ -72,6 +72,8 @@ for name in adv advc; do
   if [ "$(pkg-config --modversion $name)" = "$version" ]; then pass; else fail "$name.pc says another version than adv_types.h: $version"; fi
 done
 
+case $(pkg-config --variable=backend_dir adv) in */adv) pass ;; *) fail 'adv.pc does not say where back ends lie' ;; esac
+
 # example FILE COMPILER STANDARD: built in a folder of its own, run in the source tree.
 example() {
   name=$(basename "$1")
@@ -86,9 +88,9 @@ example() {
 }
 mkdir "$work/pages"
 awk '/^```c$/ { on = 1; next } /^```/ { on = 0 } on' "$root/README.md" >"$work/pages/README.c"
-for file in "$work/pages/README.c" "$root"/tests/api/*.c; do example "$file" "${CC:-cc}" gnu11; done
+for file in "$work/pages/README.c" "$root"/tests/api/*.c; do example "$file" "${CC:-cc}" c11; done
 if command -v g++ >/dev/null 2>&1; then
-  for file in "$root"/tests/api/*.cpp; do example "$file" g++ gnu++17; done
+  for file in "$root"/tests/api/*.cpp; do example "$file" g++ c++17; done
 else
   echo "SKIP examples in C++: g++ is not installed"
 fi

@@ -61,6 +61,8 @@ bool adv_fake_has_set_device(void);
 cudaError_t adv_fake_enqueue(cudaStream_t s, void (*run)(const void *what), const void *what, size_t n_bytes);
 /* A launch, for the counters: a hash of all of it, and one without what may differ from run to run. */
 void adv_fake_count(uint64_t hash, uint64_t plain);
+/* Work of this stream is asked for, waited for or recorded: counted if another than adv_fake.only was named. */
+void adv_fake_see(cudaStream_t s);
 
 void adv_fake_fill_blas(AdvCudaApi *api);
 void adv_fake_fill_dnn(AdvCudaApi *api);

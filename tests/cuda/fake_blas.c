@@ -34,6 +34,7 @@ static cublasStatus_t set_stream(cublasHandle_t h, cudaStream_t s)
 {
     h->stream = s;
     h->workspace = NULL;
+    adv_fake_see(s);
     return status_of(adv_fake_call(false));
 }
 

@@ -228,11 +228,11 @@ static void settle(void)
         if (streams[i]) run_all(streams[i]);
 }
 
-static void see(cudaStream_t s) { adv_fake.n_elsewhere += adv_fake.only && s != adv_fake.only; }
+void adv_fake_see(cudaStream_t s) { adv_fake.n_elsewhere += adv_fake.only && s != adv_fake.only; }
 
 cudaError_t adv_fake_enqueue(cudaStream_t s, void (*run)(const void *what), const void *what, size_t n_bytes)
 {
-    see(s);
+    adv_fake_see(s);
     add_work(s->is_capturing ? &s->graph : &s->todo, run, what, n_bytes);
     return cudaSuccess;
 }
@@ -344,7 +344,7 @@ static cudaError_t fake_stream_create(cudaStream_t *s, unsigned flags)
     (void)flags;
     while (i < 15 && streams[i]) i++;
     *s = streams[i] = calloc(1, sizeof **s);
-    see(*s);
+    adv_fake_see(*s);
     return cudaSuccess;
 }
 
@@ -364,7 +364,7 @@ static cudaError_t fake_stream_sync(cudaStream_t s)
     CALL(false);
     if (s->is_capturing) return cudaErrorStreamCaptureUnsupported;
     adv_fake.n_syncs++;
-    see(s);
+    adv_fake_see(s);
     run_all(s);
     return cudaSuccess;
 }
@@ -374,7 +374,7 @@ static cudaError_t fake_begin(cudaStream_t s, enum cudaStreamCaptureMode mode)
     CALL(false);
     if (s->is_capturing) return cudaErrorIllegalState;
     if (mode != cudaStreamCaptureModeThreadLocal) return cudaErrorInvalidValue; /* other threads may go on taking memory */
-    see(s);
+    adv_fake_see(s);
     s->is_capturing = true;
     return cudaSuccess;
 }
@@ -462,7 +462,7 @@ static cudaError_t fake_event_sync(cudaEvent_t e)
 {
     CALL(false);
     NOT_WHILE_CAPTURING();
-    if (e->stream) see(e->stream), run_all(e->stream);
+    if (e->stream) adv_fake_see(e->stream), run_all(e->stream);
     return cudaSuccess;
 }
 

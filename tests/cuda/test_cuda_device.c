@@ -270,6 +270,7 @@ static int compiled(const AdvBackendOpts *o)
     CHECK_EQ(got, 12);
     be->free(self, p, 8);
     be->close(self);
+    CHECK_EQ(adv_fake.n_elsewhere, 0);
     int n = (int)adv_fake.n_asked;
     CHECK_EQ(adv_fake_reset(), 0);
     return n;
@@ -295,6 +296,38 @@ static void test_code_is_kept(void)
     shell("rm -rf %s", dir);
 }
 
+/* ---- the caller's stream ------------------------------------------------------------------------------------------------- */
+
+/* Copies, launches, recordings, libraries, trials and generated code: all of it there, and the stream is the caller's afterwards. */
+static void test_caller_stream(void)
+{
+    AdvBackendOpts o = opts();
+    AdvCudaApi api = {0};
+    cudaStream_t mine = NULL;
+    cublasHandle_t blas = NULL;
+    cudnnHandle_t dnn = NULL;
+    int64_t got[2];
+    void *self = NULL;
+    uint32_t ix;
+    CHECK_EQ(adv_fake_source(&api, ADV_CUDA_RT, NULL, NULL), ADV_OK);
+    CHECK_EQ(api.cudaStreamCreateWithFlags(&mine, cudaStreamNonBlocking), cudaSuccess);
+    adv_fake.only = o.stream = mine;
+    CHECK_EQ(be->open(&o, NULL, &self), ADV_OK);
+    Costs x = {cuda_of(self), {3, 1, 2}, 0};
+    AdvCudaTrial t = {.key = "conv 3x3", .n_candidates = 3, .try_run = try_run, .label = label, .user = &x};
+    CHECK_EQ(round_trip(self, 2 * CUDA_STAGE_BYTES + 5), ADV_OK);
+    CHECK_EQ(record(self, got), ADV_OK);
+    CHECK_EQ(adv_cuda_blas(cuda_of(self), &blas), ADV_OK);
+    CHECK_EQ(adv_cuda_dnn(cuda_of(self), &dnn), ADV_OK);
+    CHECK_EQ(adv_cuda_choose(cuda_of(self), &t, &ix), ADV_OK);
+    CHECK_EQ(ix, 1);
+    CHECK_EQ(be->prepared(self, NULL), ADV_OK);
+    be->close(self);
+    CHECK_EQ(compiled(&o), 1); /* ends with a reset of the fake, but for its streams */
+    CHECK_EQ(api.cudaStreamSynchronize(mine), cudaSuccess);
+    CHECK_EQ(api.cudaStreamDestroy(mine), cudaSuccess);
+}
+
 int main(void)
 {
     if (adv_registry_init(&reg, adv_alloc_default()) != ADV_OK) return 1;
@@ -306,6 +339,7 @@ int main(void)
     RUN(test_choices);
     RUN(test_choice_that_is_gone);
     RUN(test_code_is_kept);
+    RUN(test_caller_stream);
     adv_registry_fini(&reg);
     return ADV_TEST_END();
 }

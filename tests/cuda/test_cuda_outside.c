@@ -6,6 +6,8 @@
 */
 #include "tests/adv_test.h"
 
+#include "compiler/adv_compile.h"
+#include "ops/cuda/kernels_cuda.h"
 #include "runtime/adv_dlpack.h"
 #include "tests/cuda/toy_cuda.h"
 
@@ -133,6 +135,39 @@ static void test_rows_that_fail(void)
     toy_end_cuda(&t);
 }
 
+/* `text` with every `from` made `to`, to be freed. */
+static char *with(const char *text, const char *from, const char *to)
+{
+    char *out = malloc(2 * strlen(text) + 1), *at = out;
+    if (!out) abort();
+    while (*text) {
+        bool is_it = !strncmp(text, from, strlen(from));
+        at += sprintf(at, "%.*s", is_it ? (int)strlen(to) : 1, is_it ? to : text);
+        text += is_it ? strlen(from) : 1;
+    }
+    return out;
+}
+
+/* Kernels of a device were prepared for as many rows as the state has: a batch may not have more. The host takes it. */
+static void test_rows_that_are_too_few(void)
+{
+    char *x = with(toy_graph, "[20,3]", "[4,3]"), *y = with(x, "i32[20]", "i32[4]"), *n = with(toy_program, "\"n\":20", "\"n\":4");
+    char *m = with(n, "\"n\":12", "\"n\":4"), *program = with(m, "\"test\":20", "\"test\":4");
+    for (int on_host = 0; on_host < 2; on_host++) {
+        Toy t = toy_plan_of(y, program);
+        AdvSessionOpts o = on_cuda;
+        if (on_host) o.backend = "ref";
+        Source f = {.d = t.data};
+        CHECK_EQ(adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s), ADV_OK);
+        CHECK_EQ(adv_session_bind_rows(t.s, "data.test.x", fill, &f, t.ds), on_host ? ADV_OK : ADV_EUNAVAILABLE);
+        CHECK(on_host || toy_says(&t, "`data.test.x` cannot come from a source: it has fewer rows than a batch"));
+        CHECK_EQ(adv_session_bind_rows(t.s, "data.train.x", fill, &f, t.ds), ADV_OK);
+        if (test_n_failed_checks) toy_show(&t);
+        toy_end_cuda(&t);
+    }
+    free(x), free(y), free(n), free(m), free(program);
+}
+
 /* A bad value is traced to its line though its batch came from a source. */
 static void test_rows_and_a_bad_value(void)
 {
@@ -146,6 +181,69 @@ static void test_rows_and_a_bad_value(void)
     CHECK_EQ(adv_session_step(t.s, 5, t.ds), ADV_ENUMERIC);
     CHECK(toy_says(&t, "became NaN") && toy_says(&t, "non-finite"));
     toy_end_cuda(&t);
+}
+
+/* The same with the kernels that run on real devices, which were prepared for tables of another size: images as bytes, augmented. */
+static const char images[] = "adv 1\nuse std.nets\ndata mnist { batch = 8; first = 64; augment = [pad_crop(pad = 2)] }\n"
+                             "model f = mlp(width = 4)\nstep { minimize ce(f(x), y) over f }\noptim f = sgd(lr = 0.1)\n"
+                             "train { epochs = 1; seed = 1 }\neval final { on = test.first(32); attacks = [clean] }\n";
+
+typedef struct Images { uint8_t *x; int32_t *y; } Images;
+
+static int32_t fill_images(void *user, const AdvRows *want)
+{
+    const Images *m = user;
+    size_t n = want->out.rank == 4 ? 28 * 28 : sizeof(int32_t);
+    const char *from = want->out.rank == 4 ? (const char *)m->x : (const char *)m->y;
+    for (int64_t i = 0; i < want->n_rows; i++) memcpy((char *)want->out.data + (size_t)i * n, from + (size_t)want->rows[i] * n, n);
+    return 0;
+}
+
+static AdvStatus bind_images(AdvSession *s, Images *m, bool rows, AdvDiags *ds)
+{
+    static const char *const names[] = {"data.train.x", "data.train.y", "data.test.x", "data.test.y"};
+    for (int i = 0; i < 4; i++) {
+        int64_t n = i < 2 ? 60000 : 10000;
+        AdvView v = {.dtype = ADV_I32, .rank = 1, .dim = {n}, .stride = {1}, .data = m->y};
+        if (i % 2 == 0) v = (AdvView){.dtype = ADV_U8, .rank = 4, .dim = {n, 28, 28, 1}, .stride = {784, 28, 1, 1}, .data = m->x};
+        ADV_TRY(rows ? adv_session_bind_rows(s, names[i], fill_images, m, ds) : adv_session_bind(s, names[i], &v, ds));
+    }
+    return ADV_OK;
+}
+
+static void test_rows_with_kernels(void)
+{
+    AdvCompileOpts co = {.struct_size = sizeof co, .name = "images.adv", .text = images, .n_bytes = strlen(images), .targets = "cuda"};
+    Images m = {malloc(60000 * 784), malloc(60000 * sizeof(int32_t))};
+    AdvEvalRow seen[3];
+    float w[3][4 * 784];
+    for (int i = 0; i < 60000 * 784; i++) m.x[i] = (uint8_t)(i * 7 + i / 784 * 31);
+    for (int i = 0; i < 60000; i++) m.y[i] = i % 10;
+    for (int way = 0; way < 3; way++) {   /* memory, rows, rows checked against the definitions */
+        Toy t = {.s = NULL};
+        const AdvEvalRow *rows = NULL;
+        uint32_t n_rows = 0;
+        AdvSessionOpts o = on_cuda;
+        o.check = way == 2 ? ADV_CHECK_REF : ADV_CHECK_OFF;
+        AdvView v = {.dtype = ADV_F32, .rank = 2, .dim = {4, 784}, .stride = {784, 1}, .data = w[way]};
+        if (adv_ctx_new(NULL, &t.ctx) != ADV_OK || adv_diags_open(t.ctx, &t.ds) != ADV_OK) abort();
+        CHECK_EQ(adv_registry_add_kernels(&t.ctx->reg, adv_kernels_cuda, t.ds), ADV_OK);
+        t.ctx->modules[t.ctx->n_modules++] = &toy_module;
+        CHECK_EQ(adv_compile(&co, t.ds, &t.bytes.data, &t.bytes.n), ADV_OK);
+        CHECK_EQ(adv_plan_load(t.ctx, t.bytes.data, t.bytes.n, t.ds, &t.plan), ADV_OK);
+        CHECK_EQ(adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s), ADV_OK);
+        CHECK_EQ(bind_images(t.s, &m, way > 0, t.ds), ADV_OK);
+        CHECK_EQ(adv_session_step(t.s, 5, t.ds), ADV_OK);
+        CHECK_EQ(adv_session_eval(t.s, "final", t.ds, &rows, &n_rows), ADV_OK);
+        seen[way] = n_rows ? rows[0] : (AdvEvalRow){.n_correct = -1};
+        CHECK_EQ(adv_session_read(t.s, "f.fc1.weight", &v, t.ds), ADV_OK);
+        CHECK(!memcmp(w[0], w[way], sizeof w[0]) && seen[way].n_correct == seen[0].n_correct);
+        CHECK(seen[way].n == 32);
+        if (test_n_failed_checks) toy_show(&t);
+        toy_end_cuda(&t);
+    }
+    free(m.x);
+    free(m.y);
 }
 
 /* ---- tensors --------------------------------------------------------------------------------------------------------------- */
@@ -447,7 +545,9 @@ int main(void)
     RUN(test_rows_give_the_same_bits);
     RUN(test_rows_and_memory_in_turn);
     RUN(test_rows_that_fail);
+    RUN(test_rows_that_are_too_few);
     RUN(test_rows_and_a_bad_value);
+    RUN(test_rows_with_kernels);
     RUN(test_tensors_out);
     RUN(test_tensors_in);
     RUN(test_tensors_refused);

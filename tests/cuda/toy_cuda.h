@@ -10,19 +10,21 @@
 
 static const AdvModule toy_module = {ADV_MODULE_HEADER, .backend = &adv_backend_fake};
 
-/* A context and the toy plan for target cuda. Of the back end cuda the fake device is known. */
-static inline Toy toy_plan_cuda(void)
+/* A context and a plan for target cuda. Of the back end cuda the fake device is known. */
+static inline Toy toy_plan_of(const char *graph, const char *program)
 {
     Toy t = {.s = NULL, .data = malloc(sizeof(ToyData))};
     if (!t.data) abort();
     *t.data = toy_data();
-    t.bytes = toy_make(toy_graph, toy_program, "toyhash", "cuda", NULL);
+    t.bytes = toy_make(graph, program, "toyhash", "cuda", NULL);
     if (!t.bytes.data || adv_ctx_new(NULL, &t.ctx) != ADV_OK || adv_diags_open(t.ctx, &t.ds) != ADV_OK) abort();
     if (adv_registry_add_kernels(&t.ctx->reg, adv_def_kernels(&t.ctx->reg), t.ds) != ADV_OK) abort();
     t.ctx->modules[t.ctx->n_modules++] = &toy_module;
     if (adv_plan_load(t.ctx, t.bytes.data, t.bytes.n, t.ds, &t.plan) != ADV_OK) abort();
     return t;
 }
+
+static inline Toy toy_plan_cuda(void) { return toy_plan_of(toy_graph, toy_program); }
 
 /* A session of it on a back end, with its data bound; s is NULL if that fails. */
 static inline Toy toy_open_cuda(const char *backend, int32_t check, uint32_t flags)

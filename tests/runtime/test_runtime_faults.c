@@ -9,6 +9,7 @@
 */
 #include "tests/adv_test.h"
 
+#include "runtime/adv_dlpack.h"
 #include "runtime/base/container.h"
 #include "tests/base/fault_alloc.h"
 #include "tests/base/fault_io.h"
@@ -88,6 +89,40 @@ static AdvStatus call_train(Bench *b)
     return adv_session_train(b->s, &o, b->ds);
 }
 
+/* Rows of all data from a source, and a step with them. */
+static int32_t fill(void *user, const AdvRows *want)
+{
+    const Bench *b = user;
+    bool is_train = strstr(want->state, "train") != NULL, is_x = want->out.rank == 2;
+    const char *x = (const char *)(is_train ? b->set.train_x : b->set.test_x), *y = (const char *)(is_train ? b->set.train_y : b->set.test_y);
+    size_t n = is_x ? 3 * sizeof(float) : sizeof(int32_t);
+    for (int64_t i = 0; i < want->n_rows; i++)
+        memcpy((char *)want->out.data + (size_t)i * n, (is_x ? x : y) + (size_t)want->rows[i] * n, n);
+    return 0;
+}
+
+static AdvStatus call_rows(Bench *b)
+{
+    static const char *const names[] = {"data.train.x", "data.train.y", "data.test.x", "data.test.y"};
+    for (int i = 0; i < 4; i++) ADV_TRY(adv_session_bind_rows(b->s, names[i], fill, b, b->ds));
+    return adv_session_step(b->s, 1, b->ds);
+}
+
+/* A state as a tensor, and one bound as data; back to memory, so that nothing of it outlives the call. */
+static AdvStatus call_tensors(Bench *b)
+{
+    DLManagedTensorVersioned *w = NULL;
+    int64_t shape[2] = {64, 3};
+    DLManagedTensorVersioned x = {.version = {1, 0}, .dl_tensor = {b->set.train_x, {kDLCPU, 0}, 2, {kDLFloat, 32, 1}, shape, NULL, 0}};
+    AdvStatus st = adv_session_export(b->s, "f.w", &w, b->ds);
+    CHECK((st == ADV_OK) == (w != NULL));
+    if (w) w->deleter(w);
+    if (st == ADV_OK) st = adv_session_bind_tensor(b->s, "data.train.x", &x, b->ds);
+    AdvView v = toy_view(ADV_F32, 64, 3, b->set.train_x);
+    AdvStatus back = adv_session_bind(b->s, "data.train.x", &v, b->ds);
+    return st == ADV_OK ? back : st;
+}
+
 static ToyBytes plan_bytes; /* made once, in main */
 static bool wants_all;
 
@@ -95,7 +130,7 @@ static const Call calls[] = {
     {"load", false, call_load},      {"plan_open", false, call_plan_open},  {"open", false, call_open},
     {"bind_file", false, call_bind}, {"load_weights", false, call_weights}, {"step", false, call_step},
     {"save", true, call_save},       {"resume", true, call_resume},         {"evaluate", true, call_eval},
-    {"train", true, call_train},
+    {"train", true, call_train},     {"rows", false, call_rows},            {"tensors", false, call_tensors},
 };
 enum { N_CALLS = sizeof calls / sizeof *calls };
 
