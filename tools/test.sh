@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # test.sh: all tests. Installs what is missing, builds four ways, runs every suite, and ends with `N passed, N failed`.
 #
-#   tools/test.sh                        everything; about 17 minutes on 2 cores (docs/testing.md says what takes how long)
-#   FUZZ_SECONDS=3600 tools/test.sh      longer fuzzing: seconds for each fuzzed program (default: 25)
+#   tools/test.sh                        everything; under 20 minutes on 2 cores (docs/testing.md says what takes how long)
+#   FUZZ_SECONDS=3600 tools/test.sh      longer fuzzing: seconds for each fuzzed program (default: 60)
 #
 #   asan      gcc, -O1, address and undefined-behaviour sanitizers, coverage: unit and op suites, then lines covered, a folder a line
 #   release   gcc, -O3, adv_cuda.so by nvcc: the same suites, parity with PyTorch, every recipe, the checks of the source tree,
@@ -121,7 +121,7 @@ fuzz_one() {
 
 # fuzz: every program of tests/fuzz, one a core at a time.
 fuzz() {
-  local programs program name seconds=${FUZZ_SECONDS:-25}
+  local programs program name seconds=${FUZZ_SECONDS:-60}
   programs=$(find "$out/clang/tests" -type f -perm -u+x -name 'fuzz_*' 2>/dev/null | sort)
   if [ -z "$programs" ]; then
     skip fuzz 'there is no program tests/fuzz/fuzz_*'
@@ -174,8 +174,11 @@ fetch() {
 tools/deps.sh test || echo "test: going on with what is installed"
 
 unit='--no-suite tree --no-suite parity --no-suite recipes'
+# -g1: lines for reports, and no more. gcc counts lines with locked instructions where threads are linked, which takes longer than the tests.
+counted='-g1 -fprofile-update=single'
 # shellcheck disable=SC2086
-if build asan gcc -Dcuda=disabled -Dlibraries=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Db_coverage=true; then
+if build asan gcc -Dcuda=disabled -Dlibraries=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false \
+  -Db_coverage=true "-Dc_args=$counted" "-Dcpp_args=$counted"; then
   find "$out/asan" -name '*.gcda' -delete
   suites asan $unit
   cover
@@ -194,7 +197,8 @@ fi
 if ! command -v clang >/dev/null 2>&1; then
   skip clang 'clang is not installed'
   skip fuzz 'clang is not installed'
-elif build clang clang -Dcuda=disabled -Dlibraries=false -Dbuildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then
+elif build clang clang -Dcuda=disabled -Dlibraries=false -Dbuildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
+  -Dc_args=-g1; then
   # shellcheck disable=SC2086
   suites clang $unit --no-suite cuda --no-suite tools --no-suite api
   fuzz

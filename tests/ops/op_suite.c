@@ -243,10 +243,10 @@ int suite_case(Suite *s, const OpCase *c)
             d->case_at = realloc(d->case_at, d->cap_cases * sizeof *d->case_at);
         }
         d->case_at[d->n_cases++] = d->n_made;
-        return c->status == ADV_OK ? suite_kernels(s, c) : 0;
+    } else if (d) {
+        d->at = d->case_at[d->n_cases++];
     }
-    if (d) d->at = d->case_at[d->n_cases++];
+    if (s->backend) return c->status == ADV_OK ? suite_kernels(s, c) : 0;
     n = check_forward(s, c);
-    if (n > 0 || c->status != ADV_OK) return n;
-    return s->backend ? suite_kernels(s, c) : suite_grad(s, c); /* gradients are the same whatever runs them */
+    return n > 0 || c->status != ADV_OK ? n : suite_grad(s, c);
 }

@@ -103,7 +103,7 @@ int suite_infer(const Suite *s, const OpCase *c, uint8_t float_dtype, AdvTensorT
 /* Runs the definition on fresh buffers; checks status, guards and that operands stay. */
 int suite_run(Suite *s, const OpCase *c, uint8_t float_dtype, int form, unsigned char fill, Run *out_run);
 
-/* All checks of one case; 0 is a pass. With a back end its kernels are checked, without one the gradients. */
+/* All checks of one case; 0 is a pass. Without a back end the definition and its gradient are checked, with one its kernels. */
 int suite_case(Suite *s, const OpCase *c);
 
 /* Largest magnitude of the finite elements. */

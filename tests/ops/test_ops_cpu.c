@@ -1,4 +1,4 @@
-/* test_ops_cpu.c: the same cases, and every kernel of the cpu back end that accepts one against the definition. */
+/* test_ops_cpu.c: on the same cases, every kernel of the cpu back end that accepts one against the definition. */
 #include "op_main.h"
 
 #include "ops/cpu/kernels_cpu.h"

@@ -1,4 +1,4 @@
-/* test_ops_cuda.c: the same cases, and every kernel of the cuda back end that accepts one, on the fake device (tests/cuda/fake.h):
+/* test_ops_cuda.c: on the same cases, every kernel of the cuda back end that accepts one, on the fake device (tests/cuda/fake.h):
 ** generated texts go through g++ in one piece, hand-written ones are compiled behind the shim.
 **
 **   test_ops_cuda [BACKEND_DIR]      with a folder: the kernels and the device of its adv_cuda.so (tools/gpu_check.sh)

@@ -43,7 +43,7 @@ build() { # build OUTPUT ARGUMENTS...
 for name in margin focal momentum; do
   build "lib$name.so" $name.c
   ends 0 ' 0 failed' "$advplugin" test "lib$name.so"
-  ends 0 '' "$advc" $name.adv -o $name.plan
+  ends 0 '' "$advc" --set train.epochs=1 $name.adv -o $name.plan
   ends 0 'clean' "$advrun" --progress=none --run-dir=run-$name $name.plan
   ends 0 'clean' "$advrun" --check=ref --progress=none --run-dir=check-$name --set train.epochs=1 $name.adv
 done
@@ -113,7 +113,7 @@ ends 0 'mine/mine.c' "$advplugin" new mine
 ends 74 'cannot make the folder' "$advplugin" new mine
 build libmine.so mine/mine.c
 ends 0 ' 0 failed' "$advplugin" test libmine.so
-ends 0 '' "$advc" --plugin=libmine.so mine/mine.adv -o mine.plan
+ends 0 '' "$advc" --plugin=libmine.so --set train.epochs=1 mine/mine.adv -o mine.plan
 ends 0 'clean' "$advrun" --progress=none --run-dir=run-mine mine.plan
 if [ -x "$nvcc" ]; then # with a CUDA kernel, by its own meson.build
   ends 0 'gpu/gpu_kernel.cu' "$advplugin" new --cuda gpu
