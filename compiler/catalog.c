@@ -77,7 +77,8 @@ static json_t *facts(const AdvOpDef *op)
                  {ADV_OP_WGRAD, "a gradient by weights"},
                  {ADV_OP_BATCH, "couples the samples of a batch"},
                  {ADV_OP_MOVES, "moves elements and computes nothing"},
-                 {ADV_OP_EACH, "each element by itself: equal instructions may run as one"}};
+                 {ADV_OP_EACH, "each element by itself: equal instructions may run as one"},
+                 {ADV_OP_JUMPS, "takes the sign of sums, so single results may depend on their order"}};
     static const char *const precisions[] = {"computes in 16 bits where the target does", "never computes below 32 bits", "",
                                              "never computes vectors below 32 bits"};
     json_t *list = json_array();

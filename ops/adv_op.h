@@ -221,7 +221,8 @@ enum {
     ADV_OP_MOVES = 1u << 8,       /* copies elements and computes nothing: counts no FLOPs */
     ADV_OP_ROWS = 1u << 9,        /* of in 0 reads only the rows that the numbers in 1 name; a kernel may find fewer rows there when it
                                   ** runs than it was prepared for (those of a batch, numbered from 0) */
-    ADV_OP_EACH = 1u << 10        /* each element of a result by itself, as ELEMENTWISE but with other types or several results */
+    ADV_OP_EACH = 1u << 10,       /* each element of a result by itself, as ELEMENTWISE but with other types or several results */
+    ADV_OP_JUMPS = 1u << 11       /* takes the sign of sums: where they are added in another order, single results may be another */
 };
 #define ADV_INPLACE_NONE 0
 #define ADV_INPLACE_ANY 0xff      /* any input of the same type */

@@ -6,7 +6,8 @@
 **
 ** ref: the definition runs first, into memory of its own, since the kernel may overwrite inputs; then the kernel; then the
 ** outputs are compared. Tolerance, relative to the largest magnitude of the output (or 1e-30): f32 1e-4, 16-bit types 2e-2,
-** f64 1e-9; integers exactly; NaN equals NaN. It covers sums of up to some 10^6 terms in any order.
+** f64 1e-9; integers exactly; NaN equals NaN. It covers sums of up to some 10^6 terms in any order. Of an op that takes the sign of
+** sums (ADV_OP_JUMPS) one result in a thousand may be another: a sum that cancels nearly to 0 has the sign of its rounding.
 **
 ** On another device both look at copies of the operands, which waits for the device at each instruction.
 */
@@ -266,7 +267,7 @@ static AdvStatus check_ref(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiag
             worst_got = g;
             worst_want = w;
         }
-        if (!n_bad) continue;
+        if (n_bad <= ((sig->op->flags & ADV_OP_JUMPS) ? 1 + n / 1000 : 0)) continue;
         AdvDiag *d = adv_fault(s, ds, ADV_D_REF_DIFFERS, entry, inst, "`%s` differs from its definition in %lld of %lld values",
                                sig->op->name, (long long)n_bad, (long long)n);
         adv_diag_note(d, (AdvSpan){0, 0, 0}, "the worst is %.9g instead of %.9g; the largest of the output is %.9g", worst_got, worst_want,

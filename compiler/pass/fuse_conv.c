@@ -1,4 +1,4 @@
-/* fuse_conv.c: the rules of pass fuse that give a convolution what is done to its result: bias, residual, relu, mask.
+/* fuse_conv.c: the rules of pass fuse that give a convolution what is done to its result: bias, residual, relu, mask, a step.
 **
 ** See fuse.c for when a node may be merged away, fuse_rules.def for the list, tests/ir/fuse_conv*.advg for what comes out.
 */
@@ -137,4 +137,22 @@ bool rule_gx_mask(Fuse *f, AdvNodeId n)
     fuse_builder(f, n, gx, add, &b);
     b.loc = adv_loc_join(g, b.loc, adv_node(g, mask)->loc);
     return fuse_replace(f, n, adv_build_op(&b, "conv2d_gx_mask", arg, skip.i ? 4 : 3, adv_node_attr(g, gx)));
+}
+
+/* step_linf(z, conv2d_gx(gy, w), x, eps, size), or of a cast of that gradient  ->  conv2d_gx_step(gy, w, z, x, eps, size) */
+bool rule_gx_step(Fuse *f, AdvNodeId n)
+{
+    AdvGraph *g = f->g;
+    AdvNodeId cast, gx;
+    AdvGraphBuild b;
+    if (!adv_node_is(g, n, "step_linf")) return false;
+    cast = fuse_only_by(f, n, fuse_in(f, n, 1), "cast");
+    gx = cast.i ? fuse_only_by(f, cast, fuse_in(f, cast, 0), "conv2d_gx") : fuse_only_by(f, n, fuse_in(f, n, 1), "conv2d_gx");
+    if (!gx.i) return false;
+    for (uint32_t k = 0; k < 3; k++) /* z, gradient, x: whole images */
+        if (!fuse_same_shape(f, fuse_in(f, n, k), adv_node_out(g, n, 0))) return false;
+    fuse_builder(f, n, gx, cast, &b);
+    AdvValueId arg[6] = {fuse_in(f, gx, 0), fuse_in(f, gx, 1), fuse_in(f, n, 0), fuse_in(f, n, 2), fuse_in(f, n, 3), fuse_in(f, n, 4)};
+    AdvAttr attrs[4] = {adv_node_attr(g, gx)[0], adv_node_attr(g, gx)[1], adv_node_attr(g, n)[0], adv_node_attr(g, n)[1]};
+    return fuse_replace(f, n, adv_build_op(&b, "conv2d_gx_step", arg, 6, attrs));
 }

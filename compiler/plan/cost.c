@@ -62,7 +62,8 @@ static void work_of(Count *c, AdvCostRow *r)
     for (uint32_t k = 0; k < n->n_out; k++) views[n->n_in + k] = adv_view_of(adv_value_type(g, adv_node_out(g, r->node, k)), NULL);
     r->flops = adv_sig_flops(&sig);
     r->bytes = adv_sig_bytes(&sig);
-    bool is_low = n->n_out && (views[n->n_in].dtype == ADV_BF16 || views[n->n_in].dtype == ADV_F16);
+    uint8_t dtype = n->n_in + n->n_out ? views[n->op->flags & ADV_OP_CONV ? 0 : n->n_in].dtype : ADV_F32; /* that it computes in */
+    bool is_low = dtype == ADV_BF16 || dtype == ADV_F16;
     double compute = r->flops / (1e9 * (is_low ? c->target->low_gflops : c->target->gflops)), move = r->bytes / (1e9 * c->target->gbytes);
     r->seconds = compute > move ? compute : move;
     if (!(n->op->flags & ADV_OP_CONV) || r->is_grad || n->n_in < 2) return;

@@ -16,12 +16,21 @@ typedef struct AdvConvForm {
 #define ADV_NARROW_CHANNELS 4 /* most channels of such an image */
 #define ADV_NARROW_RUN 8      /* places along a row that a thread works on */
 #define ADV_NARROW_LANES 8    /* most threads that share a run: each has its own channels of the output */
-#define ADV_NARROW_GAP 4      /* floats between the weights of one place of the window and the next, so that they fall into different banks */
+#define ADV_NARROW_GAP 4      /* floats between the weights of two places of the window, so that they fall into different banks */
 
 /* All tensors dense and channels-last, so sizes say where everything lies. */
 typedef struct AdvNarrowForm {
     int n, c, h, w, o, oh, ow, pad, relu;
     int runs, lanes; /* of a row; of a run: a power of two */
 } AdvNarrowForm;
+
+/* ---- the step of an attack behind a gradient by an image ---- */
+
+/* Strides of n, channel, row, column: of the gradient where it lies in memory, of the images, of radius and step size; the box. */
+typedef struct AdvStepForm {
+    long long g[4], z[4], x[4], out[4], eps[4], size[4];
+    int n, c, h, w;
+    float lo, hi;
+} AdvStepForm;
 
 #endif

@@ -41,9 +41,21 @@ typedef struct AdvConvNarrow {
     const void *fn;
     AdvCudaGrid grid;
 } AdvConvNarrow;
-/* False: they do not take it. All tensors dense and channels-last. */
-bool adv_conv_narrow_init(AdvConvNarrow *a, const AdvSig *s, const AdvConvTask *t);
+/* False: they do not take it. All tensors dense and channels-last. steps: a gradient by the image whose end is the step of an attack. */
+bool adv_conv_narrow_init(AdvConvNarrow *a, const AdvSig *s, const AdvConvTask *t, bool steps);
+/* Not of one that steps, whose operands are others. */
 AdvStatus adv_conv_narrow_run(AdvCuda *c, const AdvConvNarrow *a, void *const pointer[ADV_DNN_ROLES]) ADV_MUST_USE;
+
+/* The step of an attack along a gradient in memory. */
+const void *adv_conv_step_fn(uint8_t gradient_dtype);
+
+/* The gradient by the image inside a conv2d_gx_step: an instruction conv2d_gx whose result is dense and channels-last. */
+typedef struct AdvConvInner {
+    AdvSig sig;
+    AdvView in[2], gx;
+    AdvAttr attr[4];
+} AdvConvInner;
+void adv_conv_inner_init(AdvConvInner *a, const AdvSig *s);
 
 /* What is done to the result, in place, where all tensors are dense and channels-last. */
 typedef struct AdvConvTail {

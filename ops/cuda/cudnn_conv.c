@@ -438,7 +438,7 @@ static AdvStatus problem_of(AdvPrep *p, Session *session, Problem **out)
     for (*out = session->problems; *out; *out = (*out)->next)
         if (!strcmp((*out)->key, s->key)) return ADV_OK;
     adv_conv_direct_init(&s->direct, p->sig, &s->task);
-    s->is_narrow = adv_conv_narrow_init(&s->narrow, p->sig, &s->task);
+    s->is_narrow = adv_conv_narrow_init(&s->narrow, p->sig, &s->task, false);
     adv_conv_tail_init(&s->tail, p->sig, &s->task);
     adv_conv_turn_init(&s->turn, adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS));
     s->turned_bytes = rounded(bytes_of(adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS)));

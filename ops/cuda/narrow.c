@@ -21,9 +21,10 @@ static bool has_kernel(const AdvSig *s, const AdvConvTask *t, bool by_image)
     return x->dim[1] <= ADV_NARROW_CHANNELS && w->dim[0] % lanes == 0;
 }
 
-bool adv_conv_narrow_init(AdvConvNarrow *a, const AdvSig *s, const AdvConvTask *t)
+bool adv_conv_narrow_init(AdvConvNarrow *a, const AdvSig *s, const AdvConvTask *t, bool steps)
 {
-    const AdvView *x = adv_conv_view(s, t, ADV_DNN_IMAGE), *w = adv_conv_view(s, t, ADV_DNN_WEIGHTS), *y = adv_conv_view(s, t, ADV_DNN_OUTPUT);
+    const AdvView *x = adv_conv_view(s, t, ADV_DNN_IMAGE), *w = adv_conv_view(s, t, ADV_DNN_WEIGHTS),
+                  *y = adv_conv_view(s, t, ADV_DNN_OUTPUT);
     bool by_image = t->kind == ADV_DNN_BY_IMAGE;
     char name[48];
     memset(a, 0, sizeof *a);
@@ -37,7 +38,7 @@ bool adv_conv_narrow_init(AdvConvNarrow *a, const AdvSig *s, const AdvConvTask *
     uint32_t runs, lanes;
     if (by_image) {
         n_floats = n_taps * ((uint64_t)f->o * (room == 3 ? 4 : (uint64_t)room) + ADV_NARROW_GAP);
-        snprintf(name, sizeof name, "adv_narrow_by_image_%d_%d", window, room);
+        snprintf(name, sizeof name, "adv_narrow_%s_%d_%d", steps ? "step" : "by_image", window, room);
     } else {
         n_floats = n_taps * (uint64_t)f->c * ((uint64_t)f->o + ADV_NARROW_GAP);
         snprintf(name, sizeof name, "adv_narrow_forward_%d_%d", window, (int)t->stride);
@@ -49,6 +50,11 @@ bool adv_conv_narrow_init(AdvConvNarrow *a, const AdvSig *s, const AdvConvTask *
     a->by_image = by_image;
     a->fn = adv_cuda_fn_of(adv_cuda_fns_narrow, name, adv_cuda_type(x->dtype));
     return true;
+}
+
+const void *adv_conv_step_fn(uint8_t gradient_dtype)
+{
+    return adv_cuda_fn_of(adv_cuda_fns_narrow, "adv_step", adv_cuda_type(gradient_dtype));
 }
 
 AdvStatus adv_conv_narrow_run(AdvCuda *c, const AdvConvNarrow *a, void *const pointer[ADV_DNN_ROLES])

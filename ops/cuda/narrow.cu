@@ -6,6 +6,7 @@
 **             read serves all channels of the thread, every weight all its places.
 **   by image  a thread has a run of 8 places of the image, all its channels, and the sum over some channels of the output, 16 bytes of
 **             them at a time; the up to 8 threads of a run then add theirs by exchange.
+**   step      by image, and the step of an attack where the gradient would be stored; or the step alone, behind another kernel.
 ** Weights are laid in shared memory as floats, in the order in which they are read. Images come through the first-level cache: the
 ** narrow one is small, of the wide one a line is read whole, and neighbours read it again soon. Sums have one order, whatever the launch.
 ** Expected limit: multiply-adds outside the tensor cores (ResNet-18's first layer, 128 images: 227 million, 8 us at 30 T/s; its memory
@@ -14,6 +15,7 @@
 #include "ops/cuda/kernel.cuh"
 
 #include "ops/cuda/conv.h"
+#include "ops/cuda/place.cuh"
 
 /* Elements of 16 bytes. */
 template <class T> struct Wide { enum { N = 16 / sizeof(T) }; };
@@ -37,7 +39,8 @@ ADV_DEVICE bool run_of(const AdvNarrowForm &f, int rows, Run *out)
 template <class T, int K> ADV_DEVICE void stage_forward(const AdvNarrowForm &f, const T *w, float *to)
 {
     int n_taps = K * K * f.c;
-    for (int i = (int)threadIdx.x; i < n_taps * f.o; i += (int)blockDim.x) to[i % n_taps * (f.o + ADV_NARROW_GAP) + i / n_taps] = adv_wide(w[i]);
+    for (int i = (int)threadIdx.x; i < n_taps * f.o; i += (int)blockDim.x)
+        to[i % n_taps * (f.o + ADV_NARROW_GAP) + i / n_taps] = adv_wide(w[i]);
     __syncthreads();
 }
 
@@ -184,6 +187,39 @@ template <class T> struct ToImage {
     }
 };
 
+/* ---- the step of an attack ------------------------------------------------------------------------------------------ */
+
+/* Operands of step_linf; its arithmetic, in its order and rounding, at one element. `g` has the gradient's type: the step sees no more. */
+template <class T> struct ToStep {
+    AdvStepForm s;
+    float *out;
+    const float *z, *x, *eps, *size;
+    __device__ __forceinline__ void at(int n, int c, int h, int w, T g) const
+    {
+        float d = adv_wide(g), b = x[adv_at4(s.x, n, c, h, w)], e = eps[adv_at4(s.eps, n, c, h, w)];
+        float u = z[adv_at4(s.z, n, c, h, w)] + size[adv_at4(s.size, n, c, h, w)] * (d > 0 ? 1.0f : d < 0 ? -1.0f : 0.0f);
+        u = least(u, b + e);
+        u = most(u, b - e);
+        out[adv_at4(s.out, n, c, h, w)] = least(most(u, s.lo), s.hi);
+    }
+    template <int C> __device__ __forceinline__ void put(const AdvNarrowForm &f, int n, int h, int w, const float (&g)[C]) const
+    {
+        ADV_UNROLL(C)
+        for (int c = 0; c < C; c++)
+            if (c < f.c) at(n, c, h, w, adv_narrow<T>(g[c]));
+    }
+    /* A NaN of `a` stays. */
+    static __device__ __forceinline__ float least(float a, float b) { return a < b || a != a ? a : b; }
+    static __device__ __forceinline__ float most(float a, float b) { return a > b || a != a ? a : b; }
+};
+
+template <class T> ADV_DEVICE void step_alone(const T *g, const ToStep<T> &to)
+{
+    Place p;
+    if (!adv_place(to.s.n, to.s.c, to.s.h, to.s.w, &p)) return;
+    to.at(p.n, p.c, p.h, p.w, g[adv_at4(to.s.g, p.n, p.c, p.h, p.w)]);
+}
+
 /* ---- by type -------------------------------------------------------------------------------------------------------- */
 
 #define FORWARD(t, T, K, S) \
@@ -196,21 +232,35 @@ template <class T> struct ToImage {
     extern "C" __global__ void __launch_bounds__(256) adv_narrow_by_image_##K##_##C##_##t(AdvNarrowForm f, const T *w, const T *gy, T *gx) \
     { \
         narrow_by_image<T, K, C>(f, w, gy, ToImage<T>{gx}); \
+    } \
+    extern "C" __global__ void __launch_bounds__(256) \
+        adv_narrow_step_##K##_##C##_##t(AdvNarrowForm f, const T *w, const T *gy, AdvStepForm s, float *out, const float *z, \
+                                        const float *x, const float *eps, const float *size) \
+    { \
+        narrow_by_image<T, K, C>(f, w, gy, ToStep<T>{s, out, z, x, eps, size}); \
+    }
+#define STEP(t, T) \
+    extern "C" __global__ void adv_step_##t(const T *g, AdvStepForm s, float *out, const float *z, const float *x, const float *eps, \
+                                            const float *size) \
+    { \
+        step_alone<T>(g, ToStep<T>{s, out, z, x, eps, size}); \
     }
 
 /* By window and stride; by window and room for channels: an image of two takes that of three. */
 #define KERNELS(t, T) \
     FORWARD(t, T, 3, 1) FORWARD(t, T, 3, 2) FORWARD(t, T, 5, 1) FORWARD(t, T, 5, 2) \
-    BY_IMAGE(t, T, 3, 1) BY_IMAGE(t, T, 3, 3) BY_IMAGE(t, T, 3, 4) BY_IMAGE(t, T, 5, 1) BY_IMAGE(t, T, 5, 3) BY_IMAGE(t, T, 5, 4)
+    BY_IMAGE(t, T, 3, 1) BY_IMAGE(t, T, 3, 3) BY_IMAGE(t, T, 3, 4) BY_IMAGE(t, T, 5, 1) BY_IMAGE(t, T, 5, 3) BY_IMAGE(t, T, 5, 4) \
+    STEP(t, T)
 
 KERNELS(f32, float)
 KERNELS(bf16, AdvBf16)
 
 #define FORWARD_ROW(t, K, S) ADV_CUDA_FN(adv_narrow_forward_##K##_##S##_##t)
-#define BY_IMAGE_ROW(t, K, C) ADV_CUDA_FN(adv_narrow_by_image_##K##_##C##_##t)
+#define BY_IMAGE_ROW(t, K, C) ADV_CUDA_FN(adv_narrow_by_image_##K##_##C##_##t) ADV_CUDA_FN(adv_narrow_step_##K##_##C##_##t)
 #define ROWS(t) \
     FORWARD_ROW(t, 3, 1) FORWARD_ROW(t, 3, 2) FORWARD_ROW(t, 5, 1) FORWARD_ROW(t, 5, 2) \
-    BY_IMAGE_ROW(t, 3, 1) BY_IMAGE_ROW(t, 3, 3) BY_IMAGE_ROW(t, 3, 4) BY_IMAGE_ROW(t, 5, 1) BY_IMAGE_ROW(t, 5, 3) BY_IMAGE_ROW(t, 5, 4)
+    BY_IMAGE_ROW(t, 3, 1) BY_IMAGE_ROW(t, 3, 3) BY_IMAGE_ROW(t, 3, 4) BY_IMAGE_ROW(t, 5, 1) BY_IMAGE_ROW(t, 5, 3) BY_IMAGE_ROW(t, 5, 4) \
+    ADV_CUDA_FN(adv_step_##t)
 
 ADV_CUDA_TABLE(adv_cuda_fns_narrow)
 ROWS(f32)

@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MAX_IN = 4, MAX_ELEMS = 4096 };
+enum { MAX_IN = 6, MAX_ELEMS = 4096 };
 
 typedef struct Case {
     const char *op;
-    uint8_t dtype;
+    uint8_t dtype;          /* of the convolution's operands; the images of a step are f32 */
     int64_t dim[MAX_IN][4]; /* of the operands; a first dim of 0 ends them, a second of 0 is a vector */
     int64_t attr[4];
 } Case;
@@ -36,7 +36,12 @@ static const Case cases[] = {
     {"conv2d", ADV_F32, {{1, 1, 9, 7}, {4, 1, 5, 5}}, {2, 2}},
     {"conv2d_gx", ADV_BF16, {{2, 8, 5, 9}, {8, 3, 3, 3}}, {1, 1, 5, 9}},
     {"conv2d_gx", ADV_F32, {{1, 12, 4, 4}, {12, 4, 5, 5}}, {1, 2, 4, 4}},
+    {"conv2d_gx_step", ADV_BF16, {{2, 8, 5, 9}, {8, 3, 3, 3}, {2, 3, 5, 9}, {2, 3, 5, 9}, {2, 1, 1, 1}, {1, 1, 1, 1}}, {1, 1}},
+    {"conv2d_gx_step", ADV_F32, {{1, 12, 4, 4}, {12, 4, 5, 5}, {1, 4, 4, 4}, {1, 4, 4, 4}, {1, 1, 1, 1}, {1, 4, 4, 4}}, {1, 2}},
+    {"conv2d_gx_step", ADV_BF16, {{3, 16, 6, 6}, {16, 1, 3, 3}, {3, 1, 8, 8}, {3, 1, 8, 8}, {3, 1, 1, 1}, {3, 1, 1, 1}}, {1, 0}},
 };
+
+enum { N_CASES = sizeof cases / sizeof *cases, N_STEPS = 3, FIRST_STEP = N_CASES - N_STEPS };
 
 static const AdvBackend *const be = &adv_backend_fake;
 static AdvRegistry reg;
@@ -55,14 +60,18 @@ static void make_world(const Case *c, World *w)
     AdvAlloc a = adv_alloc_default();
     uint32_t n = 0, n_out;
     char msg[256];
+    bool is_step = strcmp(c->op, "conv2d_gx_step") == 0;
     memset(w, 0, sizeof *w);
     for (; n < MAX_IN && c->dim[n][0]; n++) {
-        t[n] = (AdvTensorType){.dtype = c->dtype, .rank = c->dim[n][1] ? 4 : 1, .layout = c->dim[n][1] ? ADV_LAYOUT_CL : ADV_LAYOUT_ROW};
+        t[n] = (AdvTensorType){.dtype = is_step && n > 1 ? (uint8_t)ADV_F32 : c->dtype,
+                               .rank = c->dim[n][1] ? 4 : 1,
+                               .layout = c->dim[n][1] ? ADV_LAYOUT_CL : ADV_LAYOUT_ROW};
         memcpy(t[n].dim, c->dim[n], t[n].rank * sizeof t[n].dim[0]);
         w->in[n] = adv_view_of(&t[n], w->mem[n]);
         for (int64_t i = 0; i < adv_view_elems(&w->in[n]); i++) adv_st(&w->in[n], i, (double)((i * 37 + n * 11) % 23 - 11) / 8);
     }
     for (int k = 0; k < 4; k++) w->attr[k].i = c->attr[k];
+    if (is_step) w->attr[2].f = -1, w->attr[3].f = 1.25;
     w->sig = (AdvSig){.op = adv_registry_op(&reg, c->op), .n_in = n, .n_out = 1, .in = w->in, .out = &w->out, .attr = w->attr};
     CHECK_EQ(adv_op_infer(w->sig.op, t, n, w->attr, ADV_F32, out, &n_out, msg, sizeof msg), ADV_OK);
     out[0].layout = ADV_LAYOUT_CL;
@@ -72,6 +81,14 @@ static void make_world(const Case *c, World *w)
 }
 
 static size_t bytes_of(const AdvView *v) { return (size_t)adv_view_elems(v) * (v->dtype == ADV_BF16 ? 2 : 4); }
+
+/* The choice made for the op itself: its key begins with its name. */
+static bool find_choice(const char *choices, const char *op, char *label, char *key)
+{
+    for (const char *at = choices; sscanf(at, "%63[^\t]\t%159[^\n]", label, key) == 2; at = strchr(at, '\n') + 1)
+        if (!strncmp(key, op, strlen(op)) && key[strlen(op)] == ' ') return true;
+    return false;
+}
 
 /* Prepares the instruction and, if it is that far, runs it and fills w->out. The label chosen is put in `label`. */
 static AdvStatus run_world(World *w, void *self, AdvDiags *ds, char *label, char *key)
@@ -87,7 +104,7 @@ static AdvStatus run_world(World *w, void *self, AdvDiags *ds, char *label, char
     st = be->prepare(self, &b, ds);
     if (st == ADV_OK) st = be->prepared(self, ds);
     if (st != ADV_OK) return st;
-    if (label) CHECK_EQ(sscanf(be->choices(self), "%63[^\t]\t%159[^\n]", label, key), 2);
+    if (label) CHECK(find_choice(be->choices(self), w->sig.op->name, label, key));
     for (uint32_t k = 0; k < w->sig.n_in && st == ADV_OK; k++) {
         in[k].data = be->alloc(self, bytes_of(&in[k]));
         st = in[k].data ? be->copy(self, in[k].data, w->in[k].data, bytes_of(&in[k]), ADV_TO_DEVICE) : ADV_ENOMEM;
@@ -136,10 +153,11 @@ static AdvStatus run_by_order(World *w, const char *order, uint32_t n_threads, c
 
 static void each_way_computes_the_definition(void)
 {
-    static const char *const ways[] = {"one0.engine0", "one1.engine1", "turned0.engine0", "turned1.engine1", "two0.engine0", "two1.engine1", "own", "narrow"};
-    uint32_t n_ran[8] = {0};
+    static const char *const ways[] = {"one0.engine0", "one1.engine1", "turned0.engine0", "turned1.engine1", "two0.engine0",
+                                       "two1.engine1", "own",          "narrow",          "one",             "two"};
+    uint32_t n_ran[10] = {0};
     World *w = malloc(sizeof *w);
-    for (size_t i = 0; w && i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; w && i < N_CASES; i++) {
         char label[64] = "", key[160] = "", order[256];
         make_world(&cases[i], w);
         CHECK_EQ(run_by_order(w, NULL, 3, label, key), ADV_OK);
@@ -157,19 +175,21 @@ static void each_way_computes_the_definition(void)
         snprintf(order, sizeof order, "two2.engine2\t%s\n", key); /* its sums depend on the order in which blocks end */
         CHECK_EQ(run_by_order(w, order, 1, label, key), ADV_EUNAVAILABLE);
     }
-    for (size_t k = 0; k < 8; k++) CHECK(n_ran[k] >= 3);
-    CHECK_EQ(n_ran[6], sizeof cases / sizeof *cases);
+    for (size_t k = 0; k < 10; k++) CHECK(n_ran[k] >= 3);
+    CHECK_EQ(n_ran[6], FIRST_STEP);
+    CHECK_EQ(n_ran[8], N_STEPS);
+    CHECK_EQ(n_ran[9], N_STEPS);
     CHECK_EQ(adv_fake_reset(), 0);
     free(w);
 }
 
 /* Every call of the library and the device that can fail while a fused convolution is prepared and run. */
-static void failures_end_cleanly(cudaError_t with, uint32_t n_threads)
+static void failures_end_cleanly(const Case *c, cudaError_t with, uint32_t n_threads)
 {
     World *w = malloc(sizeof *w);
     uint64_t at = 1;
     if (!w) return;
-    make_world(&cases[2], w);
+    make_world(c, w);
     for (bool failed = true; failed && at < 4000; at++) {
         adv_fake_reset();
         adv_fake.fail_at = at;
@@ -186,14 +206,16 @@ static void failures_end_cleanly(cudaError_t with, uint32_t n_threads)
 
 static void memory_runs_out_anywhere(void)
 {
-    failures_end_cleanly(cudaErrorMemoryAllocation, 1);
-    failures_end_cleanly(cudaErrorMemoryAllocation, 3);
+    failures_end_cleanly(&cases[2], cudaErrorMemoryAllocation, 1);
+    failures_end_cleanly(&cases[2], cudaErrorMemoryAllocation, 3);
+    failures_end_cleanly(&cases[FIRST_STEP], cudaErrorMemoryAllocation, 1);
 }
 
 static void the_device_dies_anywhere(void)
 {
-    failures_end_cleanly(cudaErrorIllegalAddress, 1);
-    failures_end_cleanly(cudaErrorIllegalAddress, 3);
+    failures_end_cleanly(&cases[2], cudaErrorIllegalAddress, 1);
+    failures_end_cleanly(&cases[2], cudaErrorIllegalAddress, 3);
+    failures_end_cleanly(&cases[FIRST_STEP], cudaErrorIllegalAddress, 1);
 }
 
 /* The second instruction with a problem takes what the first built, also after that is gone. */

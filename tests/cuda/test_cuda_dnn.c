@@ -15,7 +15,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
-enum { MAX_SEEN = 1024, MAX_OPERANDS = 5 };
+enum { MAX_SEEN = 1024, MAX_OPERANDS = 6 };
 
 static AdvCudaApi api;
 static AdvDnnFor h200_plans = {.api = &api, .allow_tf32 = true};
@@ -132,7 +132,10 @@ static void check_region(const AdvGraph *g, AdvRegionId r)
         for (uint32_t k = 0; k < n->n_in; k++) in[k] = adv_view_of(adv_value_type(g, adv_node_in(g, id, k)), NULL);
         out = adv_view_of(adv_value_type(g, adv_node_out(g, id, 0)), NULL);
         AdvSig sig = {.op = n->op, .n_in = n->n_in, .n_out = 1, .in = in, .out = &out, .attr = adv_node_attr(g, id)};
-        check_conv(&sig);
+        AdvConvInner inner;
+        bool steps = strcmp(n->op->name, "conv2d_gx_step") == 0;
+        if (steps) adv_conv_inner_init(&inner, &sig);
+        check_conv(steps ? &inner.sig : &sig);
     }
 }
 

@@ -1,6 +1,8 @@
 /* test_runtime_session.c: sessions of the toy plan on every back end: opening, binding, running entries, states, checks. */
 #include "tests/adv_test.h"
 
+#include "ops/view.h"
+#include "runtime/ctx.h"
 #include "tests/runtime/toy.h"
 
 static void runs_on_every_back_end(void)
@@ -133,6 +135,34 @@ static void checks_pass_on_a_good_run(void)
     toy_close(&t);
 }
 
+/* A kernel that is tried before the others and fills its result with one number. */
+static bool wrong_can(const AdvSig *sig, const char **why) { return (void)sig, (void)why, true; }
+static AdvStatus wrong_run(const AdvLaunch *l, void *state)
+{
+    (void)state;
+    for (int64_t i = 0; i < adv_view_elems(&l->out[0]); i++) adv_st(&l->out[0], i, 7);
+    return ADV_OK;
+}
+
+static void a_wrong_kernel_is_found(void)
+{
+    static const AdvKernel wrong = {ADV_KERNEL_HEADER, .backend = "cpu", .op = "matmul", .name = "wrong", .op_version = 1, .order = -100,
+                                    .can = wrong_can, .run = wrong_run};
+    static const AdvKernel *const list[] = {&wrong, NULL};
+    Toy t = toy_open("ref", "cpu", NULL, ADV_CHECK_OFF, 0);
+    AdvSession *s = NULL;
+    AdvSessionOpts o = {.struct_size = sizeof o, .backend = "cpu", .n_threads = 1, .check = ADV_CHECK_REF};
+    const char *msg = NULL;
+    CHECK_EQ(adv_registry_add_kernels(&t.ctx->reg, list, NULL), ADV_OK);
+    CHECK_EQ(adv_session_open(t.ctx, t.plan, &o, t.ds, &s), ADV_OK);
+    CHECK_EQ(toy_bind(s, t.data, t.ds), ADV_OK);
+    CHECK_EQ(adv_session_step(s, 1, t.ds), ADV_EDIFFERS);
+    CHECK_EQ(adv_diags_at(t.ds, 0, &msg), 6008);
+    CHECK(msg && strstr(msg, "`matmul` differs from its definition"));
+    adv_session_close(s);
+    toy_close(&t);
+}
+
 /* A NaN weight is found at the first instruction that meets it, by line of the text; a run finds it through its loss. */
 static void nan_is_found(void)
 {
@@ -258,6 +288,7 @@ int main(void)
     RUN(wrong_calls_have_a_sentence);
     RUN(data_must_be_bound);
     RUN(checks_pass_on_a_good_run);
+    RUN(a_wrong_kernel_is_found);
     RUN(nan_is_found);
     RUN(run_names_the_line);
     RUN(profile_has_every_instruction);
