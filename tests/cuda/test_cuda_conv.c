@@ -6,6 +6,7 @@
 
 #include "ops/cuda/kernels_cuda.h"
 #include "ops/view.h"
+#include "tests/base/scratch.h"
 #include "tests/cuda/fake.h"
 
 #include <stdio.h>
@@ -323,10 +324,10 @@ static void count_warning(void *user, const char *text)
     n_refused += strstr(text, "does not take the kept plan") != NULL;
 }
 
-static void shell(const char *fmt, const char *dir)
+static void in_folder(const char *dir, const char *commands)
 {
     char command[400];
-    snprintf(command, sizeof command, fmt, dir, dir);
+    snprintf(command, sizeof command, "cd %s && %s", dir, commands);
     CHECK_EQ(system(command), 0);
 }
 
@@ -347,8 +348,8 @@ static void plans_are_kept(void)
     CHECK_STR(second.choices, first.choices);
     CHECK_EQ(n_damaged + n_refused, 0);
 
-    shell("f=$(ls %s/*.plan | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>%s/log", dir);
-    shell("set -- %s/*.plan; cp $2 $3; truncate -s 30 $4", dir); /* another's, and a short one */
+    in_folder(dir, "f=$(ls *.plan | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>log");
+    in_folder(dir, "set -- *.plan; cp $2 $3; truncate -s 30 $4"); /* another's, and a short one */
     Opened third = open_all(&o, 0);
     CHECK_EQ(third.st, ADV_OK);
     CHECK_EQ(n_damaged, 3);
@@ -368,7 +369,7 @@ static void plans_are_kept(void)
     Opened fifth = open_all(&o, 0);
     CHECK(fifth.st == ADV_OK && fifth.built == first.built && fifth.loaded == 0);
     CHECK_EQ(n_damaged, 3);
-    shell("rm -rf %s", dir);
+    scratch_remove(dir);
 }
 
 /* A run's own word finds its plan in the cache too, and without the cache the plan is built alone. */
@@ -396,7 +397,7 @@ static void orders_build_one_plan(void)
         be->close(self);
     }
     CHECK_EQ(adv_fake_reset(), 0);
-    shell("rm -rf %s", dir);
+    scratch_remove(dir);
     free(w);
 }
 
@@ -429,7 +430,7 @@ static void failures_of_an_opening(void)
         }
         free(w);
     }
-    shell("rm -rf %s", dir);
+    scratch_remove(dir);
 }
 
 /* Ops that nothing of a plan for target cuda needs a kernel for. */
