@@ -2,7 +2,7 @@
 **
 ** Each rule must: keep the type of every value that others use; give what it makes the location of what it replaces; and
 ** strictly reduce (nodes in reach of a write that are not constants, then their operands that are made by `reshape`,
-** `broadcast` or `cast`), so that it ends. A rule that would change a number is not one, but for the sign of a zero (x + 0).
+** `broadcast`, `cast` or `div`), so that it ends. A rule that would change a number is not one, but for the sign of a zero (x + 0).
 ** A rule gives the value that stands for the node's only output, or none; or it changes an operand and says so.
 */
 #include "compiler/pass/pass_list.h"
@@ -203,6 +203,22 @@ static AdvValueId rule_neg_neg(Simplify *s, AdvNodeId n)
     return inner.i ? if_fits(s, n, in(s, inner, 0)) : none;
 }
 
+/* sign(div(x, c)) -> sign(x) where every c is above 0 and at most 1, so that nothing becomes 0: an attack on images that a network
+** divides by their deviation */
+static AdvValueId rule_sign_div(Simplify *s, AdvNodeId n)
+{
+    AdvNodeId div = made_by(s, in(s, n, 0), "div");
+    if (!div.i || !const_of(s, in(s, div, 1))) return none;
+    AdvValueId x = in(s, div, 0);
+    AdvView c = const_view(s, in(s, div, 1), true);
+    if (!adv_type_eq(adv_value_type(s->g, x), out_type(s, n))) return none;
+    for (int64_t i = 0; i < adv_view_elems(&c); i++)
+        if (!(adv_ld(&c, i) >= 1e-30 && adv_ld(&c, i) <= 1)) return none;
+    AdvValueId v = adv_build_op(&s->b, "sign", &x, 1, NULL);
+    s->g->values.at[v.i].type.layout = out_type(s, n)->layout;
+    return v;
+}
+
 /* min(x, x), max(x, x) -> x */
 static AdvValueId rule_same(Simplify *s, AdvNodeId n) { return in(s, n, 0).i == in(s, n, 1).i ? if_fits(s, n, in(s, n, 0)) : none; }
 
@@ -302,6 +318,7 @@ static const struct { const char *op; Rule *rule; } rules[] = {
     {"div", rule_by_one},
     {"pow", rule_by_one},
     {"neg", rule_neg_neg},
+    {"sign", rule_sign_div},
     {"min", rule_same},
     {"max", rule_same},
     {"select", rule_select},
