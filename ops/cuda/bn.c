@@ -47,6 +47,7 @@ static void describe(AdvBnForm *f, const AdvView *x, float eps)
     f->outer_step = f->inner * x->dim[1];
     f->inner_step = is_cl ? x->dim[1] : 1;
     f->channel_step = is_cl ? 1 : f->inner;
+    f->is_flat = f->inner_step * f->inner == f->outer_step;
     f->eps = eps;
 }
 
@@ -78,7 +79,7 @@ static AdvStatus prepare(AdvPrep *p, bool is_grad, void **out_state)
     int64_t n_columns = (f->channels / width + 31) / 32;
     f->n_partials = partials_of(f, n_columns, s->cuda->n_sms);
     s->by_block = (AdvCudaGrid){{(unsigned)n_columns, (unsigned)f->n_partials, 1}, {32, 8, 1}, 0};
-    s->by_channel = adv_cuda_grid_x((uint64_t)f->channels, 128);
+    s->by_channel = (AdvCudaGrid){{(unsigned)((f->channels + 31) / 32), 1, 1}, {32, ADV_BN_ROWS, 1}, 0};
     s->by_pack = adv_cuda_grid_x((uint64_t)(f->places * (f->channels / width)), ADV_CUDA_BLOCK);
     s->sums = fn_of(is_grad ? "grad_sums" : "sums", x->dtype, is_wide);
     s->finish = is_grad ? adv_cuda_fn(adv_cuda_fns_bn, "adv_bn_grad_finish") : fn_of("finish", x->dtype, is_wide);

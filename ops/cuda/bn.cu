@@ -3,7 +3,8 @@
 ** sums: a block takes 32 packs of channels and every gridDim.y-th group of 8 places; its partial sums go to scratch, so that the
 **   order of every addition is fixed by shape and grid. Sums are of differences from the channel's first element, in f32 in a thread
 **   and in double across blocks: the variance is a difference of two of them.
-** finish: a thread a channel adds the partials and writes what the last pass multiplies with.
+** finish: a block adds the partials of 32 channels, each row of its threads every 16th of them, and writes what the last pass multiplies
+**   with. There are up to four partials a multiprocessor, so one thread a channel would wait for memory a thousand times.
 ** apply: 16 bytes a thread and operand.
 ** Element (place m, channel c) is at m / inner * outer_step + m % inner * inner_step + c * channel_step; packs only where channel_step is
 ** 1. Expected limit: memory bandwidth, x (and gy) read twice and y (gx) written once. Not measured on a device yet.
@@ -12,7 +13,11 @@
 
 #include "ops/cuda/bn.h"
 
-ADV_DEVICE long long at_place(const AdvBnForm &f, long long m) { return m / f.inner * f.outer_step + m % f.inner * f.inner_step; }
+/* Dividing is what a pass would wait for, so it is left out where places lie one behind the other, and done in 32 bits below 2^32. */
+ADV_DEVICE long long at_place(const AdvBnForm &f, long long m)
+{
+    return f.is_flat ? m * f.inner_step : m / f.inner * f.outer_step + m % f.inner * f.inner_step;
+}
 
 /* Adds the two sums of each of V channels over the block's 8 rows of threads and writes them to the scratch. */
 template <int V> ADV_DEVICE void put_partials(const AdvBnForm &f, int c, const float *s, const float *q, float *partial)
@@ -72,24 +77,38 @@ ADV_DEVICE void grad_sums(const AdvBnForm &f, const T *x, const T *gy, const flo
     put_partials<V>(f, c, s, q, partial);
 }
 
-ADV_DEVICE void add_partials(const AdvBnForm &f, const float *partial, int c, double *s, double *q)
+/* The sums of channel c, in a fixed order. False: another thread has them, or there is no such channel. */
+ADV_DEVICE bool add_partials(const AdvBnForm &f, const float *partial, int c, double *s, double *q)
 {
+    __shared__ double all[2][ADV_BN_ROWS][32];
     *s = *q = 0;
-    for (int b = 0; b < f.n_partials; b++) {
+    ADV_UNROLL(4)
+    for (int b = (int)threadIdx.y; b < f.n_partials && c < f.channels; b += ADV_BN_ROWS) {
         *s += (double)partial[(long long)b * 2 * f.channels + c];
         *q += (double)partial[((long long)b * 2 + 1) * f.channels + c];
     }
+    all[0][threadIdx.y][threadIdx.x] = *s;
+    all[1][threadIdx.y][threadIdx.x] = *q;
+    __syncthreads();
+    if (threadIdx.y > 0 || c >= f.channels) return false;
+    for (int r = 1; r < ADV_BN_ROWS; r++) {
+        *s += all[0][r][threadIdx.x];
+        *q += all[1][r][threadIdx.x];
+    }
+    return true;
 }
+
+/* The channel of a thread of `finish`. */
+ADV_DEVICE int channel_of(void) { return (int)(blockIdx.x * 32 + threadIdx.x); }
 
 /* factor[3][C]: what apply subtracts, multiplies with and adds. */
 template <class T>
 ADV_DEVICE void stats_finish(const AdvBnForm &f, const T *x, const float *partial, const float *w, const float *b, float *mean, float *var,
                              float *factor)
 {
-    int c = (int)adv_thread();
+    int c = channel_of();
     double s, q;
-    if (c >= f.channels) return;
-    add_partials(f, partial, c, &s, &q);
+    if (!add_partials(f, partial, c, &s, &q)) return;
     s /= (double)f.places;
     q = q / (double)f.places - s * s;
     if (q < 0) q = 0;
@@ -105,8 +124,9 @@ template <int V> ADV_DEVICE bool pack_at(const AdvBnForm &f, long long *out_at, 
 {
     long long i = adv_thread(), packs = f.channels / V;
     if (i >= f.places * packs) return false;
-    *out_c = (int)(i % packs) * V;
-    *out_at = at_place(f, i / packs) + *out_c * f.channel_step;
+    long long m = i <= 0xffffffffLL ? (long long)((unsigned)i / (unsigned)packs) : i / packs;
+    *out_c = (int)(i - m * packs) * V;
+    *out_at = at_place(f, m) + *out_c * f.channel_step;
     return true;
 }
 
@@ -166,10 +186,9 @@ BN_KERNELS(bf16_1, AdvBf16, 1)
 extern "C" __global__ void adv_bn_grad_finish(AdvBnForm f, const float *partial, const float *w, const float *mean, const float *var,
                                               float *gw, float *gb, float *factor)
 {
-    int c = (int)adv_thread();
+    int c = channel_of();
     double s, q, r;
-    if (c >= f.channels) return;
-    add_partials(f, partial, c, &s, &q);
+    if (!add_partials(f, partial, c, &s, &q)) return;
     r = 1.0 / sqrt((double)var[c] + (double)f.eps);
     gb[c] = (float)s;
     gw[c] = (float)q;

@@ -6,7 +6,10 @@
 typedef struct AdvBnForm {
     long long places, inner, outer_step, inner_step, channel_step;
     int channels, n_partials;
+    int is_flat; /* place m is at m * inner_step, as channels-last */
     float eps;
 } AdvBnForm;
+
+#define ADV_BN_ROWS 16 /* rows of threads that add the partial sums of 32 channels */
 
 #endif
