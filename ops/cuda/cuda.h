@@ -139,7 +139,8 @@ AdvStatus adv_cuda_dnn(AdvCuda *c, cudnnHandle_t *out) ADV_MUST_USE;
 
 /* ---- choosing by time -------------------------------------------------------------------------------------------- */
 
-/* One of several ways to do the same work. try_run runs candidate `ix` once on the session's stream, over memory of its own. */
+/* One of several ways to do the same work. try_run runs candidate `ix` once on the session's stream, over memory of its own;
+** from the second time on it takes no memory and waits for nothing, as it may be recorded. */
 typedef struct AdvCudaTrial {
     const char *key;         /* says the problem in full: op, shapes, types, flags; what a choice is stored under */
     uint32_t n_candidates;
@@ -149,7 +150,7 @@ typedef struct AdvCudaTrial {
 } AdvCudaTrial;
 
 /* Which candidate: what a checkpoint or the cache says for the key, the first that runs where the session is deterministic,
-** else the fastest (median of several runs after a warm-up). Candidates that fail are passed over; if none runs the status of
+** else the fastest (median of several recorded runs after a warm-up). Candidates that fail are passed over; if none runs the status of
 ** the last. The choice is recorded, and stored in checkpoints. Cold. */
 AdvStatus adv_cuda_choose(AdvCuda *c, const AdvCudaTrial *t, uint32_t *out_ix) ADV_MUST_USE;
 

@@ -61,7 +61,8 @@ static bool is_harmless(cudaError_t e)
 {
     return e == cudaErrorMemoryAllocation || e == cudaErrorInvalidValue || e == cudaErrorInvalidConfiguration || e == cudaErrorNotSupported ||
            e == cudaErrorInvalidDeviceFunction || e == cudaErrorLaunchOutOfResources || e == cudaErrorNoDevice ||
-           e == cudaErrorInsufficientDriver || e == cudaErrorNoKernelImageForDevice || e == cudaErrorSymbolNotFound;
+           e == cudaErrorInsufficientDriver || e == cudaErrorNoKernelImageForDevice || e == cudaErrorSymbolNotFound ||
+           e == cudaErrorStreamCaptureUnsupported || e == cudaErrorStreamCaptureInvalidated;
 }
 
 AdvStatus adv_cuda_check(AdvCuda *c, cudaError_t e, const char *call)

@@ -5,7 +5,8 @@
 **   2. the choice made for the same problem in this session
 **   3. `deterministic`: the first candidate that runs
 **   4. the cache folder's file for this GPU and these libraries
-**   5. timing: the median of five runs after a warm-up
+**   5. timing: the median of three replays of a recording that runs the candidate twice, after a warm-up; recorded, because that is how
+**      a session runs it: what the host takes to launch does not count, and what cannot be recorded is no candidate
 ** As text a line a choice: the label, a tab, the key. The cache file adv-cuda-choices-<hash>.txt holds such lines; lines that
 ** are none are ignored with a warning.
 */
@@ -18,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_RUNS = 5, MAX_LABEL = 128 };
+enum { N_RUNS = 3, N_TOGETHER = 2, MAX_LABEL = 128 };
 
 /* Lists of choices outlive `unprepare`, so they have memory of their own. */
 static char *dup_text(const AdvCudaBack *b, const char *text, size_t n)
@@ -158,20 +159,42 @@ AdvStatus adv_cuda_choices_end(AdvCudaBack *b)
 
 /* ---- choosing -------------------------------------------------------------------------------------------------------- */
 
-/* Runs a candidate to its end; a failure that leaves the device unusable is the session's. */
-static AdvStatus run_once(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix)
+static AdvStatus record(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix, void **out)
 {
-    ADV_TRY(t->try_run(t->user, ix));
-    return adv_cuda_sync(b);
+    AdvStatus st = ADV_OK;
+    *out = NULL;
+    ADV_TRY(adv_cuda_record_begin(b));
+    for (uint32_t k = 0; k < N_TOGETHER && st == ADV_OK; k++) st = t->try_run(t->user, ix);
+    AdvStatus end = adv_cuda_record_end(b, out);
+    if (st == ADV_OK) return end;
+    if (*out) adv_cuda_forget(b, *out);
+    return st;
 }
 
-static AdvStatus time_once(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix, float *out_ms)
+/* Runs a candidate to its end, then records it; a failure that leaves the device unusable is the session's. */
+static AdvStatus run_once(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix, void **out)
+{
+    *out = NULL;
+    ADV_TRY(t->try_run(t->user, ix));
+    ADV_TRY(adv_cuda_sync(b));
+    return record(b, t, ix, out);
+}
+
+static AdvStatus time_once(AdvCudaBack *b, void *recording, float *out_ms)
 {
     ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventRecord(b->t0, b->cuda.stream), "cudaEventRecord"));
-    ADV_TRY(t->try_run(t->user, ix));
+    ADV_TRY(adv_cuda_replay(b, recording));
     ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventRecord(b->t1, b->cuda.stream), "cudaEventRecord"));
     ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventSynchronize(b->t1), "cudaEventSynchronize"));
     return adv_cuda_check(&b->cuda, b->api.cudaEventElapsedTime(out_ms, b->t0, b->t1), "cudaEventElapsedTime");
+}
+
+static AdvStatus can_run(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix)
+{
+    void *recording;
+    ADV_TRY(run_once(b, t, ix, &recording));
+    adv_cuda_forget(b, recording);
+    return ADV_OK;
 }
 
 static int by_time(const void *a, const void *b)
@@ -183,8 +206,13 @@ static int by_time(const void *a, const void *b)
 static AdvStatus median_ms(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix, float *out_ms)
 {
     float ms[N_RUNS];
-    ADV_TRY(run_once(b, t, ix));
-    for (uint32_t k = 0; k < N_RUNS; k++) ADV_TRY(time_once(b, t, ix, &ms[k]));
+    void *recording;
+    ADV_TRY(run_once(b, t, ix, &recording));
+    AdvStatus st = adv_cuda_replay(b, recording); /* the first brings it to the device */
+    if (st == ADV_OK) st = adv_cuda_sync(b);
+    for (uint32_t k = 0; k < N_RUNS && st == ADV_OK; k++) st = time_once(b, recording, &ms[k]);
+    adv_cuda_forget(b, recording);
+    if (st != ADV_OK) return st;
     qsort(ms, N_RUNS, sizeof *ms, by_time);
     *out_ms = ms[N_RUNS / 2];
     return ADV_OK;
@@ -208,7 +236,7 @@ static AdvStatus try_all(AdvCudaBack *b, const AdvCudaTrial *t, bool by_order, u
     b->ds = NULL;
     for (uint32_t i = 0; i < t->n_candidates && !b->sticky; i++) {
         float ms = 0;
-        AdvStatus one = by_order ? run_once(b, t, i) : median_ms(b, t, i, &ms);
+        AdvStatus one = by_order ? can_run(b, t, i) : median_ms(b, t, i, &ms);
         if (one != ADV_OK) st = one;
         else if (*out_ix == t->n_candidates || ms < best) {
             *out_ix = i;
@@ -270,7 +298,8 @@ void *adv_cuda_trial_memory(AdvCuda *c, uint64_t n_bytes)
     if (b->trial_mem) (void)b->api.cudaFree(b->trial_mem);
     b->trial_bytes = 0;
     b->trial_mem = adv_cuda_alloc(b, n_bytes);
-    if (b->trial_mem) b->trial_bytes = n_bytes;
+    if (!b->trial_mem || adv_cuda_fill(b, b->trial_mem, 0x3c, n_bytes) != ADV_OK) return NULL; /* small numbers in f32 and bf16, no NaN */
+    b->trial_bytes = n_bytes;
     return b->trial_mem;
 }
 
