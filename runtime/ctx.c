@@ -59,10 +59,12 @@ static uint64_t system_clock(void *user)
 /* A copy of a caller's text; NULL of NULL. false: out of memory. */
 static bool copy_text(const AdvAlloc *a, const char *text, char **out)
 {
-    size_t n = text ? strlen(text) + 1 : 0;
+    *out = NULL;
+    if (!text) return true;
+    size_t n = strlen(text) + 1;
     *out = adv_mem_new(a, n);
     if (*out) memcpy(*out, text, n);
-    return *out || !text;
+    return *out != NULL;
 }
 
 static void free_text(const AdvAlloc *a, char *text)

@@ -24,10 +24,11 @@ n_jobs=$(nproc)
 n_passed=0
 n_failed=0
 
-# One line a file of the tree: its name, a tab, how gcc is called for it, less what writes files.
-python3 - "$build" >"$work/commands" <<'END'
+# One line a file of the tree: its name, a tab, how gcc is called for it, less what writes files. For clang-tidy the same commands,
+# each file once: a second one, of the shared library, would be analysed, too, and wrongly (see run_clang).
+python3 - "$build" "$work" >"$work/commands" <<'END'
 import json, os, re, sys
-build, root, seen = sys.argv[1], os.getcwd() + "/", set()
+build, work, root, seen, once = sys.argv[1], sys.argv[2], os.getcwd() + "/", set(), []
 for entry in json.load(open(build + "/compile_commands.json")):
     path = os.path.realpath(os.path.join(entry["directory"], entry["file"]))
     if not path.startswith(root) or path.startswith(build) or path in seen or not path.endswith(".c"):
@@ -35,15 +36,17 @@ for entry in json.load(open(build + "/compile_commands.json")):
     seen.add(path)
     words = entry["command"].split()
     words = words[next(i for i, w in enumerate(words) if w.startswith("-")):]
+    once.append({**entry, "command": " ".join(["cc"] + words)})
     flags = re.sub(r"(-M[QF]|-o|-c) \S+|-MD|-Werror|-O\d|-g |-fdiagnostics-color=\S+|-fsanitize\S+|--coverage", "", " ".join(words))
     print(path[len(root):], flags, sep="\t")
+json.dump(once, open(work + "/compile_commands.json", "w"))
 END
 cut -f1 "$work/commands" >"$work/files"
 
 # clang_tidy CHECKS FILES-AT-A-TIME: of the files named on standard input.
 clang_tidy() {
   command -v clang-tidy >/dev/null || return 127
-  xargs -P "$n_jobs" -n "$2" clang-tidy --quiet -p "$build" --checks="$1" --extra-arg=-Wno-unknown-warning-option \
+  xargs -P "$n_jobs" -n "$2" clang-tidy --quiet -p "$work" --checks="$1" --extra-arg=-Wno-unknown-warning-option \
     --extra-arg=-Qunused-arguments 2>/dev/null || true
 }
 

@@ -152,7 +152,7 @@ fuzz() {
 analyze() {
   local counts
   say "static analysis"
-  counts=$(tools/analyze.sh "$out/release" cppcheck gcc || true)
+  counts=$(tools/analyze.sh "$out/release" tidy cppcheck gcc || true)
   printf '%s\n' "$counts"
   n_skipped=$((n_skipped + $(printf '%s\n' "$counts" | grep -c '^SKIP' || true)))
   # shellcheck disable=SC2046

@@ -377,7 +377,7 @@ static AdvStatus render(Emit *e, const AdvAlloc *a, AdvDiags *ds, void **out_byt
 static AdvStatus emit_all(Emit *e, const AdvAlloc *a, AdvDiags *ds, void **out_bytes, uint64_t *out_n)
 {
     static const AdvPlanLoc no_place;
-    jmp_buf trap;
+    jmp_buf trap; /* adv_emit frees the arena, and allocates nothing more in it */
     if (setjmp(trap) != 0) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while writing a plan");
     e->arena.trap = &trap;
     e->strings.align = e->locs.align = 1;

@@ -109,7 +109,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "bench_embedded: `%s` does not run, or not for %lu steps\n", argv[1], n_steps + n_steps / 10);
             st = ADV_EUNAVAILABLE;
         }
-        ratio[r] = here[r] / there[r];
+        if (st == ADV_OK) ratio[r] = here[r] / there[r];
     }
     if (st == ADV_OK) {
         qsort(here, (size_t)n_rounds, sizeof *here, by_size);
