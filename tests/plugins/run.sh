@@ -54,7 +54,7 @@ nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 if [ -x "$nvcc" ]; then
   ends 0 '' "$nvcc" -shared -O1 -Xcompiler=-fPIC,-Wall,-Wextra,-Werror,-ffp-contract=off -gencode=arch=compute_80,code=sm_80 \
     '-gencode=arch=compute_90,code=[sm_90,compute_90]' -DWITH_CUDA -Iinclude momentum.c momentum_kernel.cu -Xlinker=--exclude-libs=ALL -o libcuda_momentum.so
-  ends 0 'SKIP 1 CUDA kernel (sm_80 sm_90 compute_90)' "$advplugin" test libcuda_momentum.so
+  ends 0 '1 CUDA kernel (sm_80 sm_90 compute_90): ' "$advplugin" test libcuda_momentum.so
   ends 0 ' 0 failed' "$advplugin" test libcuda_momentum.so
 else
   echo 'SKIP the plugin with a CUDA kernel: there is no nvcc'
@@ -119,7 +119,7 @@ if [ -x "$nvcc" ]; then # with a CUDA kernel, by its own meson.build
   ends 0 'gpu/gpu_kernel.cu' "$advplugin" new --cuda gpu
   ends 0 '' env PATH="$(dirname "$advplugin"):$PATH:/usr/local/cuda/bin" meson setup "-Dc_args=-I$PWD/include" gpu/build gpu
   ends 0 '' ninja -C gpu/build
-  ends 0 'SKIP 1 CUDA kernel' "$advplugin" test gpu/build/libgpu.so
+  ends 0 '1 CUDA kernel (' "$advplugin" test gpu/build/libgpu.so
   ends 0 ' 0 failed' "$advplugin" test gpu/build/libgpu.so
 fi
 
