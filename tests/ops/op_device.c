@@ -38,7 +38,7 @@ void suite_device_say(SuiteDevice *d)
     for (uint32_t i = 0; i < d->ds->list.n; i++) {
         const AdvDiag *said = d->ds->list.at[i];
         printf("%s\n", said->message);
-        for (uint32_t k = 0; k < said->chain.n; k++) printf("    %s\n", said->chain.at[k]); /* a compiler's log, for one */
+        for (uint32_t k = 0; k < said->notes.n; k++) printf("    %s\n", said->notes.at[k].text); /* a compiler's log, for one */
     }
     adv_diags_clear(d->ds);
 }
