@@ -119,8 +119,8 @@ void adv_cuda_bytes_drop(AdvCuda *c, AdvCudaBytes *bytes);
 void adv_cuda_kept_plan(AdvCuda *c, const char *what, AdvCudaBytes *out);
 void adv_cuda_keep_plan(AdvCuda *c, const char *what, AdvCudaBytes *plan);
 
-/* Something is slower than it should be, and goes on: a sentence for the log. */
-void adv_cuda_note(AdvCuda *c, const char *fmt, ...) ADV_PRINTF(2, 3);
+/* A warning to the log: something costs time that it need not, and goes on. */
+void adv_cuda_warn(AdvCuda *c, const char *fmt, ...) ADV_PRINTF(2, 3);
 
 /* ---- tables of a kernel's own ------------------------------------------------------------------------------------ */
 

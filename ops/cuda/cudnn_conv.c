@@ -284,7 +284,7 @@ static void ask_for_plans(Problem *s, AdvCudaCrew *crew)
     Way way;
     uint32_t config;
     if (s->kept.text.at && !s->kept.d)
-        adv_cuda_note(cuda, "warning: cuDNN does not take the kept plan `%s` of `%s` (%s), which is built anew", s->known, s->key,
+        adv_cuda_warn(cuda, "warning: cuDNN does not take the kept plan `%s` of `%s` (%s), which is built anew", s->known, s->key,
                       cuda->api->cudnnGetErrorString(s->kept.status));
     adv_cuda_bytes_drop(cuda, &s->kept.text);
     if (s->kept.d) return;
@@ -373,7 +373,7 @@ static void tell_of_own(const Problem *s)
         for (uint32_t k = 0; g && k < g->graph.n_configs && !why[0]; k++) why = g->plan[k].why;
         if (g && !why[0] && g->graph.call) why = g->graph.call;
     }
-    adv_cuda_note(s->session->cuda, "warning: the slow direct kernel computes `%s`, as cuDNN offers nothing that runs: %s", s->key, why);
+    adv_cuda_warn(s->session->cuda, "warning: the slow direct kernel computes `%s`, as cuDNN offers nothing that runs: %s", s->key, why);
 }
 
 static AdvStatus solve(Problem *s)
@@ -418,8 +418,8 @@ static void describe(Problem *s, const AdvSig *sig)
     const AdvView *x = adv_conv_view(sig, &s->task, ADV_DNN_IMAGE), *w = adv_conv_view(sig, &s->task, ADV_DNN_WEIGHTS);
     snprintf(s->key, sizeof s->key, "%s %s image=%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " weights=%" PRId64 "x%" PRId64 "x%" PRId64
              "x%" PRId64 " stride=%" PRId64 " pad=%" PRId64 " relu=%d operands=%u tf32=%d",
-             sig->op->name, x->dtype == ADV_BF16 ? "bf16" : "f32", x->dim[0], x->dim[1], x->dim[2], x->dim[3], w->dim[0], w->dim[1], w->dim[2], w->dim[3], s->task.stride, s->task.pad,
-             s->task.relu, (unsigned)sig->n_in, s->session->cuda->allow_tf32);
+             sig->op->name, x->dtype == ADV_BF16 ? "bf16" : "f32", x->dim[0], x->dim[1], x->dim[2], x->dim[3], w->dim[0], w->dim[1],
+             w->dim[2], w->dim[3], s->task.stride, s->task.pad, s->task.relu, (unsigned)sig->n_in, s->session->cuda->allow_tf32);
     for (int r = 0; r < ADV_DNN_ROLES; r++) {
         const AdvView *v = adv_conv_view(sig, &s->task, r);
         s->at[r] = s->trial_bytes;

@@ -33,27 +33,15 @@ AdvStatus adv_cuda_fail(AdvCudaBack *b, AdvStatus st, const char *fmt, ...)
     return adv_fail(b->ds, st, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_BACKEND, "%s", b->error);
 }
 
-static void say(AdvCudaBack *b, const char *fmt, va_list ap)
+void adv_cuda_warn(AdvCuda *c, const char *fmt, ...)
 {
+    const AdvBackendOpts *o = &back_of(c)->host.opts;
     char text[512];
+    va_list ap;
+    va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
-    if (b->host.opts.log) b->host.opts.log(b->host.opts.user, text);
-}
-
-void adv_cuda_warn(AdvCudaBack *b, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    say(b, fmt, ap);
     va_end(ap);
-}
-
-void adv_cuda_note(AdvCuda *c, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    say(back_of(c), fmt, ap);
-    va_end(ap);
+    if (o->log) o->log(o->user, text);
 }
 
 /* Errors that leave the device as it was: the call did nothing. */

@@ -62,7 +62,7 @@ void adv_cuda_cache_read(AdvCudaBack *b, const char *kind, const uint64_t id[2],
         if (!memcmp(data, &h, sizeof h)) return;
     }
     adv_cuda_bytes_drop(&b->cuda, out);
-    adv_cuda_warn(b, "warning: `%s` is damaged and is made anew", path);
+    adv_cuda_warn(&b->cuda, "warning: `%s` is damaged and is made anew", path);
 }
 
 /* Without a cache the next session does the work again: a warning, no error. */
@@ -73,7 +73,7 @@ void adv_cuda_cache_write(AdvCudaBack *b, const char *kind, const uint64_t id[2]
     Head h = head_of(bytes, id);
     memcpy(bytes->block, &h, sizeof h);
     if (adv_write_file(b->host.opts.io, &b->host.opts.alloc, path, bytes->block, HEAD_BYTES + bytes->n, NULL) != ADV_OK)
-        adv_cuda_warn(b, "warning: compiled code cannot be kept in `%s`", path);
+        adv_cuda_warn(&b->cuda, "warning: compiled code cannot be kept in `%s`", path);
 }
 
 /* ---- plans --------------------------------------------------------------------------------------------------------------- */

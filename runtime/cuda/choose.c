@@ -140,7 +140,7 @@ static AdvStatus read_cache(AdvCudaBack *b)
     if (!cache_path(b, path, sizeof path)) return ADV_OK;
     if (adv_read_file(b->host.opts.io, &b->host.opts.alloc, path, 64 << 20, NULL, &data, &n) != ADV_OK) return ADV_OK;
     AdvStatus st = add_lines(b, &b->cached, data, &n_bad);
-    if (n_bad) adv_cuda_warn(b, "warning: %u lines of `%s` are damaged and are ignored", n_bad, path);
+    if (n_bad) adv_cuda_warn(&b->cuda, "warning: %u lines of `%s` are damaged and are ignored", n_bad, path);
     adv_mem_free(&b->host.opts.alloc, data, (size_t)n + 1);
     return st;
 }
@@ -151,7 +151,7 @@ AdvStatus adv_cuda_choices_end(AdvCudaBack *b)
     if (b->n_new && !b->cuda.is_deterministic && cache_path(b, path, sizeof path)) {
         ADV_TRY(to_text(b, &b->cached));
         if (adv_write_file(b->host.opts.io, &b->host.opts.alloc, path, b->choice_text, b->choice_text_bytes - 1, NULL) != ADV_OK)
-            adv_cuda_warn(b, "warning: choices cannot be kept in `%s`", path);
+            adv_cuda_warn(&b->cuda, "warning: choices cannot be kept in `%s`", path);
     }
     b->n_new = 0;
     return to_text(b, &b->made);

@@ -129,8 +129,6 @@ uint64_t adv_cuda_n_run_allocs(const void *self);
 
 /* Says what failed: in `error`, and as a diagnostic where the call under way has a list. Returns st. */
 AdvStatus adv_cuda_fail(AdvCudaBack *b, AdvStatus st, const char *fmt, ...) ADV_PRINTF(3, 4);
-/* A warning to the log. */
-void adv_cuda_warn(AdvCudaBack *b, const char *fmt, ...) ADV_PRINTF(2, 3);
 /* Fills the table for a library when it is first needed. */
 AdvStatus adv_cuda_need(AdvCudaBack *b, AdvCudaLib lib) ADV_MUST_USE;
 /* Host memory that lives until the next unprepare. NULL: out of memory, which the caller reports. */
