@@ -44,7 +44,8 @@ done
 kit=$(realpath -m "${1:-$root/gpu-kit}")
 [ $# -gt 0 ] && shift
 stages=${*:-kit device ops ref parity gate resume determinism sanitizer bench}
-all=${ALL_SECONDS:-570}
+slow=${trial:+3} # times that a step may take on the fake device
+all=${ALL_SECONDS:-$((570 * ${slow:-1}))}
 work=$(mktemp -d)
 logs=$work/logs
 n_jobs=$(getconf _NPROCESSORS_ONLN)
@@ -98,7 +99,7 @@ tail_of() { tail -n "${2:-8}" "$logs/$1.log" | cut -c1-300 | sed 's/^/      /'; 
 
 # limited SECONDS COMMAND...: its exit status; 124 when it had to be ended; 125 when it cannot be ended either and is left behind.
 limited() {
-  local limit=$1 left=$((all - SECONDS)) end pid
+  local limit=$(($1 * ${slow:-1})) left=$((all - SECONDS)) end pid
   shift
   [ "$limit" -gt "$left" ] && limit=$left
   [ "$limit" -lt 1 ] && return 124
@@ -135,7 +136,7 @@ step() {
 one() {
   local name=$1
   shift
-  timeout -k 5 "$each" "$@" >"$logs/$name.log" 2>&1
+  timeout -k 5 "$((each * ${slow:-1}))" "$@" >"$logs/$name.log" 2>&1
   echo $? >"$logs/$name.rc"
 }
 export -f one
@@ -145,7 +146,7 @@ export -f one
 fan() {
   local name=$1 limit=$2 t0=$SECONDS n_ok=0 n=0 failed= rc item
   each=$3
-  export each logs
+  export each logs slow
   cat >"$work/list"
   [ -s "$work/list" ] || { row "$name" FAIL 'nothing to run'; return 1; }
   limited "$limit" xargs -a "$work/list" -P "$4" -L 1 bash -c 'one "$@"' _ || true

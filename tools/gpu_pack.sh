@@ -4,7 +4,8 @@
 # carried.
 #
 #   tools/gpu_pack.sh BUILD [KIT]      BUILD: a release build with adv_cuda.so; KIT: folder of the pieces (default gpu-kit)
-#   MODULE=FILE DATA=NAMES             another adv_cuda.so, such as the fake one of BUILD/tests/cuda; other data sets than mnist, cifar10
+#   MODULE=FILE DATA=NAMES             another adv_cuda.so, such as the fake one of BUILD/tests/cuda; other data sets than mnist, which is
+#                                      all that gpu_check.sh looks at
 #
 # Writes KIT/programs.tar.xz and KIT/data-NAME.tar.xz.PART (parts of at most 60 MiB) for the data sets that are in $ADV_DATA. Prints the
 # pieces with their sizes. gpu_check.sh unpacks whatever pieces it finds.
@@ -31,7 +32,7 @@ ldd "$work/kit/bin/"* "$module" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | 
   grep -vE '/(libc|libm|libdl|librt|libpthread|libstdc[+][+]|libgcc_s|ld-linux[^/]*)\.so' | while read -r lib; do cp -L "$lib" "$work/kit/lib/"; done
 strip --strip-debug "$work/kit/bin/"* "$work/kit/lib/"* 2>/dev/null || true
 tar -C "$work" -cf - kit | xz -1 > "$kit/programs.tar.xz"
-for name in ${DATA-mnist cifar10}; do
+for name in ${DATA-mnist}; do
   file=${ADV_DATA:-/nonexistent}/$name.safetensors
   [ -f "$file" ] || { echo "SKIP data $name: not in ADV_DATA"; continue; }
   rm -f "$kit/data-$name".tar.xz.*

@@ -32,8 +32,8 @@ static const Names names[ADV_CUDA_LIBS] = {
 
 /* Patterns of folders. */
 static const char *const places[] = {
-    "/usr/local/cuda/lib64", "/usr/local/cuda/lib", "/usr/local/cuda-*/lib64", "/usr/local/cuda-*/targets/x86_64-linux/lib", "/opt/cuda/lib64",
-    "/usr/lib/x86_64-linux-gnu", "/usr/local/lib/python3*/*-packages/nvidia/*/lib", "/usr/lib/python3*/*-packages/nvidia/*/lib",
+    "/usr/local/cuda/lib64", "/usr/local/cuda/lib", "/usr/local/cuda-*/lib64", "/usr/local/cuda-*/targets/x86_64-linux/lib",
+    "/opt/cuda/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib/python3*/*-packages/nvidia/*/lib", "/usr/lib/python3*/*-packages/nvidia/*/lib",
     "/opt/*/lib/python3*/site-packages/nvidia/*/lib", "/opt/*/.venv/lib/python3*/site-packages/nvidia/*/lib",
     "/root/*/lib/python3*/site-packages/nvidia/*/lib", "/root/.venv/lib/python3*/site-packages/nvidia/*/lib",
     "/home/*/*/lib/python3*/site-packages/nvidia/*/lib", "/home/*/.venv/lib/python3*/site-packages/nvidia/*/lib"};
@@ -103,8 +103,8 @@ AdvStatus adv_cuda_api_load(AdvCudaApi *api, AdvCudaLib which, const char *dirs,
     if (!lib) {
         AdvStatus st = adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "%s is not found: no `%s`", names[which].what, names[which].files[0]);
         if (s.why[0]) st = adv_fail_while(ds, st, "one is there but does not load: %s", s.why);
-        return adv_fail_while(ds, st, "looking in %s%sthe loader's folders, /usr/local/cuda and the nvidia packages of Python", dirs ? dirs : "",
-                              dirs ? ", " : "");
+        return adv_fail_while(ds, st, "looking in %s%sthe loader's folders, /usr/local/cuda and the nvidia packages of Python",
+                              dirs ? dirs : "", dirs ? ", " : "");
     }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].lib != which) continue;
