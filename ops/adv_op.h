@@ -293,8 +293,9 @@ typedef struct AdvLaunch {
     uint32_t n_threads;
 } AdvLaunch;
 
-/* A kernel: one op made fast on one back end. On back end "cuda" views point to device memory and `run` only launches: it neither allocates nor waits, since what it does may
-** be captured and replayed. A plugin links the CUDA runtime statically and names its architectures in its note. */
+/* A kernel: one op made fast on one back end. On back end "cuda" views point to device memory and `run` only launches: it neither
+** allocates nor waits, since what it does may be captured and replayed. A plugin links the CUDA runtime statically and names its
+** architectures in its note. */
 typedef struct AdvKernel {
     uint32_t abi, struct_size;
     const char *backend;  /* "cpu", "cuda" */

@@ -48,7 +48,7 @@ typedef struct AdvBackend {
     bool is_host;        /* its memory may be read and written by the host directly */
     bool is_ref;         /* running definitions is what it is for: not counted as falling back */
     bool does_nothing;   /* launches have no effect */
-    int32_t dlpack;      /* DLPack's number of the kind of device (adv_dlpack.h) whose device 0 its memory is of; 0: host, or none of those */
+    int32_t dlpack;      /* DLPack's number of the kind of device (adv_dlpack.h) whose device 0 holds its memory; 0: host, or none */
 
     /* Takes hold of the device. The caller closes *out_self. */
     AdvStatus (*open)(const AdvBackendOpts *o, AdvDiags *ds, void **out_self);

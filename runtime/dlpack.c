@@ -86,7 +86,8 @@ AdvStatus adv_session_export(AdvSession *s, const char *state, struct DLManagedT
     if (i == ADV_PLAN_NONE) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan has no state `%s`", state);
     if (!s->states[i].data) return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", state);
     if (!s->be->is_host && !s->be->dlpack)
-        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "back end `%s` does not export its memory: read `%s` instead", s->be->name, state);
+        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "back end `%s` does not export its memory: read `%s` instead", s->be->name,
+                        state);
     if (adv_state_is_fed(s, i))
         return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_OPTION, "`%s` comes from a source: there is no memory to export", state);
     ADV_TRY(adv_session_settle(s, ADV_OK, ds));
@@ -165,8 +166,8 @@ AdvStatus adv_session_bind_tensor(AdvSession *s, const char *state, struct DLMan
     }
     if (st != ADV_OK)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION,
-                        "the tensor for `%s` is not one of DLPack 1.x with a type of ours, on the host or on the device of back end `%s`", state,
-                        s->be->name);
+                        "the tensor for `%s` is not one of DLPack 1.x with a type of ours, on the host or on the device of back end `%s`",
+                        state, s->be->name);
     AdvHeld *h = adv_mem_new0(&s->ctx->alloc, sizeof *h);
     if (!h) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding `%s`", state);
     st = adv_session_bind_view(s, state, &v, on_device, ds);

@@ -172,7 +172,8 @@ static AdvStatus take_states(AdvSession *s, AdvDiags *ds)
 static AdvStatus take_device_blocks(AdvSession *s, AdvDiags *ds)
 {
     if (s->be->is_host || !s->plan->prog->n_logs) return ADV_OK;
-    for (uint32_t i = 0; i < s->plan->prog->n_logs; i++) s->ring_bytes += ADV_RUN_AHEAD * round_up(s->states[s->plan->prog->logs[i].state].n_bytes);
+    for (uint32_t i = 0; i < s->plan->prog->n_logs; i++)
+        s->ring_bytes += ADV_RUN_AHEAD * round_up(s->states[s->plan->prog->logs[i].state].n_bytes);
     ADV_TRY(adv_session_take(s, s->state_bytes, "the copy of the states", ds, &s->snap_mem));
     return adv_session_take(s, s->ring_bytes, "the logged values", ds, &s->ring_mem);
 }
@@ -377,7 +378,8 @@ AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpt
     AdvSessionOpts o;
     *out_session = NULL;
     ADV_TRY(adv_opts_read(opts, sizeof o, ADV_SESSION_STRICT | ADV_SESSION_PROFILE | ADV_SESSION_LOG_DISPATCH | ADV_SESSION_TRACE, &o, ds));
-    if (o.check < ADV_CHECK_OFF || o.check > ADV_CHECK_SYNC) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "unknown check %d", (int)o.check);
+    if (o.check < ADV_CHECK_OFF || o.check > ADV_CHECK_SYNC)
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "unknown check %d", (int)o.check);
     AdvSession *s = adv_mem_new0(&ctx->alloc, sizeof *s);
     if (!s) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
     s->ctx = ctx;

@@ -62,7 +62,7 @@ struct ElVal {
     AdvValueId t;              /* EL_TENSOR; of rate sample: dim 0 is the batch */
     AdvStr name;               /* EL_STRING, EL_NAME */
     ElVal *list;               /* EL_LIST, EL_PAIRS, EL_RANGE */
-    uint32_t n;                /* of list; of a class index: how many classes, 0 if unknown; of a model's own tensor in its net: which state */
+    uint32_t n;                /* of list; of a class index: how many classes, 0: unknown; of a model's tensor in its net: which state */
     ElFn *fn;
     ElModel *model;            /* EL_MODEL, EL_WEIGHTS */
     AdvValueId *w;             /* EL_WEIGHTS: the weights in the order of model->params, then the running statistics (none: 0) */

@@ -48,7 +48,8 @@ bool el_class_fits(El *el, ElVal cls, ElVal row, AdvSpan at)
 {
     int64_t n = el_dim(el, row, 0);
     if (cls.n <= n) return true;
-    AdvDiag *d = el_diag(el, ADV_D_SHAPE_FIT, at, "one entry for each of %u classes is needed, but this is %s", cls.n, el_describe(el, row));
+    AdvDiag *d =
+        el_diag(el, ADV_D_SHAPE_FIT, at, "one entry for each of %u classes is needed, but this is %s", cls.n, el_describe(el, row));
     if (el->data.classes == cls.n) adv_diag_help(d, "the data has %u classes: `classes = %u`", cls.n, cls.n);
     return false;
 }

@@ -206,9 +206,11 @@ bool rule_step_linf(Fuse *f, AdvNodeId n)
         else
             sign.i = 0;
     }
-    if (!sign.i || !fuse_same_shape(f, z, adv_node_out(g, n, 0)) || !fuse_same_shape(f, fuse_in(f, sign, 0), z) || !fuse_same_shape(f, fuse_in(f, ball, 1), z))
+    if (!sign.i || !fuse_same_shape(f, z, adv_node_out(g, n, 0)) || !fuse_same_shape(f, fuse_in(f, sign, 0), z) ||
+        !fuse_same_shape(f, fuse_in(f, ball, 1), z))
         return false;
-    if (!fuse_same_dtype(f, z, size) || !fuse_same_dtype(f, z, fuse_in(f, ball, 1)) || !fuse_same_dtype(f, z, fuse_in(f, ball, 2))) return false;
+    if (!fuse_same_dtype(f, z, size) || !fuse_same_dtype(f, z, fuse_in(f, ball, 1)) || !fuse_same_dtype(f, z, fuse_in(f, ball, 2)))
+        return false;
     if (!fuse_same_dtype(f, z, fuse_in(f, sign, 0)) && adv_value_type(g, z)->dtype != ADV_F32) return false;
     fuse_builder(f, n, ball, sum, &b);
     b.loc = adv_loc_join(g, b.loc, adv_node(g, sign)->loc);

@@ -5,7 +5,8 @@
 ** them: ports of one such node, a carried value's parameter, next and last. All else is in row order: states, what row-only
 ** ops make. Weights (the second operand of an ADV_OP_CONV op; with ADV_OP_WGRAD its result) are in the target's order of weights
 ** where a convolution reads or makes them, and row order elsewhere, whatever ties: an update stays in the order of its states.
-** `relayout` nodes stand at the borders only, once a value, so that of a weight leaves every loop. A tensor with C = 1 or H = W = 1 is the same bytes either way: it stays `row` and no border.
+** `relayout` nodes stand at the borders only, once a value, so that of a weight leaves every loop. A tensor with C = 1 or H = W = 1
+** is the same bytes either way: it stays `row` and no border.
 ** Running again settles what other passes made meanwhile. See tests/ir/layout_*.advg.
 */
 #include "compiler/pass/convert.h"

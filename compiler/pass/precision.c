@@ -3,8 +3,9 @@
 ** needs:  no grad nodes     keeps: shapes, states, carried values     breaks: dtypes of what lies between
 ** Ops say how they live with 16 bits (adv_op.h): LOW ops take the low type, F32 ops never less than f32, FOLLOW ops stay low if all
 ** tensors they read are (a number for each channel, [1,C,1,1], does not count: it is cast), STATS ops likewise but for their vectors.
-** So the image stays low from one convolution to the next, biases, masks and normalisations between them included. States, carried values and what is written are f32 always. A version of a weight is cast once,
-** where it is defined, so cse and hoist have nothing left to do but share it with other entries' loops.
+** So the image stays low from one convolution to the next, biases, masks and normalisations between them included. States, carried
+** values and what is written are f32 always. A version of a weight is cast once, where it is defined, so cse and hoist have nothing
+** left to do but share it with other entries' loops.
 ** See tests/ir/precision_*.advg.
 */
 #include "compiler/pass/convert.h"

@@ -171,7 +171,10 @@ template <class T, int V> ADV_DEVICE void grad_apply(const AdvBnForm &f, const T
     { \
         stats_finish(f, x, partial, w, b, mean, var, factor); \
     } \
-    extern "C" __global__ void adv_bn_apply_##t(AdvBnForm f, const T *x, T *y, const float *factor) { stats_apply<T, V>(f, x, y, factor); } \
+    extern "C" __global__ void adv_bn_apply_##t(AdvBnForm f, const T *x, T *y, const float *factor) \
+    { \
+        stats_apply<T, V>(f, x, y, factor); \
+    } \
     extern "C" __global__ void adv_bn_grad_apply_##t(AdvBnForm f, const T *x, const T *gy, T *gx, const float *factor) \
     { \
         grad_apply<T, V>(f, x, gy, gx, factor); \

@@ -9,7 +9,10 @@
 #include "ops/cuda/images.h"
 #include "ops/cuda/place.cuh"
 
-ADV_DEVICE long long integer_at(const void *p, int is_wide, long long i) { return is_wide ? ((const long long *)p)[i] : ((const int *)p)[i]; }
+ADV_DEVICE long long integer_at(const void *p, int is_wide, long long i)
+{
+    return is_wide ? ((const long long *)p)[i] : ((const int *)p)[i];
+}
 
 extern "C" __global__ void adv_image_fetch(AdvImageForm f, const unsigned char *data, const void *ids, float *y, unsigned *fault,
                                            unsigned code)

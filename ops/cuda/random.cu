@@ -8,7 +8,10 @@
 
 #include "ops/cuda/random.h"
 
-ADV_DEVICE long long integer_at(const void *p, int is_wide, long long i) { return is_wide ? ((const long long *)p)[i] : ((const int *)p)[i]; }
+ADV_DEVICE long long integer_at(const void *p, int is_wide, long long i)
+{
+    return is_wide ? ((const long long *)p)[i] : ((const int *)p)[i];
+}
 
 /* Offset of element i, counted in row order. */
 ADV_DEVICE long long offset_of(const AdvDrawForm &f, long long i)

@@ -152,7 +152,8 @@ static AdvStatus prepare_extreme(AdvPrep *p, void **out_state)
     ExtremeState *s = p->alloc(p, sizeof *s);
     if (!s) return ADV_ENOMEM;
     adv_dims_mark(&sig->attr[0], x->rank, mark);
-    AdvView gx = adv_view_without(x, mark, false), go = adv_view_without(other, mark, false), rx = adv_view_without(x, mark, true), ro = adv_view_without(other, mark, true);
+    AdvView gx = adv_view_without(x, mark, false), go = adv_view_without(other, mark, false), rx = adv_view_without(x, mark, true),
+            ro = adv_view_without(other, mark, true);
     AdvView ry = adv_view_spread(&sig->in[1], &rx, mark), r1 = adv_view_spread(one, &rx, mark);
     s->cuda = adv_cuda_of(p);
     s->group = in_row_order(&gx, &go);

@@ -33,7 +33,8 @@ static const Names names[ADV_CUDA_LIBS] = {
 /* Patterns of folders. */
 static const char *const places[] = {
     "/usr/local/cuda/lib64", "/usr/local/cuda/lib", "/usr/local/cuda-*/lib64", "/usr/local/cuda-*/targets/x86_64-linux/lib",
-    "/opt/cuda/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib/python3*/*-packages/nvidia/*/lib", "/usr/lib/python3*/*-packages/nvidia/*/lib",
+    "/opt/cuda/lib64", "/usr/lib/x86_64-linux-gnu",
+    "/usr/local/lib/python3*/*-packages/nvidia/*/lib", "/usr/lib/python3*/*-packages/nvidia/*/lib",
     "/opt/*/lib/python3*/site-packages/nvidia/*/lib", "/opt/*/.venv/lib/python3*/site-packages/nvidia/*/lib",
     "/root/*/lib/python3*/site-packages/nvidia/*/lib", "/root/.venv/lib/python3*/site-packages/nvidia/*/lib",
     "/home/*/*/lib/python3*/site-packages/nvidia/*/lib", "/home/*/.venv/lib/python3*/site-packages/nvidia/*/lib"};

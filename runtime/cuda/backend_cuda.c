@@ -47,10 +47,10 @@ void adv_cuda_warn(AdvCuda *c, const char *fmt, ...)
 /* Errors that leave the device as it was: the call did nothing. */
 static bool is_harmless(cudaError_t e)
 {
-    return e == cudaErrorMemoryAllocation || e == cudaErrorInvalidValue || e == cudaErrorInvalidConfiguration || e == cudaErrorNotSupported ||
-           e == cudaErrorInvalidDeviceFunction || e == cudaErrorLaunchOutOfResources || e == cudaErrorNoDevice ||
-           e == cudaErrorInsufficientDriver || e == cudaErrorNoKernelImageForDevice || e == cudaErrorSymbolNotFound ||
-           e == cudaErrorStreamCaptureUnsupported || e == cudaErrorStreamCaptureInvalidated;
+    return e == cudaErrorMemoryAllocation || e == cudaErrorInvalidValue || e == cudaErrorInvalidConfiguration ||
+           e == cudaErrorNotSupported || e == cudaErrorInvalidDeviceFunction || e == cudaErrorLaunchOutOfResources ||
+           e == cudaErrorNoDevice || e == cudaErrorInsufficientDriver || e == cudaErrorNoKernelImageForDevice ||
+           e == cudaErrorSymbolNotFound || e == cudaErrorStreamCaptureUnsupported || e == cudaErrorStreamCaptureInvalidated;
 }
 
 AdvStatus adv_cuda_check(AdvCuda *c, cudaError_t e, const char *call)
@@ -94,7 +94,8 @@ static AdvStatus find_device(AdvCudaBack *b)
     cudaError_t e = b->api.cudaGetDeviceCount(&n);
     if (e != cudaSuccess || n < 1) {
         (void)b->api.cudaGetLastError();
-        return adv_cuda_fail(b, ADV_EUNAVAILABLE, "no CUDA device answers: %s", e != cudaSuccess ? b->api.cudaGetErrorString(e) : "there is none");
+        return adv_cuda_fail(b, ADV_EUNAVAILABLE, "no CUDA device answers: %s",
+                             e != cudaSuccess ? b->api.cudaGetErrorString(e) : "there is none");
     }
     ADV_TRY(CHECK(b, cudaSetDevice, (0)));
     ADV_TRY(CHECK(b, cudaGetDeviceProperties, (&b->prop, 0)));
@@ -113,7 +114,8 @@ static AdvStatus open_device(AdvCudaBack *b)
     ADV_TRY(adv_cuda_need(b, ADV_CUDA_RT));
     ADV_TRY(find_device(b));
     if (b->host.opts.stream == cudaStreamLegacy || b->host.opts.stream == cudaStreamPerThread)
-        return adv_cuda_fail(b, ADV_EINVAL, "a default stream was passed, which cannot be recorded or is another one in each thread: make one");
+        return adv_cuda_fail(b, ADV_EINVAL,
+                             "a default stream was passed, which cannot be recorded or is another one in each thread: make one");
     b->cuda.stream = b->host.opts.stream;
     if (!b->cuda.stream) ADV_TRY(CHECK(b, cudaStreamCreateWithFlags, (&b->cuda.stream, cudaStreamNonBlocking)));
     ADV_TRY(CHECK(b, cudaEventCreate, (&b->t0)));
@@ -615,7 +617,8 @@ enum { BLAS_WORKSPACE_BYTES = 32 << 20 };
 static AdvStatus blas_status(AdvCudaBack *b, cublasStatus_t e, const char *call)
 {
     if (e == CUBLAS_STATUS_SUCCESS) return ADV_OK;
-    return adv_cuda_fail(b, e == CUBLAS_STATUS_ALLOC_FAILED ? ADV_ENOMEM : ADV_EUNAVAILABLE, "%s: %s", call, b->api.cublasGetStatusString(e));
+    return adv_cuda_fail(b, e == CUBLAS_STATUS_ALLOC_FAILED ? ADV_ENOMEM : ADV_EUNAVAILABLE, "%s: %s", call,
+                         b->api.cublasGetStatusString(e));
 }
 
 static AdvStatus open_blas(AdvCudaBack *b)

@@ -245,7 +245,8 @@ static AdvStatus try_all(AdvCudaBack *b, const AdvCudaTrial *t, bool by_order, u
         if (by_order && one == ADV_OK) break;
     }
     b->ds = ds;
-    if (b->sticky) return adv_cuda_fail(b, ADV_EUNAVAILABLE, "the device failed while a kernel was tried: %s", b->api.cudaGetErrorString(b->sticky));
+    if (b->sticky)
+        return adv_cuda_fail(b, ADV_EUNAVAILABLE, "the device failed while a kernel was tried: %s", b->api.cudaGetErrorString(b->sticky));
     return *out_ix < t->n_candidates ? ADV_OK : st;
 }
 

@@ -96,10 +96,11 @@ void adv_cuda_range(void *self, const char *name);
 #define ADV_CUDA_BACKEND \
     .name = "cuda", .target = "cuda", .dlpack = kDLCUDA, .close = adv_cuda_close, .alloc = adv_cuda_alloc, .free = adv_cuda_free, \
     .copy = adv_cuda_copy, .fill = adv_cuda_fill, .prepare = adv_cuda_prepare, .prepare_kernel = adv_cuda_prepare_kernel, \
-    .prepare_list = adv_cuda_prepare_list, .prepared = adv_cuda_prepared, .unprepare = adv_cuda_unprepare, \
-    .launch = adv_cuda_run, .launch_timed = adv_cuda_run_timed, .set_i64 = adv_cuda_set_i64, .record_begin = adv_cuda_record_begin, .record_end = adv_cuda_record_end, \
-    .replay = adv_cuda_replay, .range = ADV_CUDA_RANGE, .forget = adv_cuda_forget, .sync = adv_cuda_sync, .last_error = adv_cuda_last_error, \
-    .choices = adv_cuda_choices, .obey = adv_cuda_obey, .device_info = adv_cuda_device_info, .n_run_allocs = adv_cuda_n_run_allocs
+    .prepare_list = adv_cuda_prepare_list, .prepared = adv_cuda_prepared, .unprepare = adv_cuda_unprepare, .launch = adv_cuda_run, \
+    .launch_timed = adv_cuda_run_timed, .set_i64 = adv_cuda_set_i64, .record_begin = adv_cuda_record_begin, \
+    .record_end = adv_cuda_record_end, .replay = adv_cuda_replay, .range = ADV_CUDA_RANGE, .forget = adv_cuda_forget, \
+    .sync = adv_cuda_sync, .last_error = adv_cuda_last_error, .choices = adv_cuda_choices, .obey = adv_cuda_obey, \
+    .device_info = adv_cuda_device_info, .n_run_allocs = adv_cuda_n_run_allocs
 
 void adv_cuda_close(void *self);
 void *adv_cuda_alloc(void *self, uint64_t n_bytes);

@@ -70,8 +70,8 @@ const AdvKernel *const *adv_def_kernels(const AdvRegistry *reg)
     if (!list || !ks) abort();
     for (uint32_t i = 0; i < reg->n_ops; i++) {
         if (reg->ops[i]->flags & (ADV_OP_STRUCT | ADV_OP_VIEW)) continue;
-        ks[n] = (AdvKernel){ADV_KERNEL_HEADER, .backend = "cuda", .op = reg->ops[i]->name, .name = "definition", .op_version = reg->ops[i]->version,
-                            .order = 10000, .can = can, .prepare = prepare, .run = run};
+        ks[n] = (AdvKernel){ADV_KERNEL_HEADER, .backend = "cuda", .op = reg->ops[i]->name, .name = "definition",
+                            .op_version = reg->ops[i]->version, .order = 10000, .can = can, .prepare = prepare, .run = run};
         list[n] = &ks[n];
         n++;
     }

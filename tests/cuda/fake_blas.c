@@ -12,7 +12,9 @@ static const char *status_string(cublasStatus_t st) { return st == CUBLAS_STATUS
 
 static cublasStatus_t status_of(cudaError_t e)
 {
-    return e == cudaSuccess ? CUBLAS_STATUS_SUCCESS : e == cudaErrorMemoryAllocation ? CUBLAS_STATUS_ALLOC_FAILED : CUBLAS_STATUS_EXECUTION_FAILED;
+    return e == cudaSuccess                 ? CUBLAS_STATUS_SUCCESS
+           : e == cudaErrorMemoryAllocation ? CUBLAS_STATUS_ALLOC_FAILED
+                                            : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
 static cublasStatus_t create(cublasHandle_t *h)
@@ -81,9 +83,9 @@ static void run(const void *what)
 
 static AdvView flat(cudaDataType t, const void *p) { return (AdvView){.dtype = dtype_of(t), .data = (void *)(uintptr_t)p}; }
 
-static cublasStatus_t gemm(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k, const void *alpha, const void *a,
-                           cudaDataType at, int lda, const void *b, cudaDataType bt, int ldb, const void *beta, void *c, cudaDataType ct, int ldc,
-                           cublasComputeType_t compute, cublasGemmAlgo_t algo)
+static cublasStatus_t gemm(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k, const void *alpha,
+                           const void *a, cudaDataType at, int lda, const void *b, cudaDataType bt, int ldb, const void *beta, void *c,
+                           cudaDataType ct, int ldc, cublasComputeType_t compute, cublasGemmAlgo_t algo)
 {
     cudaError_t e = adv_fake_call(false);
     float fa, fb;
@@ -94,7 +96,8 @@ static cublasStatus_t gemm(cublasHandle_t h, cublasOperation_t ta, cublasOperati
     memcpy(&fa, alpha, sizeof fa);
     memcpy(&fb, beta, sizeof fb);
     Gemm g = {m, n, k, lda, ldb, ldc, ta != CUBLAS_OP_N, tb != CUBLAS_OP_N, (double)fa, (double)fb, flat(at, a), flat(bt, b), flat(ct, c)};
-    if (!g.a.dtype || !g.b.dtype || !g.c.dtype || lda < (g.ta ? k : m) || ldb < (g.tb ? n : k) || ldc < m) return CUBLAS_STATUS_INVALID_VALUE;
+    if (!g.a.dtype || !g.b.dtype || !g.c.dtype || lda < (g.ta ? k : m) || ldb < (g.tb ? n : k) || ldc < m)
+        return CUBLAS_STATUS_INVALID_VALUE;
     return status_of(adv_fake_enqueue(h->stream, run, &g, sizeof g));
 }
 

@@ -516,7 +516,10 @@ static cudaError_t fake_version(int *version)
 
 static cudaError_t fake_last_error(void) { return cudaSuccess; }
 static const char *fake_error_name(cudaError_t e) { return e == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaErrorFake"; }
-static const char *fake_error_string(cudaError_t e) { return e == cudaErrorMemoryAllocation ? "out of memory" : "the fake device was told to fail"; }
+static const char *fake_error_string(cudaError_t e)
+{
+    return e == cudaErrorMemoryAllocation ? "out of memory" : "the fake device was told to fail";
+}
 
 static cudaError_t fake_attribute(const void *fn, enum cudaFuncAttribute a, int value)
 {
@@ -600,5 +603,8 @@ uint32_t adv_fake_reset(void)
     return n;
 }
 
-static AdvStatus open_fake(const AdvBackendOpts *o, AdvDiags *ds, void **out_self) { return adv_cuda_open(o, adv_fake_source, ds, out_self); }
+static AdvStatus open_fake(const AdvBackendOpts *o, AdvDiags *ds, void **out_self)
+{
+    return adv_cuda_open(o, adv_fake_source, ds, out_self);
+}
 const AdvBackend adv_backend_fake = {.open = open_fake, ADV_CUDA_BACKEND};

@@ -60,7 +60,9 @@ static void last_error(char *text, size_t n) { if (n) *text = 0; }
 
 static cudnnStatus_t status_of(cudaError_t e)
 {
-    return e == cudaSuccess ? CUDNN_STATUS_SUCCESS : e == cudaErrorMemoryAllocation ? CUDNN_STATUS_ALLOC_FAILED : CUDNN_STATUS_EXECUTION_FAILED;
+    return e == cudaSuccess                 ? CUDNN_STATUS_SUCCESS
+           : e == cudaErrorMemoryAllocation ? CUDNN_STATUS_ALLOC_FAILED
+                                            : CUDNN_STATUS_EXECUTION_FAILED;
 }
 
 static cudnnStatus_t create(cudnnHandle_t *h)
@@ -181,7 +183,8 @@ static bool read_plan(const char *text, Work *w)
 {
     size_t of = 0;
     int len = 0;
-    if (sscanf(text, "{\"fake\": %zu} %n", &of, &len) != 1 || of != adv_fake.dnn_version || strlen(text + len) != 2 * sizeof *w) return false;
+    if (sscanf(text, "{\"fake\": %zu} %n", &of, &len) != 1 || of != adv_fake.dnn_version || strlen(text + len) != 2 * sizeof *w)
+        return false;
     for (size_t i = 0; i < sizeof *w; i++) {
         unsigned byte;
         if (sscanf(text + len + 2 * i, "%2x", &byte) != 1) return false;

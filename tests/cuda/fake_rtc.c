@@ -149,7 +149,9 @@ static nvrtcResult build(struct _nvrtcProgram *p, const char *dir, const char *o
     fprintf(f, "#include \"tests/cuda/shim.hpp\"\n%s\n", p->text);
     add_exports(f, p->text);
     fclose(f);
-    snprintf(command, sizeof command, "g++ -std=c++17 -O1 -w" SANITIZE " -shared -fPIC -fvisibility=hidden -ffp-contract=off -I%s -I%s -o %s.tmp %s > %s/log 2>&1 && mv %s.tmp %s",
+    snprintf(command, sizeof command,
+             "g++ -std=c++17 -O1 -w" SANITIZE
+             " -shared -fPIC -fvisibility=hidden -ffp-contract=off -I%s -I%s -o %s.tmp %s > %s/log 2>&1 && mv %s.tmp %s",
              dir, root_dir(), out, path, dir, out, out);
     int rc = system(command);
     size_t n;

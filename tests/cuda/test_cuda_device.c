@@ -10,7 +10,10 @@
 static const AdvBackend *const be = &adv_backend_fake;
 static AdvRegistry reg;
 
-static AdvBackendOpts opts(void) { return (AdvBackendOpts){.alloc = adv_alloc_default(), .reg = &reg, .n_threads = 1, .io = adv_io_posix()}; }
+static AdvBackendOpts opts(void)
+{
+    return (AdvBackendOpts){.alloc = adv_alloc_default(), .reg = &reg, .n_threads = 1, .io = adv_io_posix()};
+}
 
 static AdvStatus round_trip(void *self, size_t n)
 {

@@ -92,8 +92,8 @@ static void check_tail(const AdvDnnConv *c)
 {
     char form[96];
     bool is_even = c->image->dim[1] % 8 == 0 && c->output->dim[1] % 8 == 0;
-    snprintf(form, sizeof form, "a tail: kind %d, type %d, stride %d, window %d, bias %d, sum %d, mask %d, relu %d", c->kind, c->image->dtype,
-             (int)c->stride, (int)c->weights->dim[2], c->bias != NULL, c->sum != NULL, c->mask != NULL, c->relu);
+    snprintf(form, sizeof form, "a tail: kind %d, type %d, stride %d, window %d, bias %d, sum %d, mask %d, relu %d", c->kind,
+             c->image->dtype, (int)c->stride, (int)c->weights->dim[2], c->bias != NULL, c->sum != NULL, c->mask != NULL, c->relu);
     if (!is_even || !is_new(form)) return;
     n_forms++;
     CHECK(is_accepted(c, &h200_plans, false, form));

@@ -122,7 +122,8 @@ static void test_rows_that_fail(void)
     Source f = {.fail_at = 7};
     CHECK_EQ(bind_sources(&t, &f), ADV_OK);
     CHECK_EQ(adv_session_train(t.s, NULL, t.ds), ADV_EIO);
-    CHECK(toy_says(&t, "the source of `data.train.x` failed: it returned 7") || toy_says(&t, "the source of `data.train.y` failed: it returned 7"));
+    CHECK(toy_says(&t, "the source of `data.train.x` failed: it returned 7") ||
+          toy_says(&t, "the source of `data.train.y` failed: it returned 7"));
     CHECK_EQ(adv_session_train(t.s, NULL, t.ds), ADV_OK);
     CHECK(toy_hash(&t) == wanted);
     toy_end_cuda(&t);

@@ -134,7 +134,8 @@ static void whole(Recipe *r)
 
 static void parity(Recipe *r)
 {
-    RecipeRunOpts o = {.backend = "cuda", .target = "cuda", .targets = "cuda", .backend_dir = backend_dir}, cpu = {.backend = "cpu", .target = "cpu"};
+    RecipeRunOpts o = {.backend = "cuda", .target = "cuda", .targets = "cuda", .backend_dir = backend_dir},
+                  cpu = {.backend = "cpu", .target = "cpu"};
     if (recipe_has(r, "data cifar10")) make_small(r);
     recipe_put_number(r, "batch = ", 8);
     in_f32(r);

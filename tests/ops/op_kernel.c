@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCRATCH_LEAD 192 /* bytes before the scratch that a kernel gets, which behind the guard lies at a multiple of 256 as a session's does */
+#define SCRATCH_LEAD                                                                                                                       \
+    192 /* bytes before the scratch that a kernel gets, which behind the guard lies at a multiple of 256 as a session's does */
 
 static void *prep_alloc(AdvPrep *p, size_t bytes) { return adv_arena_new(&((Suite *)p->host)->arena, bytes); }
 

@@ -71,8 +71,11 @@ static AdvStatus run(const AdvLaunch *l, void *state)
     return BAD == DIES || !launch(l->stream, kernel, &a, sizeof a) ? ADV_OK : ADV_EUNAVAILABLE;
 }
 
-static const AdvOpDef def = {ADV_OP_HEADER, .name = "root", .version = 1, .precision = ADV_PREC_F32, .in = in, .out = out,
-                             .infer = infer, .grad = ADV_GRAD_NEVER, .ref = ref, .doc = "Square root of the magnitude, with the sign of x."};
+static const AdvOpDef def = {ADV_OP_HEADER,  .name = "root",
+                             .version = 1,   .precision = ADV_PREC_F32,
+                             .in = in,       .out = out,
+                             .infer = infer, .grad = ADV_GRAD_NEVER,
+                             .ref = ref,     .doc = "Square root of the magnitude, with the sign of x."};
 static const AdvKernel cuda = {ADV_KERNEL_HEADER, .backend = "cuda", .op = "root", .name = "host", .op_version = 1, .can = can, .run = run};
 static const AdvOpDef *const ops[] = {&def, NULL};
 static const AdvKernel *const kernels[] = {&cuda, NULL};

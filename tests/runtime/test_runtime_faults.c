@@ -94,7 +94,8 @@ static int32_t fill(void *user, const AdvRows *want)
 {
     const Bench *b = user;
     bool is_train = strstr(want->state, "train") != NULL, is_x = want->out.rank == 2;
-    const char *x = (const char *)(is_train ? b->set.train_x : b->set.test_x), *y = (const char *)(is_train ? b->set.train_y : b->set.test_y);
+    const char *x = (const char *)(is_train ? b->set.train_x : b->set.test_x),
+               *y = (const char *)(is_train ? b->set.train_y : b->set.test_y);
     size_t n = is_x ? 3 * sizeof(float) : sizeof(int32_t);
     for (int64_t i = 0; i < want->n_rows; i++)
         memcpy((char *)want->out.data + (size_t)i * n, (is_x ? x : y) + (size_t)want->rows[i] * n, n);

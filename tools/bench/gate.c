@@ -3,7 +3,8 @@
 **   gate [--steps=N] [--batches=N] [--threads=N] [--backend-dir=FOLDER] RECIPE DATA_FILE
 **
 ** RECIPE (gate.adv says what it holds) is compiled twice: with `precision = f32`, and with `precision = bf16`; with a folder that holds
-** adv_cuda.so for a device, else for the CPU. The first trains so many steps, the second takes over its weights and running statistics. Then
+** adv_cuda.so for a device, else for the CPU. The first trains so many steps, the second takes over its weights and running statistics.
+*Then
 **
 **   1. signs: both take the gradient at the same images, step by step along the attack of the first, and the share of the pixels whose
 **      sign agrees is printed for each step (pixels whose gradient is 0 in f32 are left out: they say nothing);

@@ -37,7 +37,8 @@ static void say_device(const Checks *c)
     char kernels[160] = "", rows[64] = "", device[160];
     if (c->n_cuda) snprintf(kernels, sizeof kernels, "%u CUDA kernel%s (%.100s)", c->n_cuda, c->n_cuda == 1 ? "" : "s",
                             c->plugin->archs[0] ? c->plugin->archs : "no architecture");
-    if (c->n_rows) snprintf(rows, sizeof rows, "%s%u elementwise op%s on CUDA", c->n_cuda ? " and " : "", c->n_rows, c->n_rows == 1 ? "" : "s");
+    if (c->n_rows)
+        snprintf(rows, sizeof rows, "%s%u elementwise op%s on CUDA", c->n_cuda ? " and " : "", c->n_rows, c->n_rows == 1 ? "" : "s");
     if (!c->n_cuda && !c->n_rows) return;
     if (c->device.self) c->device.be->device_info(c->device.self, device, sizeof device);
     if (c->device.self) printf("%s%s: on %s\n", kernels, rows, device);
