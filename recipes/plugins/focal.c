@@ -1,7 +1,7 @@
 /* focal.c: a loss with a gradient kernel of its own: the focal loss (Lin, Goyal, Girshick, He, Dollar: Focal Loss for Dense Object
 ** Detection, ICCV 2017, equation 5, without class weights).
 **
-**   cc -shared -fPIC -O3 $(pkg-config --cflags adv) focal.c -o libfocal.so -lm
+**   cc -shared -fPIC -fno-plt -O3 $(pkg-config --cflags adv) focal.c -o libfocal.so -lm
 **
 ** With p the probability of the label: loss = -(1 - p)^gamma * log p. Its gradient is an op of its own, `focal_grad`, which `grad`
 ** appends: so it has a definition, a kernel and a place in the plan as every op has.

@@ -1,6 +1,6 @@
 /* margin.c: a budget signal as a plugin: how near a sample is to the decision boundary, with a temperature.
 **
-**   cc -shared -fPIC -O3 $(pkg-config --cflags adv) margin.c -o libmargin.so -lm
+**   cc -shared -fPIC -fno-plt -O3 $(pkg-config --cflags adv) margin.c -o libmargin.so -lm
 **
 ** Two ops. `t_margin` is the difference of the probabilities of the label and of the best other class, of logits divided by a
 ** temperature: in -1 .. 1, below 0 where the network is wrong. Its gradient is a graph of built-in ops. `squash` is elementwise, a

@@ -1,6 +1,6 @@
 /* momentum.c: an attack's step as one op with two results, for the CPU and, where it is built with momentum_kernel.cu, for CUDA.
 **
-**   cc -shared -fPIC -O3 $(pkg-config --cflags adv) momentum.c -o libmomentum.so -lm
+**   cc -shared -fPIC -fno-plt -O3 $(pkg-config --cflags adv) momentum.c -o libmomentum.so -lm
 **   nvcc -shared -O3 -Xcompiler=-fPIC,-ffp-contract=off -gencode=arch=compute_80,code=sm_80
 **      -gencode=arch=compute_90,code=[sm_90,compute_90] -DWITH_CUDA $(pkg-config --cflags adv) momentum.c momentum_kernel.cu
 **      -Xlinker=--exclude-libs=ALL -o libmomentum.so
