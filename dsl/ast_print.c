@@ -405,14 +405,14 @@ static void statements(Printer *p, AstId first)
     p->indent = indent;
 }
 
-/* On one line if it stood on one. */
+/* On one line if it stood on one and no comment from before its brace has to go in. */
 static void block(Printer *p, AstId id)
 {
     const AstNode *n = at(p, id);
     uint32_t outer = p->indent, close = n->span.off + n->span.len - 1;
     put(p, " {");
     p->done = n->span.off + 1;
-    if (!newlines(p, n->span.off, close)) {
+    if (!newlines(p, n->span.off, close) && !comment_waits(p, close)) {
         for (AstId s = n->first; s.i; s = at(p, s)->next) {
             put(p, s.i == n->first.i ? " " : "; ");
             statement(p, s);

@@ -3,6 +3,7 @@
 #
 #   tools/test.sh                        everything; under 20 minutes on 2 cores (docs/testing.md says what takes how long)
 #   FUZZ_SECONDS=3600 tools/test.sh      longer fuzzing: seconds for each fuzzed program (default: 60)
+#   FUZZ_SEED=7 tools/test.sh            other inputs: two runs with one seed begin with the same ones (default: 1)
 #
 #   asan      gcc, -O1, address and undefined-behaviour sanitizers, coverage: unit and op suites, then lines covered, a folder a line
 #   release   gcc, -O3, adv_cuda.so by nvcc: the same suites, parity with PyTorch, every recipe, the checks of the source tree,
@@ -116,7 +117,7 @@ fuzz_one() {
   mkdir -p "$out/corpus/$name" "$out/fuzz-seeds/$name"
   set -- "$1" "$2" "$out/corpus/$name" "$out/fuzz-seeds/$name"
   [ -d "tests/fuzz/corpus/$name" ] && set -- "$@" "tests/fuzz/corpus/$name"
-  "$1" -max_total_time="$2" -timeout=60 -rss_limit_mb=2048 -artifact_prefix="$out/$name-" "${@:3}" >"$out/$name.log" 2>&1
+  "$1" -seed="${FUZZ_SEED:-1}" -max_total_time="$2" -timeout=60 -rss_limit_mb=2048 -artifact_prefix="$out/$name-" "${@:3}" >"$out/$name.log" 2>&1
 }
 
 # fuzz: every program of tests/fuzz, one a core at a time.
