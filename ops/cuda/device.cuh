@@ -161,6 +161,12 @@ template <class T, int N> struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16
 template <int N, class T> ADV_DEVICE AdvPack<T, N> adv_load(const T *p) { return *(const AdvPack<T, N> *)p; }
 template <int N, class T> ADV_DEVICE void adv_store(T *p, const AdvPack<T, N> &x) { *(AdvPack<T, N> *)p = x; }
 
+/* Element i of seeds, epochs, steps or sample numbers, which are i64 or i32 as a recipe's data has them. */
+ADV_DEVICE long long adv_integer_at(const void *p, int is_wide, long long i)
+{
+    return is_wide ? ((const long long *)p)[i] : ((const int *)p)[i];
+}
+
 /* The one text of an elementwise op (ops/ew.def) names the functions of float; computing in double it gets these. */
 #define ADV_DOUBLE1(f, of) ADV_DEVICE double f(double x) { return of(x); }
 ADV_DOUBLE1(fabsf, fabs)

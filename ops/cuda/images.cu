@@ -9,17 +9,12 @@
 #include "ops/cuda/images.h"
 #include "ops/cuda/place.cuh"
 
-ADV_DEVICE long long integer_at(const void *p, int is_wide, long long i)
-{
-    return is_wide ? ((const long long *)p)[i] : ((const int *)p)[i];
-}
-
 extern "C" __global__ void adv_image_fetch(AdvImageForm f, const unsigned char *data, const void *ids, float *y, unsigned *fault,
                                            unsigned code)
 {
     Place p;
     if (!adv_place(f.n, f.c, f.h, f.w, &p)) return;
-    long long id = integer_at(ids, f.is_wide[0], p.n * f.id_step);
+    long long id = adv_integer_at(ids, f.is_wide[0], p.n * f.id_step);
     if (id < 0 || id >= f.rows) {
         adv_fault(fault, code);
         return;
@@ -40,8 +35,8 @@ template <class T> ADV_DEVICE void pad_crop(const AdvImageForm &f, const T *x, c
     Place p;
     uint32_t off[2];
     if (!adv_place(f.n, f.c, f.h, f.w, &p)) return;
-    uint64_t key = adv_rng_key(integer_at(seed, f.is_wide[0], 0), f.purpose);
-    adv_rng_crop(key, integer_at(epoch, f.is_wide[1], 0), integer_at(ids, f.is_wide[2], p.n * f.id_step), (uint32_t)f.pad, off);
+    uint64_t key = adv_rng_key(adv_integer_at(seed, f.is_wide[0], 0), f.purpose);
+    adv_rng_crop(key, adv_integer_at(epoch, f.is_wide[1], 0), adv_integer_at(ids, f.is_wide[2], p.n * f.id_step), (uint32_t)f.pad, off);
     int h = inside(p.h + (int)off[0] - f.pad, f.h, f.reflects), w = inside(p.w + (int)off[1] - f.pad, f.w, f.reflects);
     T zero = {0};
     y[adv_at4(f.result, p.n, p.c, p.h, p.w)] = h < 0 || w < 0 ? zero : x[adv_at4(f.source, p.n, p.c, h, w)];
@@ -51,8 +46,8 @@ template <class T> ADV_DEVICE void hflip(const AdvImageForm &f, const T *x, cons
 {
     Place p;
     if (!adv_place(f.n, f.c, f.h, f.w, &p)) return;
-    uint64_t key = adv_rng_key(integer_at(seed, f.is_wide[0], 0), f.purpose);
-    int flip = adv_rng_flip(key, integer_at(epoch, f.is_wide[1], 0), integer_at(ids, f.is_wide[2], p.n * f.id_step));
+    uint64_t key = adv_rng_key(adv_integer_at(seed, f.is_wide[0], 0), f.purpose);
+    int flip = adv_rng_flip(key, adv_integer_at(epoch, f.is_wide[1], 0), adv_integer_at(ids, f.is_wide[2], p.n * f.id_step));
     y[adv_at4(f.result, p.n, p.c, p.h, p.w)] = x[adv_at4(f.source, p.n, p.c, p.h, flip ? f.w - 1 - p.w : p.w)];
 }
 

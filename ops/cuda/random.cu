@@ -8,11 +8,6 @@
 
 #include "ops/cuda/random.h"
 
-ADV_DEVICE long long integer_at(const void *p, int is_wide, long long i)
-{
-    return is_wide ? ((const long long *)p)[i] : ((const int *)p)[i];
-}
-
 /* Offset of element i, counted in row order. */
 ADV_DEVICE long long offset_of(const AdvDrawForm &f, long long i)
 {
@@ -30,9 +25,9 @@ extern "C" __global__ void adv_draw(AdvDrawForm f, const void *seed, const void 
 {
     long long quads = (f.per_id + 3) / 4, i = adv_thread(), sample = i / quads, first = i % quads * 4;
     if (sample >= f.n_ids) return;
-    uint64_t key = adv_rng_key(integer_at(seed, f.is_wide[0], 0), f.purpose);
-    AdvPhilox r = adv_rng_quad(key, integer_at(epoch, f.is_wide[1], 0), integer_at(ids, f.is_wide[2], sample * f.id_step),
-                               integer_at(n, f.is_wide[3], 0), (uint32_t)(first >> 2));
+    uint64_t key = adv_rng_key(adv_integer_at(seed, f.is_wide[0], 0), f.purpose);
+    AdvPhilox r = adv_rng_quad(key, adv_integer_at(epoch, f.is_wide[1], 0), adv_integer_at(ids, f.is_wide[2], sample * f.id_step),
+                               adv_integer_at(n, f.is_wide[3], 0), (uint32_t)(first >> 2));
     float number[4];
     if (f.dist == NORMAL) {
         adv_rng_normal2(r.w[0], r.w[1], number);
@@ -48,8 +43,8 @@ extern "C" __global__ void adv_perm_ids(AdvPermForm f, const void *seed, const v
 {
     long long i = adv_thread();
     if (i >= f.batch) return;
-    uint64_t key = adv_rng_epoch_key(integer_at(seed, f.is_wide[0], 0), f.purpose, integer_at(epoch, f.is_wide[1], 0));
-    uint64_t at = ((uint64_t)integer_at(step, f.is_wide[2], 0) * (uint64_t)f.batch + (uint64_t)i) % (uint64_t)f.n;
+    uint64_t key = adv_rng_epoch_key(adv_integer_at(seed, f.is_wide[0], 0), f.purpose, adv_integer_at(epoch, f.is_wide[1], 0));
+    uint64_t at = ((uint64_t)adv_integer_at(step, f.is_wide[2], 0) * (uint64_t)f.batch + (uint64_t)i) % (uint64_t)f.n;
     ids[i * f.id_step] = (long long)adv_rng_permute(key, at, (uint64_t)f.n);
 }
 
