@@ -234,6 +234,8 @@ typedef struct AdvSessionOpts {
     const char *cache_dir;       /* existing folder for generated code and for what was chosen by timing; NULL: nothing is kept */
     const char *library_dirs;    /* folders where cuBLAS, cuDNN and NVRTC are looked for first, split by ':'; NULL: none */
     void *stream;                /* of the caller, for back ends of devices (see above). NULL: one of the session's own */
+    uint64_t cache_limit_bytes;  /* a session that adds generated code to cache_dir removes the oldest of it beyond this; files that
+                                 ** the engine did not make are left alone. 0: 1 GiB */
 } AdvSessionOpts;
 
 /* Opens a session. Which back end runs: "auto" takes what the recipe's `run { device }` names, else `cuda` if the plan has that

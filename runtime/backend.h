@@ -21,6 +21,7 @@ typedef struct AdvBackendOpts {
     void (*log)(void *user, const char *text);  /* a warning or a line of --verbose; may be NULL */
     const AdvIo *io;          /* file calls for what lies in cache_dir */
     const char *cache_dir;    /* an existing folder for compiled code and choices; NULL: none is kept */
+    uint64_t cache_limit_bytes; /* of compiled code there; 0: the back end's own limit */
     const char *library_dirs; /* folders to look for foreign libraries in first, split by ':'; may be NULL */
     bool is_deterministic;    /* choose by fixed order, never by time */
     bool allow_tf32;

@@ -32,6 +32,7 @@ static const CliOption options[] = {
     {"backend-dir", "FOLDER", "where adv_cuda.so lies (beside the program, or ../lib/adv)", false, NULL},
     {"library-dirs", "FOLDERS", "folders to look for cuBLAS, cuDNN and NVRTC in first, split by ':'", false, NULL},
     {"cache", "FOLDER", "compiled code and timed choices of the cuda back end ($XDG_CACHE_HOME/adv, ~/.cache/adv)", false, NULL},
+    {"cache-limit", "MIB", "remove the oldest compiled code beyond this from that folder, when some is added (1024)", false, NULL},
     {"data", "PATH", "folder of decoded data sets, or the file itself ($ADV_DATA, $XDG_CACHE_HOME/adv, ~/.cache/adv)", false, NULL},
     {"run-dir", "FOLDER", "folder of this run (runs/RECIPE, runs/RECIPE-2, ...)", false, NULL},
     {"resume", "[FOLDER]", "continue a run: this one, or the newest of the plan", false, NULL},
@@ -69,8 +70,7 @@ typedef struct Run {
     Show show;
     char dir[RUN_PATH], data[RUN_PATH], backend_dir[RUN_PATH], cache_dir[RUN_PATH];
     const char *plan_path;
-    long long n_threads, save_s, save_steps;
-    uint32_t n_reported;
+    long long n_threads, save_s, save_steps, cache_mib;
 } Run;
 
 /* For the handlers only. */
@@ -95,8 +95,9 @@ static void out(void *user, const char *text, size_t n) { fwrite(text, 1, n, use
 
 static void log_line(void *user, int32_t level, const char *text, size_t n)
 {
-    (void)user;
+    Run *r = user;
     (void)level;
+    show_end_line(&r->show);
     fprintf(stderr, "%.*s\n", (int)n, text);
 }
 
@@ -120,7 +121,8 @@ static bool options_are_right(Run *r)
         return cli_fail(c, false, "`--resume` goes on in its own folder with its own weights: leave out --run-dir and --weights");
     if (r->cli.n_args > 1 || (!r->cli.n_args && !(cli_get(c, "resume") && cli_get(c, "resume")[0]))) return cli_usage(c) == 0;
     return cli_get_int(c, "threads", 1, 4096, 0, &r->n_threads) && cli_get_int(c, "save-every", 0, 1000000000, 300, &r->save_s) &&
-           cli_get_int(c, "save-steps", 0, 1000000000, 0, &r->save_steps);
+           cli_get_int(c, "save-steps", 0, 1000000000, 0, &r->save_steps) &&
+           cli_get_int(c, "cache-limit", 1, 1 << 30, 1024, &r->cache_mib);
 }
 
 /* ---- steps of a run ------------------------------------------------------------------------------------------------------ */
@@ -150,6 +152,7 @@ static int open_session(Run *r, const char *backend)
         .struct_size = sizeof o, .backend = backend, .target = cli_get(&r->cli, "target"), .n_threads = (uint32_t)r->n_threads};
     o.backend_dir = run_backend_dir(&r->cli, r->backend_dir);
     o.cache_dir = run_cache_dir(&r->cli, r->cache_dir);
+    o.cache_limit_bytes = (uint64_t)r->cache_mib << 20;
     o.library_dirs = cli_get(&r->cli, "library-dirs");
     if (cli_get(&r->cli, "trace")) o.flags |= ADV_SESSION_TRACE;
     if (cli_get(&r->cli, "strict")) o.flags |= ADV_SESSION_STRICT;
@@ -278,7 +281,7 @@ static int run(Run *r)
 int main(int argc, char **argv)
 {
     static Run r;
-    AdvCtxOpts co = {.struct_size = sizeof co, .flags = ADV_CTX_PLAN_PLUGINS, .log = log_line};
+    AdvCtxOpts co = {.struct_size = sizeof co, .flags = ADV_CTX_PLAN_PLUGINS, .log = log_line, .user = &r};
     r.argc = argc;
     r.argv = argv;
     if (!cli_parse(&r.cli, &program, argc, argv)) return EXIT_USAGE;

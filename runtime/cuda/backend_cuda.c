@@ -490,6 +490,7 @@ AdvStatus adv_cuda_prepared(void *self, AdvDiags *ds)
     AdvStatus st = do_later(b);
     forget_later(b);
     if (st == ADV_OK) st = adv_cuda_choices_end(b);
+    adv_cuda_cache_trim(b);
     if (st == ADV_OK) st = adv_cuda_sync(b);
     if (b->trial_mem) (void)b->api.cudaFree(b->trial_mem);
     b->trial_mem = NULL;

@@ -1,22 +1,30 @@
 /* cache.c: files of the cache folder that hold what a library made: machine code of NVRTC, plans of cuDNN.
 **
 **   adv-cuda-<id>.cubin, adv-cuda-<id>.plan
-**                          "ADVCACHE", u64 bytes, u64 hash of the bytes, the id (two u64), zeros up to 64, the bytes
+**                          "ADVCACHE", u64 bytes, u64 hash of the bytes, the id (two u64), u64 seconds since 1970 when it was
+**                          made, zeros up to 64, the bytes
 **
 ** The id is a hash of everything the bytes depend on, so what was made for another GPU or by another version has another name. A file
 ** that does not hold what its name says is warned about and made anew. Writing goes through a temporary file.
+**
+** Since names never repeat, files of older recipes, drivers and libraries would stay for ever: a session that added to the folder
+** removes the oldest ones beyond the limit. When a file was made stands in the file, because AdvIo tells no times.
 */
 #include "runtime/base/hash.h"
 #include "runtime/cuda/cuda_back.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#define DEFAULT_LIMIT_BYTES (UINT64_C(1) << 30)
 enum { HEAD_BYTES = 64 /* so that code begins as aligned as memory does */ };
 static const char magic[8] = {'A', 'D', 'V', 'C', 'A', 'C', 'H', 'E'};
 
-typedef struct Head { char magic[8]; uint64_t n, hash, id[2]; } Head;
+typedef struct Head { char magic[8]; uint64_t n, hash, id[2], made; } Head;
 
 AdvStatus adv_cuda_bytes_new(AdvCuda *c, size_t n, AdvCudaBytes *out)
 {
@@ -50,7 +58,7 @@ static Head head_of(const AdvCudaBytes *bytes, const uint64_t id[2])
 
 void adv_cuda_cache_read(AdvCudaBack *b, const char *kind, const uint64_t id[2], AdvCudaBytes *out)
 {
-    char path[4200];
+    char path[CUDA_MAX_PATH];
     void *data = NULL;
     uint64_t n = 0;
     *out = (AdvCudaBytes){NULL, NULL, 0, 0};
@@ -59,7 +67,7 @@ void adv_cuda_cache_read(AdvCudaBack *b, const char *kind, const uint64_t id[2],
     *out = (AdvCudaBytes){(unsigned char *)data + HEAD_BYTES, data, (size_t)n - HEAD_BYTES, (size_t)n + 1};
     if (n > HEAD_BYTES) {
         Head h = head_of(out, id);
-        if (!memcmp(data, &h, sizeof h)) return;
+        if (!memcmp(data, &h, offsetof(Head, made))) return;
     }
     adv_cuda_bytes_drop(&b->cuda, out);
     adv_cuda_warn(&b->cuda, "warning: `%s` is damaged and is made anew", path);
@@ -68,12 +76,87 @@ void adv_cuda_cache_read(AdvCudaBack *b, const char *kind, const uint64_t id[2],
 /* Without a cache the next session does the work again: a warning, no error. */
 void adv_cuda_cache_write(AdvCudaBack *b, const char *kind, const uint64_t id[2], AdvCudaBytes *bytes)
 {
-    char path[4200];
+    char path[CUDA_MAX_PATH];
     if (!path_of(b, kind, id, path, sizeof path)) return;
     Head h = head_of(bytes, id);
+    h.made = (uint64_t)time(NULL);
     memcpy(bytes->block, &h, sizeof h);
-    if (adv_write_file(b->host.opts.io, &b->host.opts.alloc, path, bytes->block, HEAD_BYTES + bytes->n, NULL) != ADV_OK)
-        adv_cuda_warn(&b->cuda, "warning: compiled code cannot be kept in `%s`", path);
+    if (adv_write_file(b->host.opts.io, &b->host.opts.alloc, path, bytes->block, HEAD_BYTES + bytes->n, NULL) == ADV_OK) b->has_kept = true;
+    else adv_cuda_warn(&b->cuda, "warning: compiled code cannot be kept in `%s`", path);
+}
+
+/* ---- the limit ----------------------------------------------------------------------------------------------------------- */
+
+typedef struct KeptFile { uint64_t made, n_bytes; char name[64]; } KeptFile;
+typedef struct KeptFiles { const AdvCudaBack *b; AdvIo io; KeptFile *at; size_t n, cap; uint64_t n_bytes; } KeptFiles;
+
+static bool is_name_of_ours(const char *name)
+{
+    static const char start[] = "adv-cuda-";
+    if (strncmp(name, start, sizeof start - 1)) return false;
+    name += sizeof start - 1;
+    size_t n_digits = strspn(name, "0123456789abcdef");
+    return n_digits == 32 && (!strcmp(name + n_digits, ".cubin") || !strcmp(name + n_digits, ".plan"));
+}
+
+/* False: not made by us, or gone or unreadable meanwhile; then it does not count and stays. */
+static bool look_at(const KeptFiles *l, const char *path, KeptFile *out)
+{
+    Head h;
+    int fd = l->io.open(l->io.user, path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0) return false;
+    int64_t n = l->io.read(l->io.user, fd, &h, sizeof h), size = l->io.size(l->io.user, fd);
+    (void)l->io.close(l->io.user, fd);
+    if (n != sizeof h || size < 0 || memcmp(h.magic, magic, sizeof magic)) return false;
+    out->made = h.made;
+    out->n_bytes = (uint64_t)size;
+    return true;
+}
+
+static int note_file(void *user, const char *name)
+{
+    KeptFiles *l = user;
+    KeptFile f;
+    char path[CUDA_MAX_PATH];
+    if (!is_name_of_ours(name)) return 0;
+    snprintf(f.name, sizeof f.name, "%s", name);
+    int len = snprintf(path, sizeof path, "%s/%s", l->b->host.opts.cache_dir, name);
+    if ((size_t)len >= sizeof path || !look_at(l, path, &f)) return 0;
+    if (l->n == l->cap) {
+        const AdvAlloc *a = &l->b->host.opts.alloc;
+        size_t cap = l->cap ? 2 * l->cap : 64;
+        KeptFile *more = a->fn(a->user, l->at, l->cap * sizeof *more, cap * sizeof *more);
+        if (!more) return 1; /* what was found so far is bounded all the same */
+        l->at = more;
+        l->cap = cap;
+    }
+    l->at[l->n++] = f;
+    l->n_bytes += f.n_bytes;
+    return 0;
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const KeptFile *x = a, *y = b;
+    return x->made != y->made ? (x->made > y->made) - (x->made < y->made) : strcmp(x->name, y->name);
+}
+
+/* Failures are passed over: the next session that adds to the folder tries again. */
+void adv_cuda_cache_trim(AdvCudaBack *b)
+{
+    const AdvBackendOpts *o = &b->host.opts;
+    uint64_t limit = o->cache_limit_bytes ? o->cache_limit_bytes : DEFAULT_LIMIT_BYTES;
+    KeptFiles l = {.b = b};
+    char path[CUDA_MAX_PATH];
+    if (!b->has_kept || adv_io_read(o->io, &l.io) != ADV_OK) return;
+    b->has_kept = false;
+    (void)l.io.list(l.io.user, o->cache_dir, note_file, &l);
+    if (l.n_bytes > limit) qsort(l.at, l.n, sizeof *l.at, by_age);
+    for (size_t i = 0; i < l.n && l.n_bytes > limit; i++) {
+        snprintf(path, sizeof path, "%s/%s", o->cache_dir, l.at[i].name);
+        if (l.io.unlink(l.io.user, path) == 0) l.n_bytes -= l.at[i].n_bytes;
+    }
+    adv_mem_free(&o->alloc, l.at, l.cap * sizeof *l.at);
 }
 
 /* ---- plans --------------------------------------------------------------------------------------------------------------- */

@@ -34,6 +34,7 @@ typedef struct CudaChoices { CudaChoice *at; uint32_t n, cap; } CudaChoices;
 typedef struct CudaKept { struct CudaKept *next; void *p; } CudaKept;
 typedef struct CudaRelease { struct CudaRelease *next; const AdvKernel *k; void *state; } CudaRelease;
 
+enum { CUDA_MAX_PATH = 4200 /* a folder of PATH_MAX, and a file of ours in it */ };
 enum { CUDA_STAGES = 4, CUDA_STAGE_BYTES = 4 << 20 };
 
 typedef struct AdvCudaBack {
@@ -69,7 +70,8 @@ typedef struct AdvCudaBack {
     uint64_t *scratch;        /* of the instruction being prepared, or NULL */
 
     CudaChoices made, orders, cached; /* in this session; to be obeyed; of the cache folder */
-    bool has_cached;          /* the cache folder was looked at */
+    bool has_cached;          /* the cache folder's choices were looked at */
+    bool has_kept;            /* files of code or plans were added to it */
     uint32_t n_new;           /* choices that no list held */
     char *choice_text;        /* all of them, as choices() gives them */
     size_t choice_text_bytes;
@@ -150,6 +152,7 @@ AdvStatus adv_cuda_crew_close(AdvCudaCrew *crew, AdvStatus st) ADV_MUST_USE;
 /* cache.c: files of the cache folder. kind: how their names end. */
 void adv_cuda_cache_read(AdvCudaBack *b, const char *kind, const uint64_t id[2], AdvCudaBytes *out);
 void adv_cuda_cache_write(AdvCudaBack *b, const char *kind, const uint64_t id[2], AdvCudaBytes *bytes);
+void adv_cuda_cache_trim(AdvCudaBack *b); /* all are written: removes the oldest of them, and of older sessions, beyond the limit */
 /* generate.c */
 AdvStatus adv_cuda_compile_begin(AdvCudaBack *b, AdvCudaCrew *crew) ADV_MUST_USE;
 AdvStatus adv_cuda_compile_end(AdvCudaBack *b) ADV_MUST_USE;

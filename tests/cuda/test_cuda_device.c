@@ -1,11 +1,13 @@
 /* test_cuda_device.c: the back end's table on the fake device: memory, copies, a launch, a recording, failures at each call. */
 #include "tests/adv_test.h"
-
+#include "tests/base/fault_io.h"
+#include "tests/base/scratch.h"
 #include "tests/cuda/fake.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const AdvBackend *const be = &adv_backend_fake;
 static AdvRegistry reg;
@@ -212,10 +214,10 @@ static void shell(const char *fmt, const char *dir)
 
 static void test_choices(void)
 {
-    char dir[] = "/tmp/adv-cuda-cache-XXXXXX", text[256];
+    char dir[64], text[256];
     AdvBackendOpts o = opts();
     int n = 0;
-    CHECK(mkdtemp(dir) != NULL);
+    scratch_make(dir);
     CHECK_EQ(chosen(&o, NULL, 3, 1, 2, &n, text), 1);
     CHECK_STR(text, "two\tconv 3x3\n");
     CHECK_EQ(n, 9); /* to warm up, and twice in a recording */
@@ -237,7 +239,7 @@ static void test_choices(void)
     shell("for f in %s/*.txt; do printf 'no line' > $f; done", dir);
     CHECK_EQ(chosen(&o, NULL, 1, 3, 3, &n, NULL), 0);
     CHECK_EQ(n_warnings, 1);
-    shell("rm -rf %s", dir);
+    scratch_remove(dir);
 }
 
 /* What a checkpoint chose and is not there any more is an error, not another choice. */
@@ -287,9 +289,9 @@ static int compiled(const AdvBackendOpts *o)
 
 static void test_code_is_kept(void)
 {
-    char dir[] = "/tmp/adv-cuda-cache-XXXXXX";
+    char dir[64];
     AdvBackendOpts o = opts();
-    CHECK(mkdtemp(dir) != NULL);
+    scratch_make(dir);
     o.cache_dir = dir;
     o.log = count_warning;
     n_warnings = 0;
@@ -302,7 +304,78 @@ static void test_code_is_kept(void)
     shell("for f in %s/*.cubin; do truncate -s 10 $f; done", dir);
     CHECK_EQ(compiled(&o), 1);
     CHECK_EQ(n_warnings, 2);
-    shell("rm -rf %s", dir);
+    scratch_remove(dir);
+}
+
+/* A file as an older session left it, if `magic` is ours; a hole makes it as large as is wanted. */
+static void put_file(const char *dir, const char *name, const char *magic, uint64_t made, off_t n_bytes)
+{
+    char path[160], head[64] = {0};
+    AdvAlloc a = adv_alloc_default();
+    memcpy(head, magic, 8);
+    memcpy(head + 40, &made, sizeof made);
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    CHECK_EQ(adv_write_file(NULL, &a, path, head, sizeof head, NULL), ADV_OK);
+    CHECK_EQ(truncate(path, n_bytes), 0);
+}
+
+static bool is_there(const char *dir, const char *name)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
+#define SOME_ID "adv-cuda-0123456789abcdef0123456789abcde" /* but for its last digit */
+#define MIB (1 << 20)
+
+/* What was made first goes, once something is added, and nothing that is not ours. */
+static void test_code_is_bounded(void)
+{
+    static const char *const foreign[] = {"notes.plan", SOME_ID ".plan", SOME_ID "5.plan.old", "adv-cuda-choices-0123456789abcdef.txt"};
+    char dir[64];
+    AdvBackendOpts o = opts();
+    scratch_make(dir);
+    o.cache_dir = dir;
+    for (int i = 0; i < 4; i++) put_file(dir, foreign[i], "ADVCACHE", 1, 80 * MIB);
+    put_file(dir, SOME_ID "0.plan", "SOMEBODY", 1, 80 * MIB);
+    put_file(dir, SOME_ID "1.plan", "ADVCACHE", 30, 8 * MIB);
+    put_file(dir, SOME_ID "2.cubin", "ADVCACHE", 20, 8 * MIB);
+    put_file(dir, SOME_ID "3.plan", "ADVCACHE", UINT64_MAX, 8 * MIB);
+    o.cache_limit_bytes = 20 * MIB;
+    CHECK_EQ(compiled(&o), 1);
+    CHECK(is_there(dir, SOME_ID "1.plan") && !is_there(dir, SOME_ID "2.cubin") && is_there(dir, SOME_ID "3.plan"));
+    o.cache_limit_bytes = 1;
+    CHECK_EQ(compiled(&o), 0);
+    CHECK(is_there(dir, SOME_ID "1.plan")); /* nothing was added, so nothing was removed */
+    shell("cd %s && rm $(ls *.cubin)", dir);
+    CHECK_EQ(compiled(&o), 1);
+    CHECK(!is_there(dir, SOME_ID "1.plan") && !is_there(dir, SOME_ID "3.plan"));
+    CHECK_EQ(compiled(&o), 1); /* what it had added went too */
+    for (int i = 0; i < 4; i++) CHECK(is_there(dir, foreign[i]));
+    CHECK(is_there(dir, SOME_ID "0.plan"));
+    scratch_remove(dir);
+}
+
+/* A folder that cannot be listed or read is no reason for a session not to open. */
+static void test_limit_without_a_disk(void)
+{
+    char dir[64];
+    AdvBackendOpts o = opts();
+    scratch_make(dir);
+    put_file(dir, SOME_ID "1.plan", "ADVCACHE", 1, 8 * MIB);
+    for (long k = 1; k < 16; k++) {
+        FaultIo f = {.fail_at = k, .error = EIO, .persistent = 1};
+        AdvIo io = fault_io(&f);
+        o.io = &io;
+        o.cache_dir = dir;
+        o.cache_limit_bytes = 1;
+        CHECK_EQ(compiled(&o), 1);
+        CHECK_EQ(f.n_open, 0);
+        if (!is_there(dir, SOME_ID "1.plan")) put_file(dir, SOME_ID "1.plan", "ADVCACHE", 1, 8 * MIB);
+        shell("cd %s && rm -f *.cubin", dir);
+    }
+    scratch_remove(dir);
 }
 
 /* ---- the caller's stream ------------------------------------------------------------------------------------------------- */
@@ -348,6 +421,8 @@ int main(void)
     RUN(test_choices);
     RUN(test_choice_that_is_gone);
     RUN(test_code_is_kept);
+    RUN(test_code_is_bounded);
+    RUN(test_limit_without_a_disk);
     RUN(test_caller_stream);
     adv_registry_fini(&reg);
     return ADV_TEST_END();
