@@ -3,6 +3,7 @@
 
 #include "ops/view.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,5 +133,37 @@ void adv_logs_epoch(AdvRun *r)
         AdvLogSum *l = &r->logs[i];
         r->metrics[i] = metric(r, i, l->n, l->n ? l->sum / (double)l->n : 0);
         if (l->values) distribution(&r->metrics[i], l->values, l->n < l->cap ? l->n : l->cap);
+    }
+}
+
+/* Where the recipe says what log l shows: the place of an instruction that writes its state. */
+static uint32_t place_of(const AdvSession *s, const AdvProgLog *l)
+{
+    for (uint32_t i = 0; i < s->t->n_insts; i++)
+        for (uint32_t k = 0; k < s->t->insts[i].n_out; k++) {
+            const AdvPlanValue *v = &s->t->values[s->t->operands[s->t->insts[i].out_at + k]];
+            if (v->block == ADV_BLOCK_STATE && v->state == l->state) return s->t->insts[i].loc;
+        }
+    return 0;
+}
+
+/* A radius at its bound no longer says anything about its sample, and no derivative gets past it. */
+void adv_logs_tell_bounds(AdvRun *r)
+{
+    for (uint32_t i = 0; i < r->p->n_logs && !r->has_told_bounds && !r->s->be->does_nothing; i++) {
+        const AdvProgLog *l = &r->p->logs[i];
+        const AdvLogSum *sum = &r->logs[i];
+        int64_t n_low = 0, n_high = 0;
+        char where[300];
+        if (!l->has_within || !sum->values || !sum->n || sum->n > sum->cap) continue;
+        while (n_low < sum->n && sum->values[n_low] <= (float)l->lo) n_low++;
+        while (n_low + n_high < sum->n && sum->values[sum->n - 1 - n_high] >= (float)l->hi) n_high++;
+        if (n_low + n_high < sum->n) continue;
+        adv_fault_place(r->s->plan, place_of(r->s, l), where, sizeof where);
+        adv_ctx_log(r->s->ctx, ADV_LOG_WARNING,
+                    "warning: %s: in epoch %" PRId64 " every `%s` lay at a bound of `within %g .. %g` (%" PRId64 " at the lower one, %" PRId64
+                    " at the upper one): no gradient reaches what computes it; widen `within`, or make `%s` %s",
+                    where, r->at.epoch, l->name, l->lo, l->hi, n_low, n_high, l->name, n_low < n_high ? "smaller" : "larger");
+        r->has_told_bounds = true;
     }
 }

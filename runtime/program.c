@@ -251,6 +251,7 @@ static AdvStatus open_epoch(AdvRun *r, AdvDiags *ds)
 static AdvStatus end_epoch(AdvRun *r, AdvDiags *ds)
 {
     adv_logs_epoch(r);
+    adv_logs_tell_bounds(r);
     ADV_TRY(adv_events_epoch(r, ds));
     AdvEvent e = {.kind = ADV_EVENT_EPOCH, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
     adv_run_event(r, &e);

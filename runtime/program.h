@@ -7,7 +7,13 @@
 #include "runtime/adv.h"
 #include "runtime/plan_load.h"
 
-typedef struct AdvProgLog { const char *name, *unit; uint32_t state; int32_t kind; /* ADV_METRIC_* */ } AdvProgLog;
+typedef struct AdvProgLog {
+    const char *name, *unit;
+    uint32_t state;
+    int32_t kind;                /* ADV_METRIC_* */
+    bool has_within;
+    double lo, hi;               /* bounds of each number, if it has any */
+} AdvProgLog;
 
 typedef struct AdvProgPhase {
     const char *name;

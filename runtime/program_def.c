@@ -235,6 +235,10 @@ static void read_logs(Reader *r, const json_t *root)
         ls[i].state = ls[i].kind == ADV_METRIC_NUMBER ? number_state(r, name) : state(r, name, false);
         if (ls[i].state == ADV_PLAN_NONE) continue;
         const AdvTensorType *t = &r->plan->states[ls[i].state].type;
+        const json_t *within = json_object_get(o, "within"), *lo = json_array_get(within, 0), *hi = json_array_get(within, 1);
+        ls[i].has_within = json_is_number(lo) && json_is_number(hi);
+        ls[i].lo = json_number_value(lo);
+        ls[i].hi = json_number_value(hi);
         if (ls[i].kind == ADV_METRIC_SAMPLE && (t->rank != 1 || !is_float(t->dtype))) bad(r, "state `%s` is not a number a sample", name);
     }
     r->out->logs = ls;

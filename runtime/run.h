@@ -77,6 +77,8 @@ struct AdvRun {
     char *ring;                   /* logged values of steps that another device has done: s->ring_bytes */
     int64_t n_ahead;              /* steps it may do before the host looks */
 
+    bool has_told_bounds;
+
     /* of the present call */
     AdvTrainOpts o;
     int events_fd;                /* -1: none */
@@ -110,7 +112,9 @@ AdvStatus adv_logs_fetch(AdvRun *r) ADV_MUST_USE;
 /* Adds the logged values of the k-th of the steps just done. ADV_ENUMERIC: one is not finite; *out_log says which. */
 AdvStatus adv_logs_add(AdvRun *r, int64_t k, uint32_t *out_log) ADV_MUST_USE;
 void adv_logs_step(AdvRun *r);    /* r->metrics of the step just added */
-void adv_logs_epoch(AdvRun *r);   /* r->metrics over the epoch; may reorder the values gathered */
+void adv_logs_epoch(AdvRun *r);   /* r->metrics over the epoch, the values gathered in order of size */
+/* After adv_logs_epoch, once a session: a warning if every number of a log lay at one of its bounds. */
+void adv_logs_tell_bounds(AdvRun *r);
 
 /* ---- eval.c ---- */
 /* Is evaluation `ix` due at the present place? */

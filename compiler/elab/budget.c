@@ -110,11 +110,26 @@ static ElVal compute(El *el, AstId block)
                             held.num, lo.num, hi.num);
         ElVal three[3] = {v, lo, hi};
         v = el_elementwise(el, r.span, "within", "clip", three, 3, EL_NUM);
+        el->budget_within = (ElWithin){lo.kind == EL_NUMBER && hi.kind == EL_NUMBER && lo.num < hi.num, lo.num, hi.num};
     }
     el_lint_locals(el, s);
     el_lint_zero(el, raw, lo, raw.span);
     el_lint_radius(el, held.kind == EL_NUMBER ? held : v);
     return v;
+}
+
+/* The bounds between which the logged radii lie, for a warning where all of them reach one: those of every phase, or none. */
+static void log_bounds(El *el, ElVal v)
+{
+    ElWithin w = el->budget_within;
+    if (v.rate != ADV_RATE_SAMPLE) w.is_known = false; /* one radius for all may well stay at its bound */
+    for (uint32_t i = 0; i < el->logs.n; i++) {
+        ElLog *l = &el->logs.at[i];
+        if (!l->is_eps) continue;
+        if (!l->is_bounded) l->within = w;
+        else if (l->within.lo != w.lo || l->within.hi != w.hi || !w.is_known) l->within.is_known = false;
+        l->is_bounded = true;
+    }
 }
 
 ElVal el_budget(El *el, AdvSpan at)
@@ -125,6 +140,7 @@ ElVal el_budget(El *el, AdvSpan at)
     ElItem *sec = el_section(el, "budget");
     ElFrame frame;
     el->budget_busy = true;
+    el->budget_within = (ElWithin){false, 0, 0};
     el_push(el, &frame, "budget", (AdvSpan){0, 0, 0});
     ElVal v = compute(el, el_section_block(el, sec));
     el_pop(el);
@@ -136,6 +152,7 @@ ElVal el_budget(El *el, AdvSpan at)
         if (el->phases.n && v.rate < ADV_RATE_SAMPLE)
             shown = el_tensor(el, el_broadcast(el, at, v, el_type(el->g->float_dtype, 1, &el->n_batch), true), ADV_RATE_SAMPLE, EL_NUM, at);
         el_log(el, adv_intern(el->names, "eps"), shown, true);
+        log_bounds(el, v);
     }
     return v;
 }

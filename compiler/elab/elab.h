@@ -239,7 +239,8 @@ typedef struct ElData {
 
 typedef struct ElVersion { AdvStateId state; AdvValueId value; } ElVersion;
 
-typedef struct ElLog { AdvStr name; AdvStateId state; bool per_sample, is_eps; } ElLog;
+typedef struct ElWithin { bool is_known; double lo, hi; } ElWithin; /* bounds of a budget, if they are numbers and differ */
+typedef struct ElLog { AdvStr name; AdvStateId state; bool per_sample, is_eps, is_bounded; ElWithin within; } ElLog;
 
 /* The `worst` of an evaluation's entry, which becomes stages (eval.c): which call, and which of its candidates to give. */
 typedef struct ElWorst {
@@ -288,6 +289,7 @@ struct El {
     ElVal x, y, ids, mask;     /* EL_TENSOR where the entry has them */
     ElPhase *phase;            /* NULL outside steps */
     ElVal budget_eps;          /* EL_TENSOR once the budget is computed */
+    ElWithin budget_within;
     bool budget_done, budget_busy, budget_envelope;
     bool told_selection;       /* of test_used_for_selection one warning */
 
@@ -475,7 +477,9 @@ bool el_radius_ok(El *el, ElVal eps, AdvSpan at);
 bool el_has_budget(El *el);
 bool el_eval_results(El *el);
 bool el_evals(El *el);
+/* The state of that name, made if there is none yet: at the beginning of the recipe, or where a place stands for it. */
 AdvStateId el_slot(El *el, const char *name, AdvTensorType t, uint8_t kind, bool saved);
+AdvStateId el_slot_at(El *el, AdvSpan at, const char *name, AdvTensorType t, uint8_t kind, bool saved);
 /* All of it: sets *out_program (owned by the caller). false after errors. */
 bool el_recipe(El *el, uint32_t file, json_t **out_program);
 ElVal el_progress(El *el, AdvSpan at);

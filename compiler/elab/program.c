@@ -354,10 +354,11 @@ static json_t *log_json(El *el)
     json_t *list = json_array();
     for (uint32_t i = 0; i < el->logs.n; i++) {
         const ElLog *l = &el->logs.at[i];
-        el_json_push(el, list,
-                     json_pack("{s:s, s:s, s:s, s:s}", "name", adv_str(el->names, l->name), "state",
-                               adv_str(el->names, el->g->states.at[l->state.i].name), "kind", l->per_sample ? "sample" : "number", "unit",
-                               l->is_eps ? "1/255" : ""));
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "name", adv_str(el->names, l->name), "state",
+                              adv_str(el->names, el->g->states.at[l->state.i].name), "kind", l->per_sample ? "sample" : "number", "unit",
+                              l->is_eps ? "1/255" : "");
+        if (l->within.is_known) el_json_set(el, o, "within", json_pack("[f, f]", l->within.lo, l->within.hi));
+        el_json_push(el, list, o);
     }
     return list;
 }

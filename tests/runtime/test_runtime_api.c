@@ -5,7 +5,9 @@
 #include "runtime/adv.h"
 #include "runtime/adv_dlpack.h"
 #include "tests/adv_test.h"
+#include "tests/base/scratch.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -29,13 +31,24 @@ typedef struct World {
     int32_t y[24];
 } World;
 
+/* What the context logs, one line behind the other. */
+static char logged[1000];
+static void keep_line(void *user, int32_t level, const char *text, size_t n)
+{
+    (void)user;
+    size_t at = strlen(logged);
+    snprintf(logged + at, sizeof logged - at, "%d %.*s\n", (int)level, (int)n, text);
+}
+
 static void load(World *w, const char *text)
 {
+    AdvCtxOpts co = {.struct_size = sizeof co, .log = keep_line};
     AdvCompileOpts o = {.struct_size = sizeof o, .name = "t.adv", .text = text, .n_bytes = strlen(text), .targets = "cpu"};
     void *bytes;
     uint64_t n;
     memset(w, 0, sizeof *w);
-    if (adv_ctx_new(NULL, &w->ctx) || adv_diags_open(w->ctx, &w->ds)) abort();
+    logged[0] = 0;
+    if (adv_ctx_new(&co, &w->ctx) || adv_diags_open(w->ctx, &w->ds)) abort();
     AdvStatus st = adv_compile(&o, w->ds, &bytes, &n);
     if (st == ADV_OK) st = adv_plan_load(w->ctx, bytes, n, w->ds, &w->plan);
     if (st == ADV_OK) st = adv_session_open(w->ctx, w->plan, NULL, w->ds, &w->s);
@@ -345,12 +358,13 @@ static void put(const char *dir, const char *name, const char *text)
 
 static void test_files(void)
 {
-    char dir[] = "/tmp/adv_api_XXXXXX", path[128];
+    char dir[64], path[128];
     void *bytes;
     uint64_t n;
     AdvCtx *ctx;
     AdvDiags *ds;
-    if (!mkdtemp(dir) || adv_ctx_new(NULL, &ctx) || adv_diags_open(ctx, &ds)) abort();
+    scratch_make(dir);
+    if (adv_ctx_new(NULL, &ctx) || adv_diags_open(ctx, &ds)) abort();
     put(dir, "part.adv", "adv 1\nfn twice(x) { return 2*x }\n");
     put(dir, "whole.adv", "adv 1\nuse std.nets\nuse \"part.adv\" as part\n"
                           "data own { train = 8; test = 8; classes = 2; shape = [2]; batch = 8 }\nmodel f = mlp(width = 4, classes = 2)\n"
@@ -366,11 +380,42 @@ static void test_files(void)
     CHECK_EQ(adv_compile(&o, ds, &bytes, &n), ADV_ERECIPE);
     unlink(path);
     CHECK_EQ(adv_compile(&o, ds, &bytes, &n), ADV_ENOENT);
-    rmdir(dir);
+    scratch_remove(dir);
     o = (AdvCompileOpts){.struct_size = sizeof o};
     CHECK_EQ(adv_compile(&o, ds, &bytes, &n), ADV_EINVAL);
     adv_diags_free(ds);
     adv_ctx_free(ctx);
+}
+
+/* A budget whose radii are all at a bound says so once, with its line; one of which a single radius is not says nothing. */
+static void test_radii_at_their_bounds(void)
+{
+    static const struct { const char *eps, *within; bool is_told; } budgets[] = {
+        {"0.5 + s", "0.01 .. 0.1", true},
+        {"0.001*s", "0.01 .. 0.1", true},
+        {"select(s > 1.1, 0, 1)", "0.01 .. 0.1", true},
+        {"select(s > 1.1, 0.05, 1)", "0.01 .. 0.1", false},
+        {"0.1*minmax(s)", "0 .. 0.2", false},
+        {"0.01*epoch", "0.01 .. 0.02", false}, /* one radius for all: a schedule may stay there */
+    };
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
+        char text[900];
+        World w;
+        snprintf(text, sizeof text,
+                 "adv 1\nuse std.nets\nuse std.attacks\n"
+                 "data own { train = 24; test = 8; classes = 3; shape = [2]; batch = 8 }\n"
+                 "model f = mlp(width = 4, classes = 3)\nsignal s = ce(f.eval(x), y)\n"
+                 "budget {\n  eps = %s\n  within %s\n}\n"
+                 "step {\n  x_adv = pgd(z => ce(f.eval(z), y), x, eps, size = 0.05, steps = 1)\n  minimize ce(f(x_adv), y) over f\n}\n"
+                 "optim f = sgd(lr = 0.1)\ntrain { epochs = 3 }\neval final { on = test; attacks = [clean] }\n",
+                 budgets[i].eps, budgets[i].within);
+        load(&w, text);
+        bind_all(&w);
+        CHECK_EQ(adv_session_epoch(w.s, 3, w.ds), ADV_OK);
+        const char *first = strstr(logged, "1 warning: t.adv:9: in epoch 1 every `eps` lay at a bound of `within ");
+        CHECK(budgets[i].is_told ? first && strchr(first, '\n')[1] == 0 : !logged[0]);
+        drop(&w);
+    }
 }
 
 int main(void)
@@ -385,5 +430,6 @@ int main(void)
     RUN(test_options);
     RUN(test_info_sizes);
     RUN(test_files);
+    RUN(test_radii_at_their_bounds);
     return ADV_TEST_END();
 }
