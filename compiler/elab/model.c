@@ -48,11 +48,15 @@ void el_state_set(El *el, AdvStateId s, AdvValueId v)
 
 AdvStateId el_slot(El *el, const char *name, AdvTensorType t, uint8_t kind, bool saved)
 {
+    return el_slot_at(el, (AdvSpan){el->recipe->file, 0, 0}, name, t, kind, saved);
+}
+
+AdvStateId el_slot_at(El *el, AdvSpan at, const char *name, AdvTensorType t, uint8_t kind, bool saved)
+{
     AdvStr n = adv_intern(el->names, name);
     AdvStateId s = adv_state_find(el->g, n);
     if (s.i) return s;
-    AdvLocId loc = adv_loc_source(el->g, (AdvSpan){el->recipe->file, 0, 0});
-    s = adv_state_new(el->g, n, t, kind, saved, loc);
+    s = adv_state_new(el->g, n, t, kind, saved, adv_loc_source(el->g, at));
     if (saved) *ADV_PUSH(el->arena, &el->inits) = (ElParam){.state = s, .init = EL_INIT_ZERO};
     return s;
 }
@@ -578,6 +582,14 @@ static AdvValueId first_value(El *el, const ElParam *p, AdvSpan at)
     return normal ? r : el_n2(el, at, "sub", r, el_const(el, scale / 2, d));
 }
 
+/* What makes a state's first value comes from where the state does. */
+static void set_first(El *el, const ElParam *p, AdvSpan at)
+{
+    uint32_t n = el->g->nodes.n;
+    el_state_set(el, p->state, first_value(el, p, at));
+    for (; n < el->g->nodes.n; n++) el->g->nodes.at[n].loc = el->g->states.at[p->state.i].loc;
+}
+
 void el_init_entry(El *el)
 {
     AdvSpan at = {el->recipe->file, 0, 0};
@@ -585,7 +597,7 @@ void el_init_entry(El *el)
     el->in_init = true;
     AdvStateId *from = el_copied_from(el);
     for (uint32_t i = 0; i < el->inits.n; i++)
-        if (!from[el->inits.at[i].state.i].i) el_state_set(el, el->inits.at[i].state, first_value(el, &el->inits.at[i], at));
+        if (!from[el->inits.at[i].state.i].i) set_first(el, &el->inits.at[i], at);
     for (uint32_t i = 0; i < el->inits.n; i++) {  /* copies start as their sources do, whatever those are copies of */
         AdvStateId s = el->inits.at[i].state, source = from[s.i];
         if (!source.i) continue;

@@ -151,6 +151,7 @@ bool el_update(El *el, ElScope *s, AstId st)
 /* ---- optimisers ---- */
 
 typedef struct Optim {
+    AdvSpan at;
     bool adam;
     ElVal lr;
     double momentum, weight_decay, beta1, beta2, eps, clip;
@@ -229,7 +230,7 @@ static bool optim_read(El *el, ElItem *it, Optim *o)
     AstId call = ast_child(t, it->node, 1);
     const AstNode *callee = ast(t, call)->kind == AST_CALL ? ast(t, ast(t, call)->first) : ast(t, call);
     const char *name = callee->kind == AST_ID ? adv_str(el->names, callee->name) : "";
-    *o = (Optim){.adam = !strcmp(name, "adam"), .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    *o = (Optim){.at = it->at, .adam = !strcmp(name, "adam"), .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
     it->used = true;
     if (ast(t, call)->kind != AST_CALL || (!o->adam && strcmp(name, "sgd"))) {
         el_error(el, ADV_D_UNKNOWN_NAME, ast(t, call)->span, "an optimiser is `sgd(...)` or `adam(...)`");
@@ -253,10 +254,10 @@ static bool optim_read(El *el, ElItem *it, Optim *o)
     return has_lr;
 }
 
-static AdvStateId moment(El *el, AdvStateId weight, const char *suffix)
+static AdvStateId moment(El *el, const Optim *o, AdvStateId weight, const char *suffix)
 {
     const AdvState st = el->g->states.at[weight.i];
-    return el_slot(el, adv_arena_printf(el->arena, "%s.%s", adv_str(el->names, st.name), suffix), st.type, ADV_STATE_OPT, true);
+    return el_slot_at(el, o->at, adv_arena_printf(el->arena, "%s.%s", adv_str(el->names, st.name), suffix), st.type, ADV_STATE_OPT, true);
 }
 
 static void step_sgd(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValueId g, double decay)
@@ -267,7 +268,7 @@ static void step_sgd(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValueI
     el_attr_set(op, a, "momentum", adv_attr_f(o->momentum));
     el_attr_set(op, a, "weight_decay", adv_attr_f(decay));
     el_attr_set(op, a, "nesterov", adv_attr_i(o->nesterov));
-    AdvStateId m = moment(el, s, "momentum");
+    AdvStateId m = moment(el, o, s, "momentum");
     AdvValueId in[4] = {el_state(el, s), g, el_state(el, m), el_graph(el, o->lr)};
     AdvValueId w = el_node(el, at, "sgd", in, 4, a);
     if (!w.i) return;
@@ -284,7 +285,7 @@ static void step_adam(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValue
     el_attr_set(op, a, "beta2", adv_attr_f(o->beta2));
     el_attr_set(op, a, "eps", adv_attr_f(o->eps));
     el_attr_set(op, a, "weight_decay", adv_attr_f(decay));
-    AdvStateId m = moment(el, s, "adam_m"), v = moment(el, s, "adam_v");
+    AdvStateId m = moment(el, o, s, "adam_m"), v = moment(el, o, s, "adam_v");
     AdvValueId in[6] = {el_state(el, s), g, el_state(el, m), el_state(el, v), el_graph(el, o->lr), t};
     AdvValueId w = el_node(el, at, "adam", in, 6, a);
     if (!w.i) return;
@@ -346,8 +347,8 @@ static bool apply(El *el, AdvSpan at, ElModel *m, AdvValueId *g)
     m->n_updates++;
     AdvValueId t = {0};
     if (o.adam) {
-        AdvStateId count = el_slot(el, adv_arena_printf(el->arena, "%s.adam_t", adv_str(el->names, m->name)), el_type(ADV_I64, 0, NULL),
-                                   ADV_STATE_OPT, true);
+        AdvStateId count = el_slot_at(el, o.at, adv_arena_printf(el->arena, "%s.adam_t", adv_str(el->names, m->name)),
+                                      el_type(ADV_I64, 0, NULL), ADV_STATE_OPT, true);
         t = el_n2(el, at, "add", el_state(el, count), el_const(el, 1, ADV_I64));
         el_state_set(el, count, t);
     }

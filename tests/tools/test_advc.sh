@@ -56,6 +56,7 @@ transcript set_without_value --message-format=json --set rate check tiny.adv
 transcript set_unknown expand --set speed=1 tiny.adv
 transcript expand expand --set rate=1/4 --set train.seed=7 uses.adv
 transcript plan_explain plan --explain --entry=step.main tiny.adv
+transcript plan_explain_init plan --explain --entry=init tiny.adv
 transcript plan_no_entry plan --explain --entry=step.warm tiny.adv
 transcript graph_dot graph --entry=batch tiny.adv
 transcript list_datasets list --json datasets
