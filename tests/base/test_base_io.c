@@ -2,6 +2,7 @@
 #include "tests/adv_test.h"
 #include "tests/base/fault_alloc.h"
 #include "tests/base/fault_io.h"
+#include "tests/base/scratch.h"
 
 #include <dirent.h>
 #include <stdbool.h>
@@ -9,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/adv_test_io_XXXXXX";
+static char folder[64];
 
 static const char *in_folder(char buf[256], const char *name)
 {
@@ -68,7 +69,7 @@ static void round_trips(void)
 
 static void limits_and_missing_files(void)
 {
-    char path[256];
+    char path[256], cannot_read[96];
     AdvAlloc a = adv_alloc_default();
     in_folder(path, "f");
     CHECK_EQ(adv_write_file(NULL, &a, path, "12345", 5, NULL), ADV_OK);
@@ -86,7 +87,8 @@ static void limits_and_missing_files(void)
     adv_diags_free(ds);
     ds = adv_diags_new(a);
     CHECK_EQ(adv_read_file(NULL, &a, folder, 9, ds, &data, &n), ADV_EIO);
-    check_message(ds, "cannot read `/tmp/adv_test_io_");
+    snprintf(cannot_read, sizeof cannot_read, "cannot read `%s`: ", folder);
+    check_message(ds, cannot_read);
     adv_diags_free(ds);
     ds = adv_diags_new(a);
     CHECK_EQ(adv_write_file(NULL, &a, "/nonexistent/f", "x", 1, ds), ADV_EIO);
@@ -261,7 +263,7 @@ static void folders(void)
 
 int main(void)
 {
-    if (!mkdtemp(folder)) return 1;
+    scratch_make(folder);
     RUN(round_trips);
     RUN(limits_and_missing_files);
     RUN(size_is_only_a_hint);
@@ -270,6 +272,6 @@ int main(void)
     RUN(every_call_of_a_read_fails);
     RUN(every_allocation_fails);
     RUN(folders);
-    (void)rmdir(folder);
+    scratch_remove(folder);
     return ADV_TEST_END();
 }

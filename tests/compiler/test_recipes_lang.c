@@ -2,6 +2,7 @@
 ** (tests/recipes/lang_*.adv).
 */
 #include "tests/adv_test.h"
+#include "tests/base/scratch.h"
 #include "tests/compiler/recipe_run.h"
 
 #include <dirent.h>
@@ -323,8 +324,8 @@ static void test_weights_from_a_file(void)
                                "net small(x) { return x -> fc1: linear(5) -> bn1: bn -> relu -> fc2: linear(3) }\n";
     static const char tail[] = "step { minimize ce(f(x), y) over f }\noptim f = sgd(lr = 0.1)\ntrain { epochs = 1; seed = 7 }\neval final "
                                "{ on = test; of = f.eval; attacks = [clean] }\n";
-    char dir[] = "/tmp/adv_lang_XXXXXX", path[300] = "", text[2000], command[64];
-    CHECK(mkdtemp(dir) != NULL);
+    char dir[64], path[300] = "", text[2000];
+    scratch_make(dir);
     snprintf(text, sizeof text, "%smodel f = small()\n%s", head, tail);
     Recipe *r = recipe_of("first.adv", text);
     RecipeRun *a = steps_of(r, 2);
@@ -343,8 +344,7 @@ static void test_weights_from_a_file(void)
     recipe_run_close(a);
     recipe_run_close(b);
     recipe_free(r);
-    snprintf(command, sizeof command, "rm -r %s", dir);
-    CHECK_EQ(system(command), 0);
+    scratch_remove(dir);
 }
 
 int main(void)

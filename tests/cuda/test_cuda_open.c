@@ -14,6 +14,7 @@
 #include "runtime/cuda/api_load.h"
 #include "runtime/module.h"
 #include "runtime/session.h"
+#include "tests/base/scratch.h"
 #include "tests/compiler/recipe.h"
 #include "tests/cuda/fake.h"
 #include "tests/cuda/h200.h"
@@ -176,9 +177,9 @@ static const char small_text[] =
 /* Nothing is built where all was kept, and what was built side by side is chosen as what was built by one thread. */
 static void a_second_opening_builds_nothing(void)
 {
-    char dir[] = "/tmp/adv-cuda-open-XXXXXX", command[64];
+    char dir[64];
     Recipe *r = recipe_of("small.adv", small_text);
-    CHECK(mkdtemp(dir) != NULL);
+    scratch_make(dir);
     Opened *one = open_recipe(r, 1, NULL), *two = open_recipe(r, 2, dir), *again = open_recipe(r, 2, dir);
     CHECK(one->st == ADV_OK && two->st == ADV_OK && again->st == ADV_OK);
     CHECK(one->built > 0 && one->loaded == 0);
@@ -189,8 +190,7 @@ static void a_second_opening_builds_nothing(void)
     CHECK_STR(again->choices, one->choices);
     printf("%u plans built, %u loaded\n", (unsigned)one->built, (unsigned)again->loaded);
     free(one), free(two), free(again);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_EQ(system(command), 0);
+    scratch_remove(dir);
     recipe_free(r);
 }
 

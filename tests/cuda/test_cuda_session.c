@@ -2,7 +2,7 @@
 ** `ref`, one recording an entry, nothing taken or waited for inside an epoch, and a sentence for each call that fails.
 */
 #include "tests/adv_test.h"
-
+#include "tests/base/scratch.h"
 #include "tests/cuda/toy_cuda.h"
 
 #include <sys/stat.h>
@@ -87,18 +87,11 @@ static void test_equal_lists_of_launches(void)
 
 /* ---- checkpoints --------------------------------------------------------------------------------------------------------- */
 
-static void remove_all(const char *dir)
-{
-    char command[256];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_EQ(system(command), 0);
-}
-
 static void test_resume_is_exact(void)
 {
-    char dir[] = "/tmp/adv-cuda-run-XXXXXX";
+    char dir[64];
     uint64_t want = trained("cuda", ADV_CHECK_OFF);
-    CHECK(mkdtemp(dir) != NULL);
+    scratch_make(dir);
     for (uint64_t k = 1; k < 24; k += 5) {
         Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
         CHECK_EQ(adv_session_step(t.s, k, t.ds), ADV_OK);
@@ -109,10 +102,10 @@ static void test_resume_is_exact(void)
         CHECK_EQ(adv_session_train(t.s, NULL, t.ds), ADV_OK);
         CHECK(toy_hash(&t) == want);
         toy_end_cuda(&t);
-        remove_all(dir);
+        scratch_remove(dir);
         CHECK_EQ(mkdir(dir, 0755), 0);
     }
-    remove_all(dir);
+    scratch_remove(dir);
 }
 
 /* ---- failures ------------------------------------------------------------------------------------------------------------ */

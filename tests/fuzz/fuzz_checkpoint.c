@@ -4,6 +4,7 @@
 ** The run folder is in memory: every folder of it holds the input as its state file, and a manifest that fits.
 */
 #include "tests/base/fault_io.h"
+#include "tests/base/scratch.h"
 #include "tests/fuzz/blobs.h"
 #include "tests/runtime/toy.h"
 
@@ -129,21 +130,22 @@ static int32_t stop(void *user, const AdvEvent *e)
 
 static size_t seed_checkpoint(uint8_t *data, size_t max_size, int n_events)
 {
-    char dir[] = "/tmp/adv_fuzz_XXXXXX", command[128];
+    char dir[64], command[192];
     Stop wish = {n_events};
     size_t n = 0;
     AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = dir, .progress = stop, .user = &wish};
-    MUST(mkdtemp(dir));
+    scratch_make(dir);
     Toy t = toy_open("ref", "cpu", NULL, ADV_CHECK_OFF, 0);
     MUST(t.s);
     AdvStatus st = adv_session_train(t.s, &o, t.ds);
     MUST(st == ADV_OK || st == ADV_ECANCELLED);
     toy_close(&t);
-    snprintf(command, sizeof command, "cat %s/$(cat %s/LATEST)/state.safetensors; rm -r %s", dir, dir, dir);
+    snprintf(command, sizeof command, "cat %s/$(cat %s/LATEST)/state.safetensors", dir, dir);
     FILE *f = popen(command, "r");
     MUST(f);
     n = fread(data, 1, max_size, f);
     pclose(f);
+    scratch_remove(dir);
     return n;
 }
 

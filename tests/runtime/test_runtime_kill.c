@@ -2,7 +2,7 @@
 ** bits of a run that was left alone. Also: a stop asked for by a signal handler ends after the step with a checkpoint.
 */
 #include "tests/adv_test.h"
-
+#include "tests/base/scratch.h"
 #include "tests/runtime/toy.h"
 
 #include <signal.h>
@@ -32,10 +32,10 @@ static void wait_ms(long ms)
 
 static void killed_anywhere(void)
 {
-    char dir[] = "/tmp/adv_kill_XXXXXX", command[128];
+    char dir[64];
     uint32_t seed = 12345;
     int status = 1, n_kills = 0;
-    if (!mkdtemp(dir)) abort();
+    scratch_make(dir);
     Toy want = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, 0);
     CHECK_EQ(adv_session_train(want.s, NULL, want.ds), ADV_OK);
     for (int k = 0; k <= MAX_KILLS; k++) {
@@ -60,8 +60,7 @@ static void killed_anywhere(void)
     printf("killed %d times\n", n_kills);
     toy_close(&t);
     toy_close(&want);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_EQ(system(command), 0);
+    scratch_remove(dir);
 }
 
 static AdvSession *stopping;
@@ -80,9 +79,9 @@ static int32_t raise_at_step_5(void *user, const AdvEvent *e)
 
 static void signal_ends_after_the_step(void)
 {
-    char dir[] = "/tmp/adv_kill_XXXXXX", command[128];
+    char dir[64];
     double step;
-    if (!mkdtemp(dir)) abort();
+    scratch_make(dir);
     Toy t = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, 0);
     AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = dir, .progress = raise_at_step_5};
     stopping = t.s;
@@ -98,8 +97,7 @@ static void signal_ends_after_the_step(void)
     CHECK_EQ(adv_session_get(t.s, "run.step", &step), ADV_OK);
     CHECK_EQ(step, 5);
     toy_close(&t);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_EQ(system(command), 0);
+    scratch_remove(dir);
 }
 
 /* Calls back into the session from a callback are refused. */

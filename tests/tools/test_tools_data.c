@@ -3,6 +3,7 @@
 */
 #include "tests/adv_test.h"
 #include "tests/base/fault_alloc.h"
+#include "tests/base/scratch.h"
 #include "tools/data/data.h"
 
 #include <archive.h>
@@ -424,7 +425,7 @@ static void write_archive(const char *path, int first, int last)
     CHECK(archive_write_free(a) == ARCHIVE_OK);
 }
 
-static char folder[] = "/tmp/adv_test_data_XXXXXX";
+static char folder[64];
 
 static const char *in_folder(char buf[256], const char *name)
 {
@@ -587,7 +588,7 @@ static void table_is_consistent(void)
 
 int main(void)
 {
-    if (!mkdtemp(folder)) return 1;
+    scratch_make(folder);
     RUN(right_files_decode);
     RUN(every_truncation_is_refused);
     RUN(flipped_bits);
@@ -598,6 +599,6 @@ int main(void)
     RUN(stored_and_loaded);
     RUN(lack_of_memory);
     RUN(table_is_consistent);
-    (void)rmdir(folder);
+    scratch_remove(folder);
     return ADV_TEST_END();
 }

@@ -3,6 +3,7 @@
 ** continued, a full disk or no memory ends it.
 */
 #include "tests/adv_test.h"
+#include "tests/base/scratch.h"
 #include "tools/data/data.h"
 
 #include <archive.h>
@@ -35,7 +36,7 @@ static const Served served[] = {
     {"x", file_x, sizeof file_x}, {"y", file_y, sizeof file_y}, {"tx", file_tx, sizeof file_tx}, {"ty", file_ty, sizeof file_ty}};
 
 static char sha[4][65];
-static char folder[] = "/tmp/adv_test_fetch_XXXXXX";
+static char folder[64];
 static char from[512];
 static const DataSetDef set = {"tiny", "tiny", 2, 1, 1, 1, 2, 1, "", ""};
 
@@ -314,7 +315,8 @@ static void packages(void)
 int main(void)
 {
     pid_t server = start_server(&port);
-    if (server < 0 || !mkdtemp(folder)) return 1;
+    if (server < 0) return 1;
+    scratch_make(folder);
     setenv("no_proxy", "*", 1);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     for (int i = 0; i < 4; i++) {
@@ -330,8 +332,6 @@ int main(void)
     curl_global_cleanup();
     kill(server, SIGTERM);
     waitpid(server, NULL, 0);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    if (system(command) != 0) return 1;
+    scratch_remove(folder);
     return ADV_TEST_END();
 }

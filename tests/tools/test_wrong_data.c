@@ -5,6 +5,7 @@
 #include "tests/adv_test.h"
 
 #include "runtime/base/container.h"
+#include "tests/base/scratch.h"
 #include "tests/runtime/toy.h"
 
 #include <stdlib.h>
@@ -53,8 +54,7 @@ static void expect(int code, const char *text)
     bool is_right = got == code && strstr(said, text) && (code == 0 || (strstr(said, "error[ADV") && stat(run, &sb)));
     CHECK(is_right);
     if (!is_right) printf("exit code %d, expected %d and `%s` in:\n%s\n", got, code, text, said);
-    snprintf(command, sizeof command, "rm -rf '%s'", run);
-    CHECK_EQ(system(command), 0);
+    scratch_remove(run);
 }
 
 static void right_data(void)
@@ -177,8 +177,7 @@ int main(int argc, char **argv)
     AdvAlloc a = adv_alloc_default();
     if (argc != 2 || !b.data) return 2;
     advrun = argv[1];
-    snprintf(dir, sizeof dir, "/tmp/adv_data_XXXXXX");
-    if (!mkdtemp(dir)) return 2;
+    scratch_make(dir);
     snprintf(data, sizeof data, "%s/set.safetensors", dir);
     snprintf(plan, sizeof plan, "%s/toy.plan", dir);
     if (adv_write_file(NULL, &a, plan, b.data, b.n, NULL)) return 2;
@@ -188,6 +187,6 @@ int main(int argc, char **argv)
     RUN(wrong_counts_sizes_and_types);
     RUN(not_a_container);
     RUN(headers_that_lie);
-    unlink(data), unlink(plan), rmdir(dir);
+    scratch_remove(dir);
     return ADV_TEST_END();
 }
