@@ -1,7 +1,7 @@
 /* test_recipes_methods.c: what published methods have to become at the end of a parameter's range, what holds for every sample they
 ** train on, and the traps that their scripts and papers name. Whole steps are compared with PyTorch in tests/parity.
 **
-**   method      here                                                    in tests/parity/methods.py, budgets.py
+**   method      here                                                    in tests/parity/methods.py, budgets.py, hosts.py
 **   FGSM-AT     the start is in the box                                 both forwards in training mode
 **   TRADES      at the image itself the attack does not move            three training forwards, gradients into both arguments
 **   Free-AT     the perturbation outlives its batch                     gradient at the old perturbation, none where the box clips
@@ -10,7 +10,9 @@
 **   MMA         mask; where the bisection ends; wrong samples keep 0    training mode on the right samples only, no clamp at the boundary
 **   AWP         nothing moved is AT                                     ten epochs without; decay sees the moved weights
 **   DAAT        a head that is right is AT; shrinks to rho at most      order of the two updates, the guarded division
-**   MWPB        no margin is AT; the two bounds of the radius           probabilities, both phases
+**   MWPB        no margin is AT; the two bounds of the radius           probabilities, both phases, on TRADES and MART
+**   MAIL        a slope of 0 is AT; more weight for less margin         the weight is a constant, of training-mode logits; the switch
+**   WAT         alpha 0 is AT, else the attack moves otherwise          the weight has a gradient, training mode in the attack
 **   ADES        the mean holds before the bounds; printed, it shrinks   cues with dropout, the envelope
 */
 #include "tests/adv_test.h"
@@ -63,18 +65,44 @@ static Recipe *method(const char *name)
     return r;
 }
 
-static void test_mwpb_without_margin_is_at(void)
+/* A step of the recipe, and one with a piece of its text replaced, leave the same behind, but for what is logged. */
+static void check_same_with(Recipe *r, const char *piece, const char *instead)
 {
-    Recipe *r = method("mwpb_at");
+    RecipeRun *a = steps_of(r, 1);
+    recipe_put(r, piece, instead);
+    RecipeRun *b = steps_of(r, 1);
+    check_same(a, b, "metric.");
+}
+
+static void mwpb_without_margin_is(const char *host, const char *alpha)
+{
+    Recipe *r = method(host);
     recipe_put(r, "phase warm(epochs = 1 .. 2) {\n  budget { eps = eps_0/2 }\n  size = 0.025\n}\n", "");
     recipe_put(r, "phase mwpb(epochs = 3 .. 4) {\n", "");
     recipe_put(r, "  size = eps/4\n}\n", "size = eps/4\n");
-    recipe_put(r, "alpha = 0.58", "alpha = 0");
-    RecipeRun *a = steps_of(r, 2);
-    recipe_put(r, "eps_0*exp(alpha*margin(softmax(f.eval(x)), y))", "eps_0 + 0*y_is");
-    recipe_put(r, "size = eps/4", "size = 0.05; y_is = x[0][0][0]");
-    RecipeRun *b = steps_of(r, 2);
-    check_same(a, b, "metric.");
+    recipe_put(r, "size = eps/4", "size = eps/4; y_is = x[0][0][0]");
+    recipe_put(r, alpha, "alpha = 0");
+    check_same_with(r, "eps_0*exp(alpha*margin(softmax(f.eval(x)), y))", "eps_0 + 0*y_is");
+    recipe_free(r);
+}
+
+static void test_mwpb_without_margin_is_at(void) { mwpb_without_margin_is("mwpb_at", "alpha = 0.58"); }
+static void test_mwpb_without_margin_is_mart(void) { mwpb_without_margin_is("mwpb_mart", "alpha = 0.55"); }
+
+static void test_mail_without_slope_is_at(void)
+{
+    Recipe *r = method("mail_at");
+    recipe_put(r, "slope = 10.0", "slope = 0");
+    recipe_put(r, "epoch <= 2", "epoch < 1");
+    check_same_with(r, "loss = weight*ce(z_adv, y)", "loss = ce(z_adv, y)");
+    recipe_free(r);
+}
+
+static void test_wat_without_alpha_is_at(void)
+{
+    Recipe *r = method("wat_at");
+    recipe_put(r, "alpha = 0.5", "alpha = 0");
+    check_same_with(r, "exp(-alpha*margin(softmax(z), y))*ce(z, y)", "ce(z, y)");
     recipe_free(r);
 }
 
@@ -180,6 +208,40 @@ static void test_mwpb_radius_has_two_bounds(void)
     }
     CHECK(below > 0 && above > 0);
     recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* Weights of mean 1, and the less a sample's margin the larger, whatever the loss does with it. */
+static void test_mail_weighs_by_margin(void)
+{
+    Recipe *r = method("mail_at");
+    recipe_put(r, "epoch <= 2", "epoch < 1");
+    recipe_after(r, "signal weight", "  signal lead = margin(softmax(z_adv), y)\n");
+    RecipeRun *x = steps_of(r, 2);
+    CHECK_NEAR(range_of(x, "metric.weight").mean, 1, 1e-6);
+    for (int i = 0; i < 8; i++)
+        for (int k = 0; k < 8; k++)
+            if (recipe_run_at(x, "metric.lead", i) < recipe_run_at(x, "metric.lead", k))
+                CHECK(recipe_run_at(x, "metric.weight", i) >= recipe_run_at(x, "metric.weight", k));
+    CHECK(range_of(x, "metric.weight").max > range_of(x, "metric.weight").min);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* A weight that is left out of the gradient is another method: in the update, and in the attack. */
+static void test_wat_weight_has_a_gradient(void)
+{
+    static const char whole[] = "exp(-alpha*margin(softmax(z), y))*ce", fixed[] = "detach(exp(-alpha*margin(softmax(z), y)))*ce";
+    Recipe *r = method("wat_at");
+    recipe_put(r, "alpha = 0.5", "alpha = 5");
+    recipe_after(r, "x_adv = pgd(", "  signal towards = sum((x_adv - x)*(row(x) - col(x)))\n");
+    RecipeRun *a = steps_of(r, 1);
+    recipe_put(r, whole, fixed);
+    RecipeRun *b = steps_of(r, 1);
+    CHECK(recipe_run_differs(a, b, "metric.") != NULL);
+    CHECK(recipe_run_sum(a, "metric.towards") != recipe_run_sum(b, "metric.towards"));
+    recipe_run_close(a);
+    recipe_run_close(b);
     recipe_free(r);
 }
 
@@ -347,12 +409,17 @@ static void test_mma_wrong_samples_keep_no_margin(void)
 int main(void)
 {
     RUN(test_mwpb_without_margin_is_at);
+    RUN(test_mwpb_without_margin_is_mart);
+    RUN(test_mail_without_slope_is_at);
+    RUN(test_wat_without_alpha_is_at);
     RUN(test_fat_with_slack_is_at);
     RUN(test_gairat_with_even_weights_is_at);
     RUN(test_awp_of_nothing_is_at);
     RUN(test_daat_with_a_right_head_is_at);
     RUN(test_mma_mask_is_half_the_probability);
     RUN(test_mwpb_radius_has_two_bounds);
+    RUN(test_mail_weighs_by_margin);
+    RUN(test_wat_weight_has_a_gradient);
     RUN(test_daat_shrinks_to_rho_at_most);
     RUN(test_mean_holds_before_the_bounds);
     RUN(test_ades_as_printed_shrinks);

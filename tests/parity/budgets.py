@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 import nets
 from case import CLASSES, N_TRAIN, STEPS_AN_EPOCH, Published, Run
-from train import Adam, OnBall, Sgd, ce, entropy, grads_of, kl, max_other, minmax, norm2, per_sample, pgd, pick, steps_at
+from train import Adam, OnBall, Sgd, bce_boosted, ce, entropy, grads_of, kl, kl_12, max_other, minmax, norm2, per_sample, pgd, pick, steps_at
 
 DROP = 0.3
 
@@ -157,6 +157,15 @@ class MwpbTrades(Margins):
         return ce(z, y) + 6 * kl(z, f(x_adv))
 
 
+class MwpbMart(MwpbAt):
+    recipe, alpha = "mwpb_mart", 0.55
+
+    def loss(self, f, x, x_adv, y):
+        z, z_adv = f(x), f(x_adv)
+        boosted, far = bce_boosted(z_adv, y), kl_12(z, z_adv)
+        return boosted + 5 * far * (1.0000001 - pick(F.softmax(z, 1), y))
+
+
 class Daat(Published):
     """A radius remembered for each sample of the data set; the head that judges learns from clean images and moves no features."""
     recipe = "daat"
@@ -249,4 +258,4 @@ class Cfa(Published):
             self.extra["n_averaged"] = n + 1
 
 
-CASES = [StaticDes, StaticDesDown, Ades, AdesLiteral, MwpbAt, MwpbTrades, Daat, Cfa]
+CASES = [StaticDes, StaticDesDown, Ades, AdesLiteral, MwpbAt, MwpbTrades, MwpbMart, Daat, Cfa]

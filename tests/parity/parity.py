@@ -1,6 +1,6 @@
 """Trains the same networks in the engine and in PyTorch, in double, and compares every state after every step.
 
-  parity.py ADVC RUN_STEPS (blocks | methods | budgets | CASE...)
+  parity.py ADVC RUN_STEPS (blocks | methods | budgets | hosts | CASE...)
 
 For each case: its recipe is compiled for target ref64; weights and batches are made here and given to both; random numbers
 inside a step are those of the recipe, computed apart from the engine (draws.py). After each step all weights, running
@@ -19,6 +19,7 @@ import torch
 
 import blocks
 import budgets
+import hosts
 import methods
 import st
 from case import BATCH, N_TRAIN
@@ -26,8 +27,8 @@ from draws import draws_of
 
 TOLERANCE = 1e-8
 MAX_SMALL = 1e-3
-SUITES = {"blocks": blocks.CASES, "methods": methods.CASES, "budgets": budgets.CASES}
-CASES = blocks.CASES + methods.CASES + budgets.CASES
+SUITES = {"blocks": blocks.CASES, "methods": methods.CASES, "budgets": budgets.CASES, "hosts": hosts.CASES}
+CASES = [case for suite in SUITES.values() for case in suite]
 GIVEN = ("x", "y", "ids", "run.epoch", "run.step")  # states that the comparison itself writes before a step
 RESULTS = ("eval.", "quick.", "final.", "probe.", "train.")  # of evaluations and controllers, which do not run here
 
@@ -54,9 +55,9 @@ def expected(case, x, y, ids):
 def compile_recipe(advc, case, work, targets):
     """The path of the plan, and the draws of each entry."""
     recipe, plan = case.file(work), os.path.join(work, "plan")
-    command = [advc, "--allow=all"] + ["--set=" + s for s in case.settings]
-    subprocess.run(command + ["--target=" + targets, "-o", plan, recipe], check=True)
+    command = [advc, "--allow=all", "-o", plan] + ["--set=" + s for s in case.settings]
     graph = subprocess.run(command + ["--dump=graph", recipe], check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
+    subprocess.run(command + ["--target=" + targets, recipe], check=True)  # last: the other writes a plan, too
     return plan, draws_of(graph)
 
 
