@@ -167,23 +167,39 @@ static bool is_lint(const char *list, uint32_t id)
     return list && adv_diag_defs[id].name[0] && (listed(list, "all") || listed(list, adv_diag_defs[id].name));
 }
 
-/* Are all names of the list lints? */
-static AdvStatus read_lints(Compile *c, const char *list)
+/* ---- names in options ---- */
+
+/* Is each name of the list one of the known ones? `what` they are, and `help`: where to read them. */
+static AdvStatus read_names(Compile *c, const char *list, const char *what, const char *const *known, uint32_t n, const char *help)
 {
     for (const char *s = list; s && *s; s += strcspn(s, ","), s += *s == ',') {
         const char *name = adv_arena_strn(&c->arena, s, strcspn(s, ","));
-        if (!strcmp(name, "all") || adv_lint_find(name) != ADV_D_COUNT) continue;
-        const char *known[ADV_D_COUNT];
-        uint32_t n = 0;
-        for (uint32_t i = 0; i < ADV_D_COUNT; i++)
-            if (adv_diag_defs[i].name[0]) known[n++] = adv_diag_defs[i].name;
+        uint32_t i = 0;
+        while (i < n && strcmp(name, known[i])) i++;
+        if (i < n) continue;
         const char *near = adv_nearest(name, known, n);
-        AdvDiag *d = adv_diag(c->ds, ADV_D_OPTION, (AdvSpan){0, 0, 0}, "no lint is called `%s`", name);
+        AdvDiag *d = adv_diag(c->ds, ADV_D_OPTION, (AdvSpan){0, 0, 0}, "no %s is called `%s`", what, name);
         if (near) adv_diag_help(d, "did you mean `%s`?", near);
-        adv_diag_help(d, "`advc list lints` prints them");
+        adv_diag_help(d, "%s", help);
         return ADV_EINVAL;
     }
     return ADV_OK;
+}
+
+static AdvStatus read_options(Compile *c)
+{
+    static const char *const dumps[] = {"ast", "lowered", "graph", "passes", "dot", "json", "cost"};
+    const AdvCompileOpts *o = c->o;
+    const char *names[ADV_D_COUNT + 1] = {"all"};
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < ADV_D_COUNT; i++)
+        if (adv_diag_defs[i].name[0]) names[n++] = adv_diag_defs[i].name;
+    ADV_TRY(read_names(c, o->allow, "lint", names, n, "`advc list lints` prints them"));
+    ADV_TRY(read_names(c, o->deny, "lint", names, n, "`advc list lints` prints them"));
+    ADV_TRY(read_names(c, o->dump, "dump", dumps, sizeof dumps / sizeof *dumps, "there are ast, lowered, graph, passes, dot, json and cost"));
+    for (n = 0; n < ADV_D_COUNT && adv_passes[n].name; n++) names[n] = adv_passes[n].name;
+    ADV_TRY(read_names(c, o->stop_after, "pass", names, n, "`advc list passes` prints them"));
+    return read_names(c, o->skip_passes, "pass", names, n, "`advc list passes` prints them");
 }
 
 /* ---- stages ---- */
@@ -201,8 +217,7 @@ static AdvStatus elaborate(Compile *c, uint32_t file)
     el->plugins = c->o->plugins;
     el->n_plugins = c->o->n_plugins;
     el->no_plugins = c->o->flags & ADV_COMPILE_NO_PLUGINS;
-    ADV_TRY(read_lints(c, c->o->allow));
-    ADV_TRY(read_lints(c, c->o->deny));
+    ADV_TRY(read_options(c));
     for (uint32_t i = 0; i < ADV_D_COUNT; i++) c->ds->allowed[i] = is_lint(c->o->allow, i);
     read_sets(c);
     uint32_t before = c->ds->n_errors;

@@ -53,7 +53,7 @@ typedef struct AdvCompileOpts {
     const char *dump;            /* comma-separated, NULL: none. Text: ast, lowered, graph (after the passes common to all targets), passes;
                                  ** graph as dot (Graphviz) and json; cost: for each target what every instruction computes and moves */
     const char *stop_after;      /* name of a pass, or NULL */
-    const char *skip_passes;     /* comma-separated passes to leave out, or NULL */
+    const char *skip_passes;     /* comma-separated passes to leave out, or NULL. No such pass or dump: ADV_EINVAL */
     const char *why;             /* "fuse", "copy": says why something was not merged or had to be copied; NULL */
     AdvWriteFn *write;           /* gets dumps and whys */
     void *write_user;

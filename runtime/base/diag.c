@@ -118,13 +118,6 @@ AdvDiag *adv_diag(AdvDiags *ds, AdvDiagId id, AdvSpan span, const char *fmt, ...
     return d;
 }
 
-AdvDiagId adv_lint_find(const char *name)
-{
-    uint32_t i = 0;
-    while (i < ADV_D_COUNT && (!adv_diag_defs[i].name[0] || strcmp(adv_diag_defs[i].name, name))) i++;
-    return (AdvDiagId)i;
-}
-
 void adv_diag_relevel(AdvDiag *d, AdvLevel level)
 {
     if (!d || d->level == level) return;

@@ -79,9 +79,6 @@ void adv_diag_note(AdvDiag *d, AdvSpan span, const char *fmt, ...) ADV_PRINTF(3,
 void adv_diag_help(AdvDiag *d, const char *fmt, ...) ADV_PRINTF(2, 3);
 void adv_diag_chain(AdvDiag *d, const char *fmt, ...) ADV_PRINTF(2, 3);
 
-/* The lint of that name: its index in adv_diag_defs, or ADV_D_COUNT. */
-AdvDiagId adv_lint_find(const char *name);
-
 /* Gives a diagnostic another level than its code's (a lint that was denied), and keeps the counts true. */
 void adv_diag_relevel(AdvDiag *d, AdvLevel level);
 

@@ -221,12 +221,8 @@ static void said_once(void)
 static void allowed_lints(void)
 {
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
-    AdvDiagId id = adv_lint_find("signal_unused");
-    CHECK_EQ(id, ADV_D_SIGNAL_UNUSED);
-    CHECK_EQ(adv_lint_find("signal_used"), ADV_D_COUNT);
-    CHECK_EQ(adv_lint_find(""), ADV_D_COUNT);
-    ds->allowed[id] = 1;
-    CHECK(adv_diag(ds, id, (AdvSpan){0}, "not wanted") == NULL);
+    ds->allowed[ADV_D_SIGNAL_UNUSED] = 1;
+    CHECK(adv_diag(ds, ADV_D_SIGNAL_UNUSED, (AdvSpan){0}, "not wanted") == NULL);
     CHECK(ds->n_warnings == 0 && ds->list.n == 0);
     CHECK(adv_diag(ds, ADV_D_BATCH_TAIL, (AdvSpan){0}, "another") != NULL);
     adv_diags_free(ds);
