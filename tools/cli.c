@@ -47,6 +47,13 @@ int cli_fail_input(const Cli *cli, const char *path)
     return cli_fail(cli, code, "cannot read `%s`: %s", path, strerror(errno));
 }
 
+int cli_end(const Cli *cli, int rc)
+{
+    if (!fflush(stdout) && !ferror(stdout)) return rc;
+    int code = cli_fail(cli, EXIT_IO, "cannot write to standard output");
+    return rc ? rc : code;
+}
+
 static void to_stderr(void *user, const char *text, size_t n)
 {
     (void)user;
@@ -85,6 +92,26 @@ static bool is_choice(const char *choices, const char *value, char list[256])
     return found;
 }
 
+/* Could a be b mistyped: one letter more, less or another, or two neighbours swapped? */
+static bool is_near(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b), from = 0, behind = 0;
+    while (from < n && from < m && a[from] == b[from]) from++;
+    while (behind < n - from && behind < m - from && a[n - 1 - behind] == b[m - 1 - behind]) behind++;
+    n -= from + behind;
+    m -= from + behind;
+    return (n <= 1 && m <= 1) || (n == 2 && m == 2 && a[from] == b[from + 1] && a[from + 1] == b[from]);
+}
+
+static bool no_option(const Cli *cli, const char *word, const char *name, size_t n)
+{
+    char written[64];
+    snprintf(written, sizeof written, "%.*s", (int)n, name);
+    for (const CliOption *o = cli->program->options; n > 1 && o->name; o++)
+        if (is_near(written, o->name)) return cli_fail(cli, false, "no option `%s`; did you mean `--%s`?", word, o->name);
+    return cli_fail(cli, false, "no option `%s`; see --help", word);
+}
+
 static bool one(Cli *cli, int argc, char **argv, int *i)
 {
     const char *word = argv[*i], *name = word + (word[1] == '-' ? 2 : 1), *eq = strchr(name, '=');
@@ -92,13 +119,14 @@ static bool one(Cli *cli, int argc, char **argv, int *i)
     const CliOption *o = word[1] == '-' || n == 1 ? find(cli->program->options, name, n) : NULL;
     const char *value = eq ? eq + 1 : "";
     char list[256];
-    if (!o) return cli_fail(cli, false, "no option `%s`; see --help", word);
+    if (!o) return no_option(cli, word, name, n);
     bool optional = o->arg[0] == '[';
     if (!o->arg[0] && eq) return cli_fail(cli, false, "`--%s` takes no value", o->name);
     if (o->arg[0] && !optional && !eq) {
         if (*i + 1 >= argc) return cli_fail(cli, false, "`--%s` needs %s", o->name, o->arg);
         value = argv[++*i];
     }
+    if (strchr(o->arg, '=') && !strchr(value, '=')) return cli_fail(cli, false, "`--%s` takes %s, not `%s`", o->name, o->arg, value);
     if (o->choices && !is_choice(o->choices, value, list))
         return cli_fail(cli, false, "`--%s` is one of %s, not `%s`", o->name, list, value);
     if (!o->many && cli_get(cli, o->name)) return cli_fail(cli, false, "`--%s` is given twice", o->name);
@@ -173,13 +201,21 @@ int cli_usage(const Cli *cli)
 {
     const CliProgram *p = cli->program;
     const CliVerb *v = p->verbs;
-    bool has_verbs = false;
+    bool has_verbs = false, needs_verb = true;
     if (!cli->n_args) {
         cli_print_usage(p, stderr);
         return EXIT_USAGE;
     }
-    for (; v->name && strcmp(v->name, cli->args[0]); v++) has_verbs |= v->name[0] != 0;
-    if (v->name) return cli_fail(cli, EXIT_USAGE, "`%s` is called like this: %s %s %s", v->name, p->name, v->name, v->args);
+    for (; v->name && strcmp(v->name, cli->args[0]); v++) {
+        if (v->name[0]) has_verbs = true;
+        else needs_verb = false;
+    }
+    if (v->name)
+        return cli_fail(cli, EXIT_USAGE, "`%s` is called like this: %s %s%s%s", v->name, p->name, v->name, v->args[0] ? " " : "", v->args);
     if (!has_verbs) return cli_fail(cli, EXIT_USAGE, "one argument, not %zu; see --help", cli->n_args);
-    return cli_fail(cli, EXIT_USAGE, "`%s` is no verb, and without a verb there is one argument; see --help", cli->args[0]);
+    for (v = p->verbs; v->name; v++)
+        if (v->name[0] && is_near(cli->args[0], v->name))
+            return cli_fail(cli, EXIT_USAGE, "`%s` is no verb; did you mean `%s`?", cli->args[0], v->name);
+    return cli_fail(cli, EXIT_USAGE, "`%s` is no verb%s; see --help", cli->args[0],
+                    needs_verb ? "" : ", and without a verb there is one argument");
 }

@@ -69,6 +69,8 @@ bool cli_get_int(const Cli *cli, const char *name, long long lo, long long hi, l
 
 /* One message on stderr in the form that --message-format asks for; `code` is returned, so that `return cli_fail(...)` reads well. */
 int cli_fail(const Cli *cli, int code, const char *fmt, ...) ADV_PRINTF(3, 4);
+/* For the end of main: the exit code `rc`, or 74 after a message if standard output did not take all that was printed. */
+int cli_end(const Cli *cli, int rc);
 /* errno of a file that could not be read: 66 or 74. */
 int cli_fail_input(const Cli *cli, const char *path);
 

@@ -1,6 +1,7 @@
 /* recipe.c: see recipe.h. */
 #include "tools/recipe.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +86,7 @@ static int read_sets(Recipe *r)
     for (const char *s; (s = cli_get_nth(r->cli, "set", r->opts.n_sets)); r->opts.n_sets++) {
         char *copy = r->set_texts[r->opts.n_sets] = strdup(s), *eq = copy ? strchr(copy, '=') : NULL;
         if (!copy) return cli_fail(r->cli, adv_status_exit(ADV_ENOMEM), "out of memory");
-        if (!eq) return cli_fail(r->cli, EXIT_USAGE, "`--set` takes NAME=VALUE, not `%s`", s);
+        assert(eq); /* cli_parse asks for it */
         *eq = 0;
         r->sets[r->opts.n_sets] = (AdvSet){copy, eq + 1};
     }
@@ -121,6 +122,8 @@ int recipe_read(Recipe *r, const Cli *cli, const char *path)
     r->opts.deny = r->deny;
     r->opts.plugins = r->plugins;
     r->opts.n_plugins = cli_all(cli, "plugin", r->plugins);
+    for (uint32_t i = 0; i < r->opts.n_plugins; i++) /* also one that no `use plugin` names */
+        if (access(r->plugins[i], R_OK)) return cli_fail_input(cli, r->plugins[i]);
     r->opts.text = load_text(r, path, &r->opts.n_bytes);
     return r->opts.text ? 0 : cli_fail_input(cli, path);
 }

@@ -43,6 +43,12 @@ transcript() {
 transcript help --help
 transcript no_arguments
 transcript unknown_option --sett=a recipe.adv
+transcript unknown_verb chek tiny.adv
+transcript set_without_recipe --set tiny.adv
+transcript unknown_dump --dump=graph,grahp check tiny.adv
+transcript unknown_pass --skip=dce,hiost check tiny.adv
+transcript unknown_stop --stop-after=everything check tiny.adv
+transcript plugin_missing --plugin=libnone.so check tiny.adv
 transcript unknown_format --message-format=xml tiny.adv
 transcript unknown_list list colours
 transcript missing_file check none.adv
@@ -52,6 +58,9 @@ transcript broken check broken.adv
 transcript broken_short --message-format=short check broken.adv
 transcript broken_json --message-format=json expand broken.adv
 transcript helps check helps.adv
+transcript meant check meant.adv
+transcript classes check classes.adv
+transcript nowhere check nowhere.adv
 transcript set_without_value --message-format=json --set rate check tiny.adv
 transcript set_unknown expand --set speed=1 tiny.adv
 transcript expand expand --set rate=1/4 --set train.seed=7 uses.adv
@@ -78,6 +87,8 @@ param a = 1  # x' ]"
 ok 'fmt --check says yes' "$advc" fmt --check loose.adv
 ok 'fmt of standard input' sh -c "printf 'adv 1\nparam   a=1\n' | '$advc' fmt - | grep -qx 'param a = 1'"
 ok 'fmt keeps a file it cannot read' sh -c "printf 'adv 1\nparam = = 1\n' >bad.adv; cp bad.adv kept.adv; '$advc' fmt bad.adv 2>/dev/null; [ \$? -eq 65 ] && cmp bad.adv kept.adv"
+
+ok 'standard output that takes nothing' sh -c "'$advc' list ops >/dev/full 2>err; [ \$? -eq 74 ] && grep -q 'cannot write to standard output' err"
 
 # ---- plans
 ok 'plan --explain writes no plan' sh -c "'$advc' plan --explain tiny.adv >/dev/null 2>&1 && [ ! -e out.plan ]"

@@ -30,15 +30,19 @@ expect() {
   echo "$out" | sed 's/^/  | /'
 }
 
-expect 0 'Exit codes:' --help
-expect 64 'what is to be done?'
-expect 64 'unknown command get' get mnist
-expect 64 'which data set?' fetch
-expect 64 'unknown option --fro=x' fetch mnist --fro=x
-expect 64 'one word too many: cifar10' fetch mnist cifar10
-expect 64 '--from belongs to `fetch`' verify mnist --from=x
-expect 64 'an option needs a path' fetch mnist --from=
-expect 64 '`list` takes no name' list mnist
+expect 0 'advdata fetch [--from=PATH] NAME' --help
+expect 0 'complete -o filenames -F _advdata advdata' --completion=bash
+expect 0 '.TH ADVDATA 1' --man
+expect 64 'advdata fetch [--from=PATH] NAME'
+expect 64 '`get` is no verb; see --help' get mnist
+expect 64 '`lits` is no verb; did you mean `list`?' lits
+expect 64 '`fetch` is called like this: advdata fetch [--from=PATH] NAME' fetch
+expect 64 '`fetch` is called like this: advdata fetch [--from=PATH] NAME' fetch mnist cifar10
+expect 64 'no option `--fro=x`; did you mean `--from`?' fetch mnist --fro=x
+expect 64 '`--from` belongs to `fetch`' verify mnist --from=x
+expect 64 '`--from` needs a path' fetch mnist --from=
+expect 64 '`list` is called like this: advdata list' list mnist
+expect 66 '"level":"error","code":"ADV5002"' --message-format=json verify cifar10
 expect 64 'did you mean `mnist`?' fetch minst
 expect 64 'there is no data set `imagenet`' info imagenet
 expect 0 'not fetched' list
