@@ -380,6 +380,8 @@ static void help_for(AdvParse *p, AdvDiag *d, const void *g, uint32_t i)
     if (t.kind == TK_SET) adv_diag_help(d, "`<-` is an update; a comparison with a negative number is written `a < -1`");
     else if (t.kind == TK_STAR && before.kind == TK_STAR) adv_diag_help(d, "powers are written `a^b`");
     else if (t.kind == TK_ASSIGN && adv_gram_can(g, TK_EQ)) adv_diag_help(d, "a comparison is written `a == b`");
+    else if (t.kind == TK_EQ && adv_gram_can(g, TK_ASSIGN)) adv_diag_help(d, "an equation is written `a = b`");
+    else if (t.kind == TK_COMMA && first.kind == TK_WITHIN) adv_diag_help(d, "a range is written `lo .. hi`");
     else if (before.kind == TK_ARROW && t.kind == TK_LP) adv_diag_help(d, "behind `->` stands a name or a call");
     else if ((t.kind == TK_RP || t.kind == TK_RB)) adv_diag_help(d, "no bracket is open here that it could close");
     else if (t.kind == TK_BARS) adv_diag_help(d, "`||` stands in arguments only; the condition is `or`");

@@ -218,8 +218,9 @@ void el_data_read(El *el)
     else read_stored(el, block, d->name);
     if (!d->given) return;
     if (d->batch > d->n_train) {
-        el_error(el, ADV_D_OUT_OF_RANGE, d->at, "a batch of %lld is larger than the %lld training samples", (long long)d->batch,
-                 (long long)d->n_train);
+        AstId given = el_section_key(el, block, "batch");
+        el_error(el, ADV_D_OUT_OF_RANGE, given.i ? ast(el->recipe->ast, given)->span : d->at,
+                 "a batch of %lld is larger than the %lld training samples", (long long)d->batch, (long long)d->n_train);
         d->given = false;
         return;
     }

@@ -169,6 +169,7 @@ struct ElModel {
     uint32_t n_args;
     ADV_VEC(ElParam) params;   /* weights and running statistics, in order of first use */
     bool called, has_bn, has_dropout, classifies;  /* classifies: gave [N,classes] */
+    int64_t n_out;             /* numbers per sample that a call with images gave last; 0: none yet */
     uint32_t n_updates;        /* by optimisers, in this entry */
     ElModel *copy_of;          /* of `copy(f)` */
     const char *weights_file;  /* of `weights = "file"`, or NULL */

@@ -84,8 +84,14 @@ static ElVal classifier(El *el, const Eval *e)
         found = el->models.at[i];
     }
     if (!found && el->models.n == 1) found = el->models.at[0];
-    if (!found)
-        return el_error(el, ADV_D_SECTION_MISSING, e->at, "no model gives one number per class: say what to evaluate with `of = ...`");
+    if (!found) {
+        AdvDiag *d = el_diag(el, ADV_D_SECTION_MISSING, e->at, "no model gives one number per class: say what to evaluate with `of = ...`");
+        for (uint32_t i = 0; i < el->models.n; i++)
+            if (el->models.at[i]->n_out)
+                adv_diag_help(d, "`%s` gives %lld numbers, for %lld classes", adv_str(el->names, el->models.at[i]->name),
+                              (long long)el->models.at[i]->n_out, (long long)el->data.classes);
+        return el_poison(e->at);
+    }
     return (ElVal){.kind = EL_MODEL, .model = found, .mode = EL_EVAL, .span = e->at};
 }
 

@@ -46,6 +46,7 @@ static ElModule *import(El *el, ElModule *m, const AstNode *use)
         AdvDiag *d = el_diag(el, ADV_D_IMPORT, use->span, "cannot import `%s`", name);
         static const char *const known[] = {"std.nets", "std.attacks", "std.losses", "std.cues", NULL};
         if (use->kind == AST_USE_STD) el_diag_keys(el, d, name, known);
+        else adv_diag_help(d, "there is no such file that can be read; a path begins in the folder of the file that says `use`");
         return NULL;
     }
     uint32_t file = adv_sources_need(&el->ds->sources, el->arena, name, text, n_bytes);

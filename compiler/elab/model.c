@@ -328,9 +328,10 @@ static ElMemo *evaluate(El *el, ElModel *m, ElMode mode, int64_t draw, ElVal row
         AdvAttr a = adv_attr_ints(dims, 1);
         r = el_tensor(el, el_node(el, at, "reshape", &r.t, 1, &a), ADV_RATE_SAMPLE, EL_NUM, at);
     }
-    if (r.kind == EL_TENSOR && n_args && args[0].val.kind == EL_TENSOR && args[0].val.rate == ADV_RATE_SAMPLE && el_rank(el, r) == 1 &&
-        el_dim(el, r, 0) == el->data.classes)
-        m->classifies = true;
+    if (r.kind == EL_TENSOR && n_args && args[0].val.kind == EL_TENSOR && args[0].val.rate == ADV_RATE_SAMPLE && el_rank(el, r) == 1) {
+        m->n_out = el_dim(el, r, 0);
+        if (m->n_out == el->data.classes) m->classifies = true;
+    }
     memo->result = r;
     memo->key = key ? key : 0;
     *ADV_PUSH(el->arena, &el->memos) = memo;
