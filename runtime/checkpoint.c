@@ -626,8 +626,13 @@ AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
     if (err && st != ADV_EINVAL && st != ADV_EUNAVAILABLE && st != ADV_ENOMEM)
         return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot look for checkpoints in `%s`: %s", dir, strerror(-err));
     if (!first[0]) return adv_fail(ds, ADV_ENOENT, ADV_D_CHECKPOINT_NONE, "there is no checkpoint in `%s`", dir);
-    if (st == ADV_EINVAL)
-        return adv_fail(ds, ADV_EDATA, ADV_D_CHECKPOINT_OTHER, "checkpoint `%s/%s` does not belong to this plan: %s", dir, first, why);
+    if (st == ADV_EINVAL) {
+        AdvDiag *d = adv_diag(ds, ADV_D_CHECKPOINT_OTHER, (AdvSpan){0, 0, 0}, "checkpoint `%s/%s` does not belong to this plan: %s", dir,
+                              first, why);
+        adv_diag_help(d, "go on with the plan of that run, `advrun --resume=%s`, or take its weights alone, `--weights=%s/%s`", dir, dir,
+                      first);
+        return ADV_EDATA;
+    }
     if (st == ADV_EUNAVAILABLE) return adv_fail(ds, st, ADV_D_BACKEND, "checkpoint `%s` cannot go on here: %s", first, why);
     if (st == ADV_ENOMEM) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading checkpoint `%s`", first);
     if (first_st == ADV_EIO)

@@ -44,10 +44,13 @@ AdvStatus adv_module_load(AdvCtx *ctx, const char *name, const char *dir, AdvDia
         *out = ctx->modules[i]->backend;
         return ADV_OK;
     }
-    if (!dir)
-        return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND,
-                        "back end `%s` is not here: `adv_%s.so` lies neither beside the program nor in a folder that was named", name,
-                        name);
+    if (!dir) {
+        AdvDiag *d = adv_diag(ds, ADV_D_BACKEND, (AdvSpan){0, 0, 0},
+                              "back end `%s` is not here: `adv_%s.so` lies neither beside the program nor in a folder that was named", name,
+                              name);
+        adv_diag_help(d, "say where it lies with `--backend-dir` (AdvSessionOpts.backend_dir), or build it with `-D%s=enabled`", name);
+        return ADV_EUNAVAILABLE;
+    }
     if (ctx->n_modules == ADV_CTX_MODULES) return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "too many back ends are open");
     int n = snprintf(path, sizeof path, "%s/adv_%s.so", dir, name);
     if (n < 0 || (size_t)n >= sizeof path) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the path of the back ends is too long");

@@ -74,8 +74,9 @@ static AdvStatus find_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *
     }
     s->be = adv_backend_find(name);
     if (s->be) return ADV_OK;
-    AdvStatus st = adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "there is no back end `%s` in this build", name);
-    return adv_fail_while(ds, st, "the back ends are `auto`, `cuda`, `cpu`, `ref` and `null`");
+    AdvDiag *d = adv_diag(ds, ADV_D_BACKEND, (AdvSpan){0, 0, 0}, "there is no back end `%s`", name);
+    adv_diag_help(d, "there are `auto`, `cuda`, `cpu`, `ref` and `null`");
+    return ADV_EUNAVAILABLE;
 }
 
 static AdvStatus choose_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
@@ -88,7 +89,7 @@ static AdvStatus choose_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags
         AdvDiag *d = adv_diag(ds, ADV_D_BACKEND, (AdvSpan){0, 0, 0}, "the plan has no part for target `%s`", want);
         for (uint32_t i = 0; i < s->plan->n_targets; i++)
             adv_diag_note(d, (AdvSpan){0, 0, 0}, "it has one for `%s`", s->plan->targets[i].name);
-        adv_diag_help(d, "compile it with `advc --target=%s`", want);
+        adv_diag_help(d, "`advc --target=LIST` says what a plan is compiled for; `advc list targets` prints what there is");
         return ADV_EUNAVAILABLE;
     }
     if (s->t->float_dtype == ADV_F64 && !s->be->is_ref)

@@ -132,7 +132,10 @@ static int get_plan(Run *r)
     static char own[RUN_PATH + 16];
     const char *resume = cli_get(&r->cli, "resume");
     r->plan_path = r->cli.n_args ? r->cli.args[0] : own;
-    if (!r->cli.n_args) snprintf(own, sizeof own, "%s/plan", resume);
+    if (!r->cli.n_args) {
+        snprintf(own, sizeof own, "%s/plan", resume);
+        if (access(own, F_OK)) return cli_fail(&r->cli, EXIT_NO_INPUT, "`%s` is no folder of a run: it holds no `plan`", resume);
+    }
     int rc = run_plan_get(&r->cli, r->plan_path, r->ds, &r->bytes);
     if (rc) return rc;
     for (size_t i = 0; cli_get_nth(&r->cli, "plugin", i); i++) {
@@ -180,6 +183,9 @@ static int load_weights(Run *r)
     struct stat sb;
     if (!path) return 0;
     if (!stat(path, &sb) && S_ISDIR(sb.st_mode)) {
+        snprintf(inside, sizeof inside, "%s/LATEST", path);
+        if (!access(inside, F_OK))
+            return cli_fail(&r->cli, EXIT_NO_INPUT, "`%s` is the folder of a run: name one of the checkpoints in it, %s/ckpt-...", path, path);
         snprintf(inside, sizeof inside, "%s/state.safetensors", path);
         path = inside;
     }
@@ -285,7 +291,7 @@ int main(int argc, char **argv)
     r.argc = argc;
     r.argv = argv;
     if (!cli_parse(&r.cli, &program, argc, argv)) return EXIT_USAGE;
-    if (cli_common(&r.cli)) return fflush(stdout) || ferror(stdout) ? EXIT_IO : 0;
+    if (cli_common(&r.cli)) return cli_end(&r.cli, 0);
     if (!options_are_right(&r)) return EXIT_USAGE;
     signal(SIGABRT, on_abort);
     show_init(&r.show, cli_get(&r.cli, "progress"));
@@ -298,6 +304,5 @@ int main(int argc, char **argv)
     adv_diags_free(r.ds);
     adv_ctx_free(r.ctx);
     run_plan_free(&r.bytes);
-    if (fflush(stdout) || ferror(stdout)) return rc ? rc : EXIT_IO;
-    return rc;
+    return cli_end(&r.cli, rc);
 }

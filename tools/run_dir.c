@@ -100,7 +100,7 @@ int run_dir_find(const Cli *cli, const RunPlan *plan, const char *recipe, char d
                                   e->d_name, e->d_name);
     if (d) closedir(d);
     return cli_fail(cli, EXIT_NO_INPUT, "no run under `runs` was made with this plan%s%s",
-                    n_other ? "; those of this name have another plan:" : "", others);
+                    n_other ? "; those of this name have another plan:" : ": leave out --resume to begin one", others);
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------------------- */

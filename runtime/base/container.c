@@ -225,11 +225,11 @@ static uint64_t u64_le(const unsigned char *p)
 static AdvStatus parse(Reader *r, const unsigned char *bytes, uint64_t n_bytes)
 {
     uint64_t n_header = n_bytes >= 8 ? u64_le(bytes) : 0;
-    if (n_bytes < 8) return REFUSE(r, "`%s` has %" PRIu64 " bytes: too short for this format", r->what, n_bytes);
+    if (n_bytes < 8) return REFUSE(r, "`%s` has %" PRIu64 " bytes: too short for a safetensors file", r->what, n_bytes);
     if (n_header > CONTAINER_MAX_HEADER_BYTES || !adv_range_ok(8, n_header, n_bytes)) {
-        return REFUSE(r, "`%s` says that its header has %" PRIu64 " bytes: the file is cut off, or not of this format", r->what, n_header);
+        return REFUSE(r, "`%s` says that its header has %" PRIu64 " bytes: the file is cut off, or no safetensors file", r->what, n_header);
     }
-    if (n_header < 2 || bytes[8] != '{') return REFUSE(r, "`%s` is not of this format: its header does not begin with `{`", r->what);
+    if (n_header < 2 || bytes[8] != '{') return REFUSE(r, "`%s` is no safetensors file: its header does not begin with `{`", r->what);
     r->data = bytes + 8 + n_header;
     r->n_data = n_bytes - 8 - n_header;
     AdvJsonError err;

@@ -69,8 +69,11 @@ expect 64 'needs the weights' --eval=final small.plan
 expect 64 'whole number' --save-every=-1 small.plan
 expect 64 'given twice' --threads=2 small.plan
 expect 66 'nothing.plan' nothing.plan
-expect 69 'there is no back end `tpu`' --backend=tpu small.plan
+expect 64 'no option `--thread=2`; did you mean `--threads`?' --thread=2 small.plan
+expect 66 '`.` is no folder of a run' --resume=.
+expect 69 'there are `auto`, `cuda`, `cpu`, `ref` and `null`' --backend=tpu small.plan
 expect 69 'no part for target `ref64`' --target=ref64 small.plan
+expect 69 '`advc list targets` prints what there is' --target=ref64 small.plan
 head -c 2000 small.plan >cut.plan
 expect 65 'cut.plan' cut.plan
 expect 65 'ADV' small.adv --set rate=2
@@ -103,6 +106,8 @@ expect 0 '"kind":"epoch"' --run-dir=js --progress=json small.plan
 "$advc" -o other.plan --set rate=0.01 small.adv
 expect 66 'have another plan' --resume other.plan
 expect 65 'does not belong to this plan' --resume=runs/small other.plan
+expect 65 '`advrun --resume=runs/small`, or take its weights alone' --resume=runs/small other.plan
+expect 66 'is the folder of a run: name one of the checkpoints in it' --eval=final --weights=runs/small small.plan
 cp -r runs/small hurt
 for f in hurt/ckpt-*/state.safetensors; do head -c 1000 "$f" >x && mv x "$f"; done
 expect 65 'no checkpoint' --resume=hurt

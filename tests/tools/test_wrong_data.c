@@ -132,7 +132,7 @@ static void not_a_container(void)
     put("short", 5);
     expect(65, "too short");
     put(text, sizeof text - 1);
-    expect(65, "is cut off, or not of this format");
+    expect(65, "is cut off, or no safetensors file");
     memset(bytes, 0, sizeof bytes);
     put(bytes, sizeof bytes);
     expect(65, "does not begin with `{`");
