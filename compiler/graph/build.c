@@ -173,6 +173,26 @@ AdvValueId adv_build_op(AdvGraphBuild *b, const char *name, const AdvValueId *in
     return first;
 }
 
+AdvNodeId adv_build_like(AdvGraphBuild *b, AdvNodeId n, const AdvValueId *in)
+{
+    AdvGraph *g = b->g;
+    const AdvNode like = *adv_node(g, n);
+    assert(!like.body.i);
+    AdvNodeId id = new_node(b, like.op, in, like.n_in);
+    AdvNode *made = &g->nodes.at[id.i];
+    made->attr_at = like.attr_at; /* nodes never change their attributes, but for a loop's turns */
+    made->n_attr = like.n_attr;
+    made->state = like.state;
+    made->data = like.data;
+    for (uint32_t k = 0; k < like.n_out; k++) {
+        AdvTensorType type = *adv_value_type(g, adv_node_out(g, n, k));
+        AdvValueId v = add_out(g, id, &type);
+        g->values.at[v.i].name = adv_value(g, adv_node_out(g, n, k))->name;
+    }
+    append(b, id);
+    return id;
+}
+
 /* ---- constants ------------------------------------------------------------------------------------------------- */
 
 static bool is_float(uint8_t dtype)

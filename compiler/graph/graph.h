@@ -133,6 +133,8 @@ void adv_build_init(AdvGraphBuild *b, AdvGraph *g, AdvRegionId region, AdvLocId 
 
 /* Appends an op node. attrs in table order, or NULL for defaults. Returns the first output (others follow), or none. */
 AdvValueId adv_build_op(AdvGraphBuild *b, const char *op, const AdvValueId *in, uint32_t n_in, const AdvAttr *attrs);
+/* Appends a node like `n`, which is no loop, with other operands of the same types: as many as it has. */
+AdvNodeId adv_build_like(AdvGraphBuild *b, AdvNodeId n, const AdvValueId *in);
 AdvValueId adv_build_number(AdvGraphBuild *b, double v, uint8_t dtype);
 AdvValueId adv_build_const(AdvGraphBuild *b, AdvTensorType type, const void *data, uint64_t n_bytes);
 /* A const from doubles, one for each element, rounded to type.dtype and kept as `wide` where that loses something. */

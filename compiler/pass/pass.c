@@ -211,7 +211,7 @@ static Run begin(AdvPassCtx *p, AdvGraph **g, const AdvPipeOpts *o, bool no_grad
     return r;
 }
 
-#define COMMON_STAGES (1u << ADV_STAGE_COMMON | 1u << ADV_STAGE_FIX | 1u << ADV_STAGE_HOIST)
+#define COMMON_STAGES (1u << ADV_STAGE_COMMON | 1u << ADV_STAGE_FIX | 1u << ADV_STAGE_HOIST | 1u << ADV_STAGE_PEEL)
 #define TARGET_STAGES (1u << ADV_STAGE_TARGET | 1u << ADV_STAGE_FUSE | 1u << ADV_STAGE_ORDER)
 
 AdvStatus adv_run_def(AdvPassCtx *p, AdvGraph **g, const AdvPassDef *d, bool no_grad, const AdvPipeOpts *o)
@@ -234,7 +234,9 @@ AdvStatus adv_run_common(AdvPassCtx *p, AdvGraph **g, const AdvPipeOpts *o)
     bool progress;
     if (o->only) return run_list(&r, o->only, COMMON_STAGES);
     ADV_TRY(run_stage(&r, ADV_STAGE_COMMON, &progress));
-    return clean(&r);
+    ADV_TRY(clean(&r));
+    ADV_TRY(run_stage(&r, ADV_STAGE_PEEL, &progress));
+    return progress ? clean(&r) : ADV_OK;
 }
 
 AdvStatus adv_run_target(AdvPassCtx *p, AdvGraph **g, const AdvTarget *t, const AdvPipeOpts *o)

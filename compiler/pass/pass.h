@@ -49,9 +49,10 @@ enum {
     ADV_STAGE_COMMON = 0,
     ADV_STAGE_FIX = 1,    /* repeated to a fixpoint */
     ADV_STAGE_HOIST = 2,
-    ADV_STAGE_TARGET = 3, /* what makes the types of a target; then FIX and HOIST clean up */
-    ADV_STAGE_FUSE = 4,   /* what makes its operations; then dce */
-    ADV_STAGE_ORDER = 5   /* last */
+    ADV_STAGE_PEEL = 3,   /* then FIX and HOIST again */
+    ADV_STAGE_TARGET = 4, /* what makes the types of a target; then FIX and HOIST clean up */
+    ADV_STAGE_FUSE = 5,   /* what makes its operations; then dce */
+    ADV_STAGE_ORDER = 6   /* last */
 };
 extern const AdvPassDef adv_passes[];  /* ended by name NULL, in order */
 
@@ -70,7 +71,7 @@ typedef struct AdvPipeOpts {
 
 /* Runs exactly the passes of a comma-separated list, once each, in its order; `o` may be NULL. ADV_EINVAL for an unknown name. */
 AdvStatus adv_run_passes(AdvPassCtx *p, AdvGraph **g, const char *names, const AdvPipeOpts *o) ADV_MUST_USE;
-/* Common part: simplify <-> cse <-> dce around fold, autodiff, then hoist. */
+/* Common part: simplify <-> cse <-> dce around fold, autodiff, hoist, peel. */
 AdvStatus adv_run_common(AdvPassCtx *p, AdvGraph **g, const AdvPipeOpts *o) ADV_MUST_USE;
 /* Target part: precision, layout, hoist, fuse, schedule, gather. */
 AdvStatus adv_run_target(AdvPassCtx *p, AdvGraph **g, const AdvTarget *t, const AdvPipeOpts *o) ADV_MUST_USE;
