@@ -24,19 +24,26 @@ void adv_conv_task(const AdvSig *s, AdvConvTask *t)
         t->kind = ADV_DNN_BY_WEIGHTS;
         t->in[ADV_DNN_IMAGE] = 0, t->in[ADV_DNN_OUTPUT] = 1;
         t->result = ADV_DNN_WEIGHTS;
-    } else if (is_op(s, "conv2d_gx") || is_op(s, "conv2d_gx_mask")) {
+    } else if (is_op(s, "conv2d_gx") || is_op(s, "conv2d_gx_mask") || is_op(s, "conv2d_gx_affine")) {
+        bool has_scale = is_op(s, "conv2d_gx_affine");
+        int n = 2;
         t->kind = ADV_DNN_BY_IMAGE;
         t->in[ADV_DNN_OUTPUT] = 0, t->in[ADV_DNN_WEIGHTS] = 1;
-        if (s->n_in > 2) t->in[ADV_DNN_MASK] = 2;
-        if (s->n_in > 3) t->in[ADV_DNN_SUM] = 3;
+        if (s->n_in > 2) t->in[ADV_DNN_MASK] = n++;
+        if (has_scale) t->in[ADV_DNN_SCALE] = n++;
+        if ((int)s->n_in > n) t->in[ADV_DNN_SUM] = n;
+        t->sum_last = has_scale && s->attr[4].i != 0;
         t->result = ADV_DNN_IMAGE;
     } else {
-        bool has_sum = is_op(s, "conv2d_sum");
+        bool has_scale = is_op(s, "conv2d_sum_affine"), has_sum = has_scale || is_op(s, "conv2d_sum");
+        int n = 2;
         t->kind = ADV_DNN_FORWARD;
         t->in[ADV_DNN_IMAGE] = 0, t->in[ADV_DNN_WEIGHTS] = 1;
-        if (has_sum) t->in[ADV_DNN_SUM] = 2;
-        if (s->n_in > (has_sum ? 3u : 2u)) t->in[ADV_DNN_BIAS] = has_sum ? 3 : 2;
-        t->relu = !is_op(s, "conv2d") && s->attr[2].i != 0;
+        if (has_sum) t->in[ADV_DNN_SUM] = n++;
+        if (has_scale) t->in[ADV_DNN_SCALE] = n++, t->in[ADV_DNN_SHIFT] = n++;
+        if ((int)s->n_in > n) t->in[ADV_DNN_BIAS] = n;
+        t->relu = has_scale || (!is_op(s, "conv2d") && s->attr[2].i != 0);
+        t->has_kept = s->n_out > 1;
         t->result = ADV_DNN_OUTPUT;
     }
 }
@@ -44,7 +51,32 @@ void adv_conv_task(const AdvSig *s, AdvConvTask *t)
 const AdvView *adv_conv_view(const AdvSig *s, const AdvConvTask *t, int role)
 {
     if (role == t->result) return &s->out[0];
+    if (role == ADV_DNN_KEPT) return t->has_kept ? &s->out[1] : NULL;
     return t->in[role] < 0 ? NULL : &s->in[t->in[role]];
+}
+
+AdvDnnConv adv_conv_whole(const AdvSig *s, const AdvConvTask *t)
+{
+    return (AdvDnnConv){.kind = t->kind,
+                        .stride = t->stride,
+                        .pad = t->pad,
+                        .image = adv_conv_view(s, t, ADV_DNN_IMAGE),
+                        .weights = adv_conv_view(s, t, ADV_DNN_WEIGHTS),
+                        .output = adv_conv_view(s, t, ADV_DNN_OUTPUT),
+                        .bias = adv_conv_view(s, t, ADV_DNN_BIAS),
+                        .sum = adv_conv_view(s, t, ADV_DNN_SUM),
+                        .kept = adv_conv_view(s, t, ADV_DNN_KEPT),
+                        .mask = adv_conv_view(s, t, ADV_DNN_MASK),
+                        .scale = adv_conv_view(s, t, ADV_DNN_SCALE),
+                        .shift = adv_conv_view(s, t, ADV_DNN_SHIFT),
+                        .relu = t->relu,
+                        .sum_last = t->sum_last};
+}
+
+AdvDnnConv adv_conv_plain(const AdvDnnConv *whole)
+{
+    return (AdvDnnConv){.kind = whole->kind, .stride = whole->stride, .pad = whole->pad,
+                        .image = whole->image, .weights = whole->weights, .output = whole->output};
 }
 
 bool adv_conv_has_tail(const AdvConvTask *t)
@@ -54,7 +86,15 @@ bool adv_conv_has_tail(const AdvConvTask *t)
 
 void adv_conv_pointers(const AdvLaunch *l, const AdvConvTask *t, void *pointer[ADV_DNN_ROLES])
 {
-    for (int r = 0; r < ADV_DNN_ROLES; r++) pointer[r] = r == t->result ? l->out[0].data : t->in[r] < 0 ? NULL : l->in[t->in[r]].data;
+    for (int r = 0; r < ADV_DNN_ROLES; r++) pointer[r] = t->in[r] < 0 ? NULL : l->in[t->in[r]].data;
+    pointer[t->result] = l->out[0].data;
+    if (t->has_kept) pointer[ADV_DNN_KEPT] = l->out[1].data;
+}
+
+static AdvConvEnd end_of(void *const pointer[ADV_DNN_ROLES])
+{
+    return (AdvConvEnd){.bias = pointer[ADV_DNN_BIAS], .sum = pointer[ADV_DNN_SUM], .mask = pointer[ADV_DNN_MASK],
+                        .scale = pointer[ADV_DNN_SCALE], .shift = pointer[ADV_DNN_SHIFT], .kept = pointer[ADV_DNN_KEPT]};
 }
 
 /* ---- direct -------------------------------------------------------------------------------------------------------------- */
@@ -62,6 +102,12 @@ void adv_conv_pointers(const AdvLaunch *l, const AdvConvTask *t, void *pointer[A
 static void copy_strides(long long to[4], const AdvView *v)
 {
     for (int d = 0; v && d < 4; d++) to[d] = v->stride[d];
+}
+
+static long long vector_stride(const AdvSig *s, const AdvConvTask *t, int role)
+{
+    const AdvView *v = adv_conv_view(s, t, role);
+    return v ? v->stride[0] : 0;
 }
 
 static const void *fn_of(const char *prefix, const AdvView *v)
@@ -73,7 +119,7 @@ void adv_conv_direct_init(AdvConvDirect *d, const AdvSig *s, const AdvConvTask *
 {
     static const char *const names[] = {"adv_conv_forward", "adv_conv_by_image", "adv_conv_by_weights"};
     const AdvView *x = adv_conv_view(s, t, ADV_DNN_IMAGE), *w = adv_conv_view(s, t, ADV_DNN_WEIGHTS),
-                  *y = adv_conv_view(s, t, ADV_DNN_OUTPUT), *b = adv_conv_view(s, t, ADV_DNN_BIAS);
+                  *y = adv_conv_view(s, t, ADV_DNN_OUTPUT);
     AdvConvForm *f = &d->form;
     memset(d, 0, sizeof *d);
     d->kind = t->kind;
@@ -81,12 +127,15 @@ void adv_conv_direct_init(AdvConvDirect *d, const AdvSig *s, const AdvConvTask *
     copy_strides(f->weights, w);
     copy_strides(f->output, y);
     copy_strides(f->sum, adv_conv_view(s, t, ADV_DNN_SUM));
+    copy_strides(f->kept, adv_conv_view(s, t, ADV_DNN_KEPT));
     copy_strides(f->mask, adv_conv_view(s, t, ADV_DNN_MASK));
-    if (b) f->bias = b->stride[0];
+    f->bias = vector_stride(s, t, ADV_DNN_BIAS);
+    f->scale = vector_stride(s, t, ADV_DNN_SCALE);
+    f->shift = vector_stride(s, t, ADV_DNN_SHIFT);
     f->n = (int)x->dim[0], f->c = (int)x->dim[1], f->h = (int)x->dim[2], f->w = (int)x->dim[3];
     f->o = (int)y->dim[1], f->oh = (int)y->dim[2], f->ow = (int)y->dim[3];
     f->kh = (int)w->dim[2], f->kw = (int)w->dim[3];
-    f->stride = (int)t->stride, f->pad = (int)t->pad, f->relu = t->relu;
+    f->stride = (int)t->stride, f->pad = (int)t->pad, f->relu = t->relu, f->sum_last = t->sum_last;
     d->fn = fn_of(names[t->kind], x);
     d->grid = t->kind == ADV_DNN_BY_WEIGHTS ? adv_cuda_grid_blocks((uint64_t)adv_view_elems(w), 128)
                                             : adv_cuda_grid_x((uint64_t)adv_view_elems(&s->out[0]), ADV_CUDA_BLOCK);
@@ -97,32 +146,35 @@ AdvStatus adv_conv_direct_run(AdvCuda *c, const AdvConvDirect *d, void *const po
     AdvConvForm form = d->form;
     void *p[ADV_DNN_ROLES];
     memcpy(p, pointer, sizeof p);
-    void *args[] = {&form, &p[ADV_DNN_IMAGE], &p[ADV_DNN_WEIGHTS], &p[ADV_DNN_OUTPUT], &p[ADV_DNN_BIAS], &p[ADV_DNN_SUM], &p[ADV_DNN_MASK]};
+    AdvConvEnd end = end_of(pointer);
+    void *args[] = {&form, &p[ADV_DNN_IMAGE], &p[ADV_DNN_WEIGHTS], &p[ADV_DNN_OUTPUT], &end};
     return adv_cuda_launch(c, d->fn, &d->grid, args);
 }
 
 /* ---- tails and turned weights ------------------------------------------------------------------------------------------- */
 
+int adv_conv_tail_role(const AdvConvTask *t) { return t->has_kept ? ADV_DNN_KEPT : t->result; }
+
 void adv_conv_tail_init(AdvConvTail *a, const AdvSig *s, const AdvConvTask *t)
 {
     const AdvView *y = adv_conv_view(s, t, t->result);
     int64_t width = y->dtype == ADV_BF16 ? 8 : 4, n = adv_view_elems(y);
-    bool is_wide = t->in[ADV_DNN_BIAS] >= 0 ? y->dim[1] % width == 0 : n % width == 0;
-    a->by_image = t->kind == ADV_DNN_BY_IMAGE;
-    a->relu = t->relu;
-    a->channels = (int)y->dim[1];
-    a->n = is_wide ? n / width : n;
-    a->fn = fn_of(a->by_image ? (is_wide ? "adv_conv_mask" : "adv_conv_mask1") : is_wide ? "adv_conv_tail" : "adv_conv_tail1", y);
-    a->grid = adv_cuda_grid_x((uint64_t)a->n, ADV_CUDA_BLOCK);
+    bool has_vector = t->in[ADV_DNN_BIAS] >= 0 || t->in[ADV_DNN_SCALE] >= 0;
+    bool is_wide = has_vector ? y->dim[1] % width == 0 : n % width == 0;
+    a->from = adv_conv_tail_role(t);
+    a->to = t->result;
+    a->form = (AdvConvTailForm){is_wide ? n / width : n, (int)y->dim[1], t->relu, t->sum_last};
+    a->fn = fn_of(is_wide ? "adv_conv_tail" : "adv_conv_tail1", y);
+    a->grid = adv_cuda_grid_x((uint64_t)a->form.n, ADV_CUDA_BLOCK);
 }
 
-AdvStatus adv_conv_tail_run(AdvCuda *c, const AdvConvTail *a, void *result, void *const pointer[ADV_DNN_ROLES])
+AdvStatus adv_conv_tail_run(AdvCuda *c, const AdvConvTail *a, void *const pointer[ADV_DNN_ROLES])
 {
-    void *bias = pointer[ADV_DNN_BIAS], *sum = pointer[ADV_DNN_SUM], *mask = pointer[ADV_DNN_MASK];
-    long long n = a->n;
-    int relu = a->relu, channels = a->channels;
-    void *forward[] = {&result, &bias, &sum, &relu, &n, &channels}, *by_image[] = {&result, &sum, &mask, &n};
-    return adv_cuda_launch(c, a->fn, &a->grid, a->by_image ? by_image : forward);
+    AdvConvTailForm form = a->form;
+    AdvConvEnd end = end_of(pointer);
+    void *from = pointer[a->from], *to = pointer[a->to];
+    void *args[] = {&from, &to, &form, &end};
+    return adv_cuda_launch(c, a->fn, &a->grid, args);
 }
 
 void adv_conv_turn_init(AdvConvTurn *a, const AdvView *w)
@@ -187,6 +239,8 @@ static AdvStatus run(const AdvLaunch *l, void *state)
 CONV(conv2d)
 CONV(conv2d_bias)
 CONV(conv2d_sum)
+CONV(conv2d_sum_affine)
 CONV(conv2d_gx)
 CONV(conv2d_gx_mask)
+CONV(conv2d_gx_affine)
 CONV(conv2d_gw)

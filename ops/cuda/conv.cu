@@ -3,7 +3,8 @@
 ** direct: a thread an element of the result (gradient by weights: a block), operands read as they lie, sums in f32. It takes any
 **   size, type and stride, and is what runs where cuDNN refuses: small images, odd strides. Expected limit: the load units, far from
 **   both FLOP and memory peaks; nothing large should come here.
-** tails: 16 bytes a thread and operand, in place on what the library wrote. Expected limit: memory bandwidth.
+** tails: what is done to a result, as one pass over what the library wrote, 16 bytes a thread and operand. Expected limit: memory
+**   bandwidth.
 ** turn: w[o,c,p,q] to [c,o,kh-1-p,kw-1-q], so that a gradient by the image of stride 1 is a forward convolution. A weight, so small.
 ** Nothing here has been measured on a device yet.
 */
@@ -14,8 +15,23 @@
 
 /* ---- direct --------------------------------------------------------------------------------------------------------- */
 
-template <class T>
-ADV_DEVICE void direct_forward(const AdvConvForm &f, const T *x, const T *w, T *y, const T *bias, const T *sum, const T *mask)
+/* What is done to result s at its place p. */
+template <class T> ADV_DEVICE float direct_end(const AdvConvForm &f, const AdvConvEnd &e, const Place &p, float s)
+{
+    const T *bias = (const T *)e.bias, *sum = (const T *)e.sum, *mask = (const T *)e.mask, *scale = (const T *)e.scale,
+            *shift = (const T *)e.shift;
+    float r = sum ? adv_wide(sum[adv_at4(f.sum, p.n, p.c, p.h, p.w)]) : 0.0f;
+    if (bias) s += adv_wide(bias[p.c * f.bias]);
+    if (!f.sum_last) s += r;
+    if (e.kept) ((T *)e.kept)[adv_at4(f.kept, p.n, p.c, p.h, p.w)] = adv_narrow<T>(s);
+    if (mask && !(adv_wide(mask[adv_at4(f.mask, p.n, p.c, p.h, p.w)]) > 0)) s = 0;
+    if (scale) s *= adv_wide(scale[p.c * f.scale]);
+    if (shift) s += adv_wide(shift[p.c * f.shift]);
+    if (f.relu && s < 0) s = 0;
+    return f.sum_last ? s + r : s;
+}
+
+template <class T> ADV_DEVICE void direct_forward(const AdvConvForm &f, const T *x, const T *w, T *y, const AdvConvEnd &e)
 {
     Place p;
     if (!adv_place(f.n, f.o, f.oh, f.ow, &p)) return;
@@ -30,15 +46,10 @@ ADV_DEVICE void direct_forward(const AdvConvForm &f, const T *x, const T *w, T *
             for (int c = 0; c < f.c; c++) s = fmaf(adv_wide(xs[c * f.image[1]]), adv_wide(ws[c * f.weights[1]]), s);
         }
     }
-    if (bias) s += adv_wide(bias[p.c * f.bias]);
-    if (sum) s += adv_wide(sum[adv_at4(f.sum, p.n, p.c, p.h, p.w)]);
-    if (f.relu && s < 0) s = 0;
-    (void)mask;
-    y[adv_at4(f.output, p.n, p.c, p.h, p.w)] = adv_narrow<T>(s);
+    y[adv_at4(f.output, p.n, p.c, p.h, p.w)] = adv_narrow<T>(direct_end<T>(f, e, p, s));
 }
 
-template <class T>
-ADV_DEVICE void direct_by_image(const AdvConvForm &f, T *gx, const T *w, const T *gy, const T *bias, const T *sum, const T *mask)
+template <class T> ADV_DEVICE void direct_by_image(const AdvConvForm &f, T *gx, const T *w, const T *gy, const AdvConvEnd &e)
 {
     Place p;
     if (!adv_place(f.n, f.c, f.h, f.w, &p)) return;
@@ -53,10 +64,7 @@ ADV_DEVICE void direct_by_image(const AdvConvForm &f, T *gx, const T *w, const T
             for (int o = 0; o < f.o; o++) s = fmaf(adv_wide(gs[o * f.output[1]]), adv_wide(ws[o * f.weights[0]]), s);
         }
     }
-    (void)bias;
-    if (sum) s += adv_wide(sum[adv_at4(f.sum, p.n, p.c, p.h, p.w)]);
-    if (mask && !(adv_wide(mask[adv_at4(f.mask, p.n, p.c, p.h, p.w)]) > 0)) s = 0;
-    gx[adv_at4(f.image, p.n, p.c, p.h, p.w)] = adv_narrow<T>(s);
+    gx[adv_at4(f.image, p.n, p.c, p.h, p.w)] = adv_narrow<T>(direct_end<T>(f, e, p, s));
 }
 
 enum { GW_THREADS = 128 };
@@ -80,36 +88,32 @@ template <class T> ADV_DEVICE void direct_by_weights(const AdvConvForm &f, const
 
 /* ---- tails ---------------------------------------------------------------------------------------------------------- */
 
-/* y = y + bias + sum, relu: n packs of V elements, channels a multiple of V. */
-template <class T, int V> ADV_DEVICE void tail_forward(T *y, const T *bias, const T *sum, int relu, long long n, int channels)
+/* The same for element pack i of V, where all tensors lie alike; `from` may be `to` or what is kept. */
+template <class T, int V> ADV_DEVICE void tail(const T *from, T *to, const AdvConvTailForm &f, const AdvConvEnd &e)
 {
     long long i = adv_thread();
-    if (i >= n) return;
-    AdvPack<T, V> v = adv_load<V>(y + i * V), r, b;
-    if (sum) r = adv_load<V>(sum + i * V);
-    if (bias) b = adv_load<V>(bias + i * V % channels);
+    if (i >= f.n) return;
+    long long at = i * V, c = e.bias || e.scale ? at % f.channels : 0;
+    AdvPack<T, V> v = adv_load<V>(from + at), bias, sum, mask, scale, shift, kept;
+    if (e.bias) bias = adv_load<V>((const T *)e.bias + c);
+    if (e.sum) sum = adv_load<V>((const T *)e.sum + at);
+    if (e.mask) mask = adv_load<V>((const T *)e.mask + at);
+    if (e.scale) scale = adv_load<V>((const T *)e.scale + c);
+    if (e.shift) shift = adv_load<V>((const T *)e.shift + c);
     for (int k = 0; k < V; k++) {
         float s = adv_wide(v.v[k]);
-        if (bias) s += adv_wide(b.v[k]);
-        if (sum) s += adv_wide(r.v[k]);
-        v.v[k] = adv_narrow<T>(relu && s < 0 ? 0.0f : s);
+        if (e.bias) s += adv_wide(bias.v[k]);
+        if (e.sum && !f.sum_last) s += adv_wide(sum.v[k]);
+        kept.v[k] = adv_narrow<T>(s);
+        if (e.mask && !(adv_wide(mask.v[k]) > 0)) s = 0;
+        if (e.scale) s *= adv_wide(scale.v[k]);
+        if (e.shift) s += adv_wide(shift.v[k]);
+        if (f.relu && s < 0) s = 0;
+        if (e.sum && f.sum_last) s += adv_wide(sum.v[k]);
+        v.v[k] = adv_narrow<T>(s);
     }
-    adv_store<V>(y + i * V, v);
-}
-
-/* g = g + sum where mask is above 0, else 0. */
-template <class T, int V> ADV_DEVICE void tail_by_image(T *g, const T *sum, const T *mask, long long n)
-{
-    long long i = adv_thread();
-    if (i >= n) return;
-    AdvPack<T, V> v = adv_load<V>(g + i * V), m = adv_load<V>(mask + i * V), r;
-    if (sum) r = adv_load<V>(sum + i * V);
-    for (int k = 0; k < V; k++) {
-        float s = adv_wide(v.v[k]);
-        if (sum) s += adv_wide(r.v[k]);
-        v.v[k] = adv_narrow<T>(adv_wide(m.v[k]) > 0 ? s : 0.0f);
-    }
-    adv_store<V>(g + i * V, v);
+    if (e.kept) adv_store<V>((T *)e.kept + at, kept);
+    adv_store<V>(to + at, v);
 }
 
 /* Both channels-last: element i of the turned weights [c,o,kh,kw], o fastest. */
@@ -127,25 +131,17 @@ template <class T> ADV_DEVICE void turn(T *turned, const T *w, int o, int c, int
 /* ---- by type -------------------------------------------------------------------------------------------------------- */
 
 #define CONV_KERNELS(t, T, V) \
-    extern "C" __global__ void adv_conv_forward_##t(AdvConvForm f, const T *x, const T *w, T *y, const T *b, const T *s, const T *m) \
+    extern "C" __global__ void adv_conv_forward_##t(AdvConvForm f, const T *x, const T *w, T *y, AdvConvEnd e) \
     { \
-        direct_forward(f, x, w, y, b, s, m); \
+        direct_forward(f, x, w, y, e); \
     } \
-    extern "C" __global__ void adv_conv_by_image_##t(AdvConvForm f, T *x, const T *w, const T *y, const T *b, const T *s, const T *m) \
+    extern "C" __global__ void adv_conv_by_image_##t(AdvConvForm f, T *x, const T *w, const T *y, AdvConvEnd e) \
     { \
-        direct_by_image(f, x, w, y, b, s, m); \
+        direct_by_image(f, x, w, y, e); \
     } \
     extern "C" __global__ void adv_conv_by_weights_##t(AdvConvForm f, const T *x, T *w, const T *y) { direct_by_weights(f, x, w, y); } \
-    extern "C" __global__ void adv_conv_tail_##t(T *y, const T *b, const T *s, int relu, long long n, int c) \
-    { \
-        tail_forward<T, V>(y, b, s, relu, n, c); \
-    } \
-    extern "C" __global__ void adv_conv_tail1_##t(T *y, const T *b, const T *s, int relu, long long n, int c) \
-    { \
-        tail_forward<T, 1>(y, b, s, relu, n, c); \
-    } \
-    extern "C" __global__ void adv_conv_mask_##t(T *g, const T *s, const T *m, long long n) { tail_by_image<T, V>(g, s, m, n); } \
-    extern "C" __global__ void adv_conv_mask1_##t(T *g, const T *s, const T *m, long long n) { tail_by_image<T, 1>(g, s, m, n); } \
+    extern "C" __global__ void adv_conv_tail_##t(const T *from, T *to, AdvConvTailForm f, AdvConvEnd e) { tail<T, V>(from, to, f, e); } \
+    extern "C" __global__ void adv_conv_tail1_##t(const T *from, T *to, AdvConvTailForm f, AdvConvEnd e) { tail<T, 1>(from, to, f, e); } \
     extern "C" __global__ void adv_conv_turn_##t(T *to, const T *w, int o, int c, int kh, int kw) { turn(to, w, o, c, kh, kw); }
 
 CONV_KERNELS(f32, float, 4)
@@ -153,8 +149,7 @@ CONV_KERNELS(bf16, AdvBf16, 8)
 
 #define CONV_ROWS(t) \
     ADV_CUDA_FN(adv_conv_forward_##t) ADV_CUDA_FN(adv_conv_by_image_##t) ADV_CUDA_FN(adv_conv_by_weights_##t) \
-    ADV_CUDA_FN(adv_conv_tail_##t) ADV_CUDA_FN(adv_conv_tail1_##t) ADV_CUDA_FN(adv_conv_mask_##t) ADV_CUDA_FN(adv_conv_mask1_##t) \
-    ADV_CUDA_FN(adv_conv_turn_##t)
+    ADV_CUDA_FN(adv_conv_tail_##t) ADV_CUDA_FN(adv_conv_tail1_##t) ADV_CUDA_FN(adv_conv_turn_##t)
 
 ADV_CUDA_TABLE(adv_cuda_fns_conv)
 CONV_ROWS(f32)

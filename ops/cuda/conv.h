@@ -5,11 +5,24 @@
 #ifndef ADV_OPS_CUDA_CONV_H
 #define ADV_OPS_CUDA_CONV_H
 
-/* A convolution by its sizes and the strides of its tensors, in elements. Extra operands may be absent: their pointer is NULL. */
+/* A convolution by its sizes and the strides of its tensors, in elements; sum, kept and mask are as large as the result. */
 typedef struct AdvConvForm {
-    long long image[4], weights[4], output[4], sum[4], mask[4], bias; /* strides; sum and mask as of the result */
-    int n, c, h, w, o, oh, ow, kh, kw, stride, pad, relu;
+    long long image[4], weights[4], output[4], sum[4], kept[4], mask[4], bias, scale, shift;
+    int n, c, h, w, o, oh, ow, kh, kw, stride, pad, relu, sum_last;
 } AdvConvForm;
+
+/* What is done to the result of a convolution, in this order: plus bias, plus sum, into kept, 0 where mask is not above 0, times scale,
+** plus shift, relu; the sum last where the form says so. NULL: not done. */
+typedef struct AdvConvEnd {
+    const void *bias, *sum, *mask, *scale, *shift;
+    void *kept;
+} AdvConvEnd;
+
+/* The same as a pass over n packs of elements, of which `channels` lie side by side. */
+typedef struct AdvConvTailForm {
+    long long n;
+    int channels, relu, sum_last;
+} AdvConvTailForm;
 
 /* ---- images of few channels (narrow.cu) ---- */
 

@@ -13,11 +13,14 @@ typedef struct AdvConvTask {
     AdvDnnKind kind;
     int in[ADV_DNN_ROLES], result;
     int64_t stride, pad;
-    bool relu;
+    bool relu, sum_last; /* as of AdvDnnConv */
+    bool has_kept;       /* the second result has role ADV_DNN_KEPT */
 } AdvConvTask;
 
 void adv_conv_task(const AdvSig *s, AdvConvTask *t);
 const AdvView *adv_conv_view(const AdvSig *s, const AdvConvTask *t, int role); /* NULL: the instruction has no such operand */
+AdvDnnConv adv_conv_whole(const AdvSig *s, const AdvConvTask *t); /* with all that is done to the result */
+AdvDnnConv adv_conv_plain(const AdvDnnConv *whole);               /* without */
 bool adv_conv_has_tail(const AdvConvTask *t);
 void adv_conv_pointers(const AdvLaunch *l, const AdvConvTask *t, void *pointer[ADV_DNN_ROLES]);
 
@@ -57,16 +60,17 @@ typedef struct AdvConvInner {
 } AdvConvInner;
 void adv_conv_inner_init(AdvConvInner *a, const AdvSig *s);
 
-/* What is done to the result, in place, where all tensors are dense and channels-last. */
+/* What is done to the result, where all tensors are dense and channels-last. The convolution itself was left in the result, or in what
+** is kept of it where there is such: adv_conv_tail_role. */
 typedef struct AdvConvTail {
     const void *fn;
     AdvCudaGrid grid;
-    bool by_image;
-    int relu, channels;
-    long long n;
+    AdvConvTailForm form;
+    int from, to; /* roles */
 } AdvConvTail;
+int adv_conv_tail_role(const AdvConvTask *t);
 void adv_conv_tail_init(AdvConvTail *a, const AdvSig *s, const AdvConvTask *t);
-AdvStatus adv_conv_tail_run(AdvCuda *c, const AdvConvTail *a, void *result, void *const pointer[ADV_DNN_ROLES]) ADV_MUST_USE;
+AdvStatus adv_conv_tail_run(AdvCuda *c, const AdvConvTail *a, void *const pointer[ADV_DNN_ROLES]) ADV_MUST_USE;
 
 /* Weights [O,C,kh,kw] to [C,O,kh,kw], mirrored in both directions of the window; both channels-last. */
 typedef struct AdvConvTurn {

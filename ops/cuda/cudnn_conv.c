@@ -1,6 +1,6 @@
 /* cudnn_conv.c: convolution and its gradients by cuDNN, one candidate against another.
 **
-** A convolution with a tail (bias, residual, relu; skip, mask) can be done in several ways, and which is fastest changes with
+** A convolution with a tail (bias, residual, relu; skip, mask; the next block's scale, shift and relu) can be done in several ways, and which is fastest changes with
 ** channels and size (docs: 160 channels want the plain kernel and a pass, 512 the fused one):
 **   one     the library's graph with the tail as epilogue
 **   turned  a gradient by the image of stride 1 as a forward convolution by turned weights, with the same epilogue
@@ -57,6 +57,7 @@ typedef struct Problem {
     Candidate candidate[MAX_CANDIDATES];
     uint32_t n, n_failed, chosen, rounds;
     bool is_solved;
+    bool has[ADV_DNN_ROLES];
     uint64_t at[ADV_DNN_ROLES], trial_bytes; /* places of operands in trial memory; the scratch lies behind them */
     AdvDnnPack trial_pack;
     char key[160];
@@ -111,20 +112,8 @@ static AdvStatus add_turned(AdvPrep *p, Problem *s, const AdvDnnConv *c, uint32_
 static AdvStatus add_ways(AdvPrep *p, Problem *s)
 {
     const AdvConvTask *t = &s->task;
-    AdvDnnConv full = {.kind = t->kind,
-                       .stride = t->stride,
-                       .pad = t->pad,
-                       .image = adv_conv_view(p->sig, t, ADV_DNN_IMAGE),
-                       .weights = adv_conv_view(p->sig, t, ADV_DNN_WEIGHTS),
-                       .output = adv_conv_view(p->sig, t, ADV_DNN_OUTPUT),
-                       .bias = adv_conv_view(p->sig, t, ADV_DNN_BIAS),
-                       .sum = adv_conv_view(p->sig, t, ADV_DNN_SUM),
-                       .mask = adv_conv_view(p->sig, t, ADV_DNN_MASK),
-                       .relu = t->relu};
-    AdvDnnConv plain = full;
+    AdvDnnConv full = adv_conv_whole(p->sig, t), plain = adv_conv_plain(&full);
     bool has_tail = adv_conv_has_tail(t);
-    plain.bias = plain.sum = plain.mask = NULL;
-    plain.relu = false;
     AdvStatus st = has_tail ? add_way(p, s, ONE, &full, 4) : ADV_OK;
     if (st == ADV_OK) st = add_turned(p, s, &full, has_tail ? 4 : 2);
     return st == ADV_OK ? add_way(p, s, TWO, &plain, has_tail ? 3 : 6) : st;
@@ -226,9 +215,9 @@ static AdvStatus run_two(Problem *s, const Candidate *c, AdvDnnPack *pack, void 
 {
     void *p[ADV_DNN_ROLES] = {NULL};
     for (int r = ADV_DNN_IMAGE; r <= ADV_DNN_OUTPUT; r++) p[r] = pointer[r];
+    p[s->task.result] = pointer[adv_conv_tail_role(&s->task)];
     AdvStatus st = run_plan(s->session, c->plan, pack, p, scratch);
-    if (st != ADV_OK || !adv_conv_has_tail(&s->task)) return st;
-    return adv_conv_tail_run(s->session->cuda, &s->tail, pointer[s->task.result], pointer);
+    return st == ADV_OK && adv_conv_has_tail(&s->task) ? adv_conv_tail_run(s->session->cuda, &s->tail, pointer) : st;
 }
 
 static AdvStatus run_candidate(Problem *s, const Candidate *c, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], char *scratch)
@@ -321,7 +310,7 @@ static AdvStatus try_candidate(Problem *s, Candidate *c)
     char *memory = adv_cuda_trial_memory(s->session->cuda, s->trial_bytes + scratch_of(s, c) + ALIGN);
     if (!memory) return ADV_ENOMEM;
     for (int r = 0; r < ADV_DNN_ROLES; r++)
-        if (r == s->task.result || s->task.in[r] >= 0) pointer[r] = memory + s->at[r];
+        if (s->has[r]) pointer[r] = memory + s->at[r];
     return run_candidate(s, c, &s->trial_pack, pointer, memory + s->trial_bytes);
 }
 
@@ -417,11 +406,13 @@ static void describe(Problem *s, const AdvSig *sig)
 {
     const AdvView *x = adv_conv_view(sig, &s->task, ADV_DNN_IMAGE), *w = adv_conv_view(sig, &s->task, ADV_DNN_WEIGHTS);
     snprintf(s->key, sizeof s->key, "%s %s image=%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " weights=%" PRId64 "x%" PRId64 "x%" PRId64
-             "x%" PRId64 " stride=%" PRId64 " pad=%" PRId64 " relu=%d operands=%u tf32=%d",
+             "x%" PRId64 " stride=%" PRId64 " pad=%" PRId64 " relu=%d last=%d operands=%u+%u tf32=%d",
              sig->op->name, x->dtype == ADV_BF16 ? "bf16" : "f32", x->dim[0], x->dim[1], x->dim[2], x->dim[3], w->dim[0], w->dim[1],
-             w->dim[2], w->dim[3], s->task.stride, s->task.pad, s->task.relu, (unsigned)sig->n_in, s->session->cuda->allow_tf32);
+             w->dim[2], w->dim[3], s->task.stride, s->task.pad, s->task.relu, s->task.sum_last, (unsigned)sig->n_in, (unsigned)sig->n_out,
+             s->session->cuda->allow_tf32);
     for (int r = 0; r < ADV_DNN_ROLES; r++) {
         const AdvView *v = adv_conv_view(sig, &s->task, r);
+        s->has[r] = v != NULL;
         s->at[r] = s->trial_bytes;
         if (v) s->trial_bytes += rounded(bytes_of(v));
     }
@@ -534,6 +525,8 @@ static bool can(const AdvSig *sig, const char **why)
 CONV(conv2d)
 CONV(conv2d_bias)
 CONV(conv2d_sum)
+CONV(conv2d_sum_affine)
 CONV(conv2d_gx)
 CONV(conv2d_gx_mask)
+CONV(conv2d_gx_affine)
 CONV(conv2d_gw)

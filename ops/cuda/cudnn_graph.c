@@ -1,6 +1,6 @@
 /* cudnn_graph.c: see cudnn_graph.h.
 **
-** A graph is a convolution and up to three pointwise operations; results between them are virtual tensors in f32, so a fused plan
+** A graph is a convolution and the pointwise operations that follow it; results between them are virtual tensors in f32, so a fused plan
 ** rounds once. Failures are kept in the graph and make later calls do nothing, so building reads as a list.
 */
 #include "ops/cuda/cudnn_graph.h"
@@ -142,40 +142,53 @@ static Desc convolve(AdvDnnGraph *g, const AdvDnnConv *c, Desc image, Desc weigh
     return d;
 }
 
-enum { MAX_OPS = 5 };
+enum { MAX_STEPS = 6, MAX_OPS = MAX_STEPS + 1 };
 
-/* The tensor of the result after `left` more operations: virtual, or at last the real one. */
-static Desc result_of(AdvDnnGraph *g, const AdvView *v, int64_t id, uint32_t left)
+/* What is done to the result: an operation and its other operand. */
+typedef struct Step {
+    cudnnPointwiseMode_t mode;
+    const AdvView *other; /* NULL: none */
+    int64_t id;
+} Step;
+
+/* The steps in order; in *out_kept, after how many of them the value is kept. */
+static uint32_t steps_of(const AdvDnnConv *c, Step s[MAX_STEPS], uint32_t *out_kept)
 {
-    return left ? tensor(g, v->dim, CUDNN_DATA_FLOAT, ADV_DNN_ROLES + left, true) : tensor_of(g, v, id);
+    const Step sum = {CUDNN_POINTWISE_ADD, c->sum, ADV_DNN_SUM};
+    uint32_t n = 0;
+    if (c->bias) s[n++] = (Step){CUDNN_POINTWISE_ADD, c->bias, ADV_DNN_BIAS};
+    if (c->sum && !c->sum_last) s[n++] = sum;
+    *out_kept = n;
+    if (c->mask) s[n++] = (Step){CUDNN_POINTWISE_RELU_BWD, c->mask, ADV_DNN_MASK};
+    if (c->scale) s[n++] = (Step){CUDNN_POINTWISE_MUL, c->scale, ADV_DNN_SCALE};
+    if (c->shift) s[n++] = (Step){CUDNN_POINTWISE_ADD, c->shift, ADV_DNN_SHIFT};
+    if (c->relu) s[n++] = (Step){CUDNN_POINTWISE_RELU_FWD, NULL, 0};
+    if (c->sum && c->sum_last) s[n++] = sum;
+    assert(n <= MAX_STEPS);
+    return n;
 }
 
 static uint32_t build(AdvDnnGraph *g, const AdvDnnConv *c, Desc ops[MAX_OPS])
 {
     const AdvView *views[] = {c->image, c->weights, c->output};
     static const uint32_t result_ix[] = {2, 0, 1}; /* by kind */
-    uint32_t n = 0, at = result_ix[c->kind], left = (c->bias != NULL) + (c->sum != NULL) + (c->mask != NULL) + c->relu;
-    Desc t[3], now;
-    assert(left + 1 <= MAX_OPS && !(c->mask && c->relu));
-    for (uint32_t k = 0; k < 3; k++)
-        t[k] = k == at ? result_of(g, views[k], ADV_DNN_IMAGE + k, left) : tensor_of(g, views[k], ADV_DNN_IMAGE + k);
-    now = t[at];
-    ops[n++] = convolve(g, c, t[0], t[1], t[2]);
-    const AdvView *added[] = {c->bias, c->sum};
-    for (uint32_t k = 0; k < 2; k++) {
-        if (!added[k]) continue;
-        Desc other = tensor_of(g, added[k], ADV_DNN_BIAS + k), next = result_of(g, views[at], ADV_DNN_IMAGE + at, --left);
-        ops[n++] = apply(g, CUDNN_POINTWISE_ADD, now, other, next);
-        now = next;
+    uint32_t at = result_ix[c->kind], kept_at;
+    Step step[MAX_STEPS];
+    Desc t[3], value[MAX_OPS]; /* of the convolution and of each step */
+    uint32_t n = steps_of(c, step, &kept_at);
+    for (uint32_t k = 0; k <= n; k++) {
+        if (k == n) value[k] = tensor_of(g, views[at], ADV_DNN_IMAGE + at);
+        else if (k == kept_at && c->kept) value[k] = tensor_of(g, c->kept, ADV_DNN_KEPT);
+        else value[k] = tensor(g, views[at]->dim, CUDNN_DATA_FLOAT, ADV_DNN_ROLES + k, true);
     }
-    if (c->relu || c->mask) {
-        Desc last = result_of(g, views[at], ADV_DNN_IMAGE + at, --left);
-        ops[n] = c->relu ? apply(g, CUDNN_POINTWISE_RELU_FWD, now, NULL, last)
-                         : apply_mask(g, now, tensor_of(g, c->mask, ADV_DNN_MASK), last);
-        n++;
+    for (uint32_t k = 0; k < 3; k++) t[k] = k == at ? value[0] : tensor_of(g, views[k], ADV_DNN_IMAGE + k);
+    ops[0] = convolve(g, c, t[0], t[1], t[2]);
+    for (uint32_t k = 0; k < n; k++) {
+        Desc other = step[k].other ? tensor_of(g, step[k].other, step[k].id) : NULL;
+        bool is_mask = step[k].mode == CUDNN_POINTWISE_RELU_BWD;
+        ops[k + 1] = is_mask ? apply_mask(g, value[k], other, value[k + 1]) : apply(g, step[k].mode, value[k], other, value[k + 1]);
     }
-    assert(left == 0);
-    return n;
+    return n + 1;
 }
 
 /* ---- configurations ---------------------------------------------------------------------------------------------------- */

@@ -23,16 +23,20 @@ typedef struct AdvDnnFor {
 typedef enum AdvDnnKind { ADV_DNN_FORWARD, ADV_DNN_BY_IMAGE, ADV_DNN_BY_WEIGHTS } AdvDnnKind;
 
 /* Ids of tensors in a graph, which a variant pack names. */
-enum { ADV_DNN_IMAGE = 1, ADV_DNN_WEIGHTS, ADV_DNN_OUTPUT, ADV_DNN_BIAS, ADV_DNN_SUM, ADV_DNN_MASK, ADV_DNN_ROLES };
+enum {
+    ADV_DNN_IMAGE = 1, ADV_DNN_WEIGHTS, ADV_DNN_OUTPUT, ADV_DNN_BIAS, ADV_DNN_SUM, ADV_DNN_KEPT, ADV_DNN_MASK, ADV_DNN_SCALE, ADV_DNN_SHIFT,
+    ADV_DNN_ROLES
+};
 
-/* Views need no data; all of rank 4 channels-last, but the bias [O]. The result is the tensor that `kind` says: OUTPUT, IMAGE, WEIGHTS.
-** Done to it in this order, where given: plus bias, plus sum, relu; or plus sum, 0 where mask is not above 0. */
+/* Views need no data; all of rank 4 channels-last, but bias, scale and shift, which have a number for each channel. The result is the
+** tensor that `kind` says: OUTPUT, IMAGE, WEIGHTS. Done to it in this order, where given: plus bias, plus sum; what it is then goes to
+** `kept`, too; 0 where mask is not above 0, times scale, plus shift, relu. With sum_last the sum is added at the end. */
 typedef struct AdvDnnConv {
     AdvDnnKind kind;
     int64_t stride, pad;
     const AdvView *image, *weights, *output;
-    const AdvView *bias, *sum, *mask; /* NULL: none */
-    bool relu;
+    const AdvView *bias, *sum, *kept, *mask, *scale, *shift; /* NULL: none */
+    bool relu, sum_last;
 } AdvDnnConv;
 
 #define ADV_DNN_CONFIGS 6   /* engine configurations kept of a graph */

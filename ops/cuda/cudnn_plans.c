@@ -14,7 +14,8 @@ static const int64_t max_workspace = INT64_C(256) << 20;
 static void views_of(const AdvDnnConv *c, const AdvView *v[ADV_DNN_ROLES])
 {
     const AdvView *all[ADV_DNN_ROLES] = {[ADV_DNN_IMAGE] = c->image, [ADV_DNN_WEIGHTS] = c->weights, [ADV_DNN_OUTPUT] = c->output,
-                                         [ADV_DNN_BIAS] = c->bias,   [ADV_DNN_SUM] = c->sum,         [ADV_DNN_MASK] = c->mask};
+                                         [ADV_DNN_BIAS] = c->bias,   [ADV_DNN_SUM] = c->sum,         [ADV_DNN_KEPT] = c->kept,
+                                         [ADV_DNN_MASK] = c->mask,   [ADV_DNN_SCALE] = c->scale,     [ADV_DNN_SHIFT] = c->shift};
     memcpy(v, all, sizeof all);
 }
 
@@ -27,7 +28,7 @@ static bool same_view(const AdvView *a, const AdvView *b)
 static bool same_conv(const AdvDnnConv *a, const AdvDnnConv *b)
 {
     const AdvView *x[ADV_DNN_ROLES], *y[ADV_DNN_ROLES];
-    bool same = a->kind == b->kind && a->stride == b->stride && a->pad == b->pad && a->relu == b->relu;
+    bool same = a->kind == b->kind && a->stride == b->stride && a->pad == b->pad && a->relu == b->relu && a->sum_last == b->sum_last;
     views_of(a, x);
     views_of(b, y);
     for (int r = ADV_DNN_IMAGE; r < ADV_DNN_ROLES; r++) same = same && same_view(x[r], y[r]);
@@ -46,7 +47,8 @@ static bool make_job(AdvCudaJob *job, AdvCudaCrew *crew);
 void adv_dnn_share(AdvDnnShared *g, AdvDnnShared **list, const AdvDnnFor *to, const AdvDnnConv *conv)
 {
     const AdvView *v[ADV_DNN_ROLES], **at[ADV_DNN_ROLES] = {NULL,          &g->conv.image, &g->conv.weights, &g->conv.output,
-                                                            &g->conv.bias, &g->conv.sum,   &g->conv.mask};
+                                                            &g->conv.bias, &g->conv.sum,   &g->conv.kept,    &g->conv.mask,
+                                                            &g->conv.scale, &g->conv.shift};
     views_of(conv, v);
     g->job.run = make_job;
     g->to = to;

@@ -11,13 +11,13 @@
 
 extern const AdvCudaFn adv_cuda_fns_narrow[];
 
-/* Do the kernels have this form? Windows of 3x3 and 5x5, strides 1 and 2; by image stride 1 and no tail. */
+/* Do the kernels have this form? Windows of 3x3 and 5x5, strides 1 and 2, at most a bias, a sum and relu; by image stride 1 and no tail. */
 static bool has_kernel(const AdvSig *s, const AdvConvTask *t, bool by_image)
 {
     const AdvView *x = adv_conv_view(s, t, ADV_DNN_IMAGE), *w = adv_conv_view(s, t, ADV_DNN_WEIGHTS);
     int64_t lanes = x->dtype == ADV_BF16 ? 8 : 4;
     if (t->kind == ADV_DNN_BY_WEIGHTS || t->stride > (by_image ? 1 : 2) || (by_image && adv_conv_has_tail(t))) return false;
-    if (w->dim[2] != w->dim[3] || (w->dim[2] != 3 && w->dim[2] != 5)) return false;
+    if (t->in[ADV_DNN_SCALE] >= 0 || w->dim[2] != w->dim[3] || (w->dim[2] != 3 && w->dim[2] != 5)) return false;
     return x->dim[1] <= ADV_NARROW_CHANNELS && w->dim[0] % lanes == 0;
 }
 

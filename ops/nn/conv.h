@@ -1,4 +1,4 @@
-/* conv.h: the shape rule that conv2d, its two gradients and conv2d_bias share. */
+/* conv.h: the shape rule that conv2d, its two gradients and what is fused with them share. */
 #ifndef ADV_OPS_NN_CONV_H
 #define ADV_OPS_NN_CONV_H
 
@@ -34,6 +34,23 @@ static inline AdvTensorType adv_conv_out(const AdvTensorType *x, const AdvTensor
     int64_t d[4] = {x->dim[0], w->dim[0], adv_window_out(x->dim[2], w->dim[2], stride, pad),
                     adv_window_out(x->dim[3], w->dim[3], stride, pad)};
     return adv_type_make(x->dtype, 4, d);
+}
+
+/* Are operands first to end - 1 vectors with a number for each of n channels, of the type of operand 0? */
+static inline AdvStatus adv_conv_vectors(AdvInferCtx *c, const char *op, uint32_t first, uint32_t end, int64_t n)
+{
+    for (uint32_t k = first; k < end; k++)
+        if (c->in[k].rank != 1 || c->in[k].dim[0] != n || c->in[k].dtype != c->in[0].dtype)
+            return c->fail(c, "`%s` needs a number for each channel [%lld], got %s", op, (long long)n, adv_shape_text(&c->in[k]).s);
+    return ADV_OK;
+}
+
+/* A vector [C] as [1,C,1,1], as it is applied to images. */
+static inline AdvVal adv_by_channel(AdvBuild *b, AdvVal v)
+{
+    int64_t d[4] = {1, b->type(b, v)->dim[0], 1, 1};
+    AdvAttr shape = adv_attr_ints(d, 4);
+    return adv_ba(b, "reshape", &v, 1, &shape);
 }
 
 /* Work of a convolution of weights w that has output (or output gradient) y, and of either gradient: the padding counts. */

@@ -17,9 +17,7 @@ static AdvStatus infer(AdvInferCtx *c)
 static AdvStatus expand(AdvBuild *b, const AdvExpandCtx *c)
 {
     AdvVal y = adv_ba(b, "conv2d", c->in, 2, c->attr);
-    int64_t d[4] = {1, b->type(b, c->in[2])->dim[0], 1, 1};
-    AdvAttr shape = adv_attr_ints(d, 4);
-    y = adv_b2(b, "add", y, adv_ba(b, "reshape", &c->in[2], 1, &shape));
+    y = adv_b2(b, "add", y, adv_by_channel(b, c->in[2]));
     c->out[0] = c->attr[2].i ? adv_b1(b, "relu", y) : y;
     return ADV_OK;
 }

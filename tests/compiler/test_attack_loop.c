@@ -1,7 +1,7 @@
-/* test_attack_loop.c: how often target cuda goes over memory in a turn of ResNet-18's attack.
+/* test_attack_loop.c: how often target cuda goes over memory in a turn of the attack of ResNet-18 and of a wide ResNet.
 **
-** In a turn every tensor as large as an image must be made by a convolution that did the rest (bias, residual, relu, mask, skip) on
-** the way, in bf16; what may stand beside them is listed. Weights are converted before the loop, not in it.
+** In a turn every tensor as large as an image must be made by a convolution that did the rest (bias, residual, relu, mask, skip, the next
+** block's batch norm) on the way, in bf16; what may stand beside them is listed. Weights are converted before the loop, not in it.
 */
 #include "tests/adv_test.h"
 
@@ -41,8 +41,8 @@ static void count_turn(const AdvGraph *g, AdvRegionId r, Turn *t)
 {
     for (uint32_t i = 0; i < adv_region(g, r)->nodes.n; i++) {
         AdvNodeId id = adv_region(g, r)->nodes.at[i];
-        if (is_op(g, id, "conv2d", "conv2d_bias", "conv2d_sum")) t->n_forward++;
-        else if (is_op(g, id, "conv2d_gx", "conv2d_gx_mask", NULL)) t->n_backward++;
+        if (is_op(g, id, "conv2d", "conv2d_bias", "conv2d_sum") || is_op(g, id, "conv2d_sum_affine", NULL, NULL)) t->n_forward++;
+        else if (is_op(g, id, "conv2d_gx", "conv2d_gx_mask", "conv2d_gx_affine")) t->n_backward++;
         else if (is_op(g, id, "conv2d_gx_step", NULL, NULL)) {
             t->n_steps++;
             continue; /* gives the image that it was given, a step further */
@@ -54,7 +54,7 @@ static void count_turn(const AdvGraph *g, AdvRegionId r, Turn *t)
     }
 }
 
-/* The body of the entry's one loop of ten turns. */
+/* The body of the first loop of ten turns. */
 static AdvRegionId attack_loop(const AdvGraph *g)
 {
     AdvRegionId none = {0};
@@ -66,32 +66,51 @@ static AdvRegionId attack_loop(const AdvGraph *g)
     return none;
 }
 
-static void resnet18_goes_over_memory_in_convolutions_only(void)
+/* A turn of the recipe's attack, cut to ten turns, in bf16 on target cuda. */
+static Turn turn_of(Recipe *r)
 {
-    Recipe *r = recipe_open("tests/recipes/resnet18_pgd10.adv");
     Setup *s = setup_new();
-    recipe_put_number(r, "batch = ", BATCH);
-    recipe_put(r, "train {", "run { precision = bf16 }\ntrain {");
-    AdvGraph *g = recipe_graph(r, s, "graph");
     Turn t = {0};
+    recipe_put_number(r, "batch = ", BATCH);
+    recipe_put_number(r, "steps = ", 10);
+    if (!recipe_has(r, "precision = bf16")) recipe_put(r, "train {", "run { precision = bf16 }\ntrain {");
+    AdvGraph *g = recipe_graph(r, s, "graph");
     CHECK(g != NULL);
     if (g) (void)recipe_target(s, &g, r, "cuda", false);
     AdvRegionId body = attack_loop(g);
     CHECK(body.i != 0);
     if (body.i) count_turn(g, body, &t);
-    CHECK_EQ(t.n_forward, 20);
-    CHECK_EQ(t.n_backward, 19);
     CHECK_EQ(t.n_steps, 1);  /* the gradient by the image goes nowhere else */
     CHECK_EQ(t.n_f32_activations, 0);
     CHECK_EQ(t.n_weights, 0);
     CHECK_EQ(t.n_images, 1);      /* the iterate to bf16 */
-    CHECK_EQ(t.n_activations, 3); /* of [512,4,4] at the head: to f32 for the mean, the mean, its gradient through the last relu */
     setup_free(s);
+    return t;
+}
+
+static void resnet18_goes_over_memory_in_convolutions_only(void)
+{
+    Recipe *r = recipe_open("tests/recipes/resnet18_pgd10.adv");
+    Turn t = turn_of(r);
+    CHECK_EQ(t.n_forward, 20);
+    CHECK_EQ(t.n_backward, 19);
+    CHECK_EQ(t.n_activations, 3); /* of [512,4,4] at the head: to f32 for the mean, the mean, its gradient through the last relu */
+    recipe_free(r);
+}
+
+static void wide_resnet_goes_over_memory_in_convolutions_only(void)
+{
+    Recipe *r = recipe_open("recipes/pgd_at.adv");
+    Turn t = turn_of(r);
+    CHECK_EQ(t.n_forward, 31 + 3); /* of 3x3, and ways around that change channels */
+    CHECK_EQ(t.n_backward, 33);
+    CHECK_EQ(t.n_activations, 3);
     recipe_free(r);
 }
 
 int main(void)
 {
     RUN(resnet18_goes_over_memory_in_convolutions_only);
+    RUN(wide_resnet_goes_over_memory_in_convolutions_only);
     return ADV_TEST_END();
 }

@@ -1,6 +1,7 @@
 /* fake_dnn.c: cuDNN of the fake device: the back-end API as far as our graphs go (ops/cuda/cudnn_graph.c), computed in double.
 **
-** A descriptor is a list of the attributes it was given. A graph is a convolution and pointwise operations on its result; every graph
+** A descriptor is a list of the attributes it was given. A graph is a convolution and pointwise operations on its result, which may be
+** written on the way, too; every graph
 ** is offered in three configurations, of which the last is marked as not deterministic. A plan wants a workspace and writes over it.
 ** A plan holds all it needs; as text it is the version and its bytes in hexadecimal. Freed descriptors that something still names show
 ** under AddressSanitizer.
@@ -15,7 +16,7 @@
 
 struct cudnnContext { cudaStream_t stream; };
 
-enum { MAX_ATTRS = 12, MAX_BYTES = 64, MAX_TAIL = 4, WORKSPACE = 192, N_CONFIGS = 3, ALIGN = 16 };
+enum { MAX_ATTRS = 12, MAX_BYTES = 96, MAX_TAIL = 6, WORKSPACE = 192, N_CONFIGS = 3, ALIGN = 16 };
 
 typedef struct Attr {
     cudnnBackendAttributeName_t name;
@@ -25,7 +26,8 @@ typedef struct Attr {
 
 typedef struct Tail {
     cudnnPointwiseMode_t mode;
-    AdvView other; /* what is added, or the mask; rank 0: none */
+    AdvView other; /* what is added or multiplied with, or the mask; rank 0: none */
+    AdvView kept;  /* where what it works on is written to; no data: nowhere */
 } Tail;
 
 /* What a plan does. Views' data are ids of tensors until it runs; NULL for those between operations. */
@@ -260,6 +262,7 @@ static double finish(const Tail *t, double s, int64_t n, int64_t c, int64_t h, i
     double other = v->rank ? adv_ld(v, adv_at4(v, v->dim[0] == 1 ? 0 : n, c, v->dim[2] == 1 ? 0 : h, v->dim[3] == 1 ? 0 : u)) : 0;
     switch (t->mode) {
     case CUDNN_POINTWISE_ADD: return s + other;
+    case CUDNN_POINTWISE_MUL: return s * other;
     case CUDNN_POINTWISE_RELU_FWD: return s > 0 ? s : 0;
     default: return other > 0 ? s : 0; /* RELU_BWD */
     }
@@ -280,7 +283,11 @@ static void run(const void *what)
             for (int64_t h = 0; h < r->dim[2]; h++)
                 for (int64_t u = 0; u < r->dim[3]; u++) {
                     double s = *place(sum, r, n, c, h, u);
-                    for (uint32_t k = 0; k < w->n_tail; k++) s = finish(&w->tail[k], s, n, c, h, u);
+                    for (uint32_t k = 0; k < w->n_tail; k++) {
+                        const AdvView *kept = &w->tail[k].kept;
+                        if (kept->data) adv_st(kept, adv_at4(kept, n, c, h, u), s);
+                        s = finish(&w->tail[k], s, n, c, h, u);
+                    }
                     adv_st(r, adv_at4(r, n, c, h, u), s);
                 }
     free(sum);
@@ -344,6 +351,7 @@ static void read_pointwise(Work *w, const Desc *op)
     bool is_mask = t->mode == CUDNN_POINTWISE_RELU_BWD;
     const Desc *other = desc_at(op, is_mask ? CUDNN_ATTR_OPERATION_POINTWISE_XDESC : CUDNN_ATTR_OPERATION_POINTWISE_BDESC, 0);
     if (other) t->other = view_of(other);
+    t->kept = w->result;
     w->result = view_of(desc_at(op, is_mask ? CUDNN_ATTR_OPERATION_POINTWISE_DXDESC : CUDNN_ATTR_OPERATION_POINTWISE_YDESC, 0));
 }
 
@@ -390,8 +398,10 @@ static cudnnStatus_t execute(cudnnHandle_t h, cudnnBackendDescriptor_t plan, cud
     for (int k = 0; k < 4; k++) resolve(views[k], vp);
     bool is_whole = w.result.data && !w.image.data + !w.weights.data + !w.output.data <= (w.n_tail > 0); /* one may be virtual */
     for (uint32_t k = 0; k < w.n_tail; k++) {
+        bool keeps = w.tail[k].kept.data != NULL;
         resolve(&w.tail[k].other, vp);
-        is_whole = is_whole && (w.tail[k].other.data || !w.tail[k].other.rank);
+        resolve(&w.tail[k].kept, vp);
+        is_whole = is_whole && (w.tail[k].other.data || !w.tail[k].other.rank) && (w.tail[k].kept.data || !keeps);
     }
     memcpy(&w.workspace, workspace->bytes, 8);
     if (!is_whole || !w.workspace || (uintptr_t)w.workspace % 256) return CUDNN_STATUS_BAD_PARAM;

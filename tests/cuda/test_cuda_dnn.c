@@ -76,24 +76,13 @@ static bool is_accepted(const AdvDnnConv *c, const AdvDnnFor *to, bool build, co
     return ok;
 }
 
-static AdvDnnConv conv_of(const AdvSig *s, const AdvConvTask *t)
-{
-    AdvDnnConv c = {.kind = t->kind, .stride = t->stride, .pad = t->pad, .relu = t->relu};
-    c.image = adv_conv_view(s, t, ADV_DNN_IMAGE);
-    c.weights = adv_conv_view(s, t, ADV_DNN_WEIGHTS);
-    c.output = adv_conv_view(s, t, ADV_DNN_OUTPUT);
-    c.bias = adv_conv_view(s, t, ADV_DNN_BIAS);
-    c.sum = adv_conv_view(s, t, ADV_DNN_SUM);
-    c.mask = adv_conv_view(s, t, ADV_DNN_MASK);
-    return c;
-}
-
 static void check_tail(const AdvDnnConv *c)
 {
-    char form[96];
+    char form[160];
     bool is_even = c->image->dim[1] % 8 == 0 && c->output->dim[1] % 8 == 0;
-    snprintf(form, sizeof form, "a tail: kind %d, type %d, stride %d, window %d, bias %d, sum %d, mask %d, relu %d", c->kind,
-             c->image->dtype, (int)c->stride, (int)c->weights->dim[2], c->bias != NULL, c->sum != NULL, c->mask != NULL, c->relu);
+    snprintf(form, sizeof form, "a tail: kind %d, type %d, stride %d, window %d, bias %d, sum %d%s, kept %d, mask %d, scale %d, shift %d, relu %d",
+             c->kind, c->image->dtype, (int)c->stride, (int)c->weights->dim[2], c->bias != NULL, c->sum != NULL, c->sum_last ? " last" : "",
+             c->kept != NULL, c->mask != NULL, c->scale != NULL, c->shift != NULL, c->relu);
     if (!is_even || !is_new(form)) return;
     n_forms++;
     CHECK(is_accepted(c, &h200_plans, false, form));
@@ -104,9 +93,7 @@ static void check_conv(const AdvSig *s)
     AdvConvTask t;
     char text[256];
     adv_conv_task(s, &t);
-    AdvDnnConv full = conv_of(s, &t), plain = full;
-    plain.bias = plain.sum = plain.mask = NULL;
-    plain.relu = false;
+    AdvDnnConv full = adv_conv_whole(s, &t), plain = adv_conv_plain(&full);
     snprintf(text, sizeof text, "kind %d, type %d, image %dx%dx%dx%d, weights %dx%dx%dx%d, stride %d, pad %d", t.kind, full.image->dtype,
              (int)full.image->dim[0], (int)full.image->dim[1], (int)full.image->dim[2], (int)full.image->dim[3], (int)full.weights->dim[0],
              (int)full.weights->dim[1], (int)full.weights->dim[2], (int)full.weights->dim[3], (int)t.stride, (int)t.pad);
@@ -125,13 +112,13 @@ static void check_region(const AdvGraph *g, AdvRegionId r)
     for (uint32_t i = 0; i < adv_region(g, r)->nodes.n; i++) {
         AdvNodeId id = adv_region(g, r)->nodes.at[i];
         const AdvNode *n = adv_node(g, id);
-        AdvView in[MAX_OPERANDS], out;
+        AdvView in[MAX_OPERANDS], out[2];
         if (n->body.i) check_region(g, n->body);
         if (!(n->op->flags & ADV_OP_CONV) || strncmp(n->op->name, "conv2d", 6) != 0) continue;
-        CHECK(n->n_in <= MAX_OPERANDS);
+        CHECK(n->n_in <= MAX_OPERANDS && n->n_out <= 2);
         for (uint32_t k = 0; k < n->n_in; k++) in[k] = adv_view_of(adv_value_type(g, adv_node_in(g, id, k)), NULL);
-        out = adv_view_of(adv_value_type(g, adv_node_out(g, id, 0)), NULL);
-        AdvSig sig = {.op = n->op, .n_in = n->n_in, .n_out = 1, .in = in, .out = &out, .attr = adv_node_attr(g, id)};
+        for (uint32_t k = 0; k < n->n_out; k++) out[k] = adv_view_of(adv_value_type(g, adv_node_out(g, id, k)), NULL);
+        AdvSig sig = {.op = n->op, .n_in = n->n_in, .n_out = n->n_out, .in = in, .out = out, .attr = adv_node_attr(g, id)};
         AdvConvInner inner;
         bool steps = strcmp(n->op->name, "conv2d_gx_step") == 0;
         if (steps) adv_conv_inner_init(&inner, &sig);
