@@ -30,9 +30,7 @@ static void append(AdvGraphBuild *b, AdvNodeId n)
     AdvRegion *reg = adv_region(b->g, b->region);
     uint32_t at = reg->nodes.n;
     if (b->before.i) {
-        for (uint32_t i = 0; i < reg->nodes.n; i++) {
-            if (reg->nodes.at[i].i == b->before.i) at = i;
-        }
+        for (at = 0; at < reg->nodes.n && reg->nodes.at[at].i != b->before.i;) at++;
     }
     insert_at(b->g, b->region, at, n);
 }

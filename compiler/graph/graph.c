@@ -154,11 +154,6 @@ AdvRegionId adv_entry_find(const AdvGraph *g, AdvStr name)
 
 /* ---- reading --------------------------------------------------------------------------------------------------- */
 
-bool adv_node_is(const AdvGraph *g, AdvNodeId n, const char *op)
-{
-    return n.i && strcmp(g->nodes.at[n.i].op->name, op) == 0;
-}
-
 bool adv_value_number(const AdvGraph *g, AdvValueId v, double *out)
 {
     const AdvValue *val = adv_value(g, v);

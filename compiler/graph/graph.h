@@ -21,6 +21,7 @@
 #include "runtime/base/intern.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct AdvNodeId { uint32_t i; } AdvNodeId;
 typedef struct AdvValueId { uint32_t i; } AdvValueId;
@@ -163,7 +164,11 @@ static inline const AdvAttr *adv_node_attr(const AdvGraph *g, AdvNodeId n)
     return g->attrs.at ? &g->attrs.at[g->nodes.at[n.i].attr_at] : NULL;
 }
 static inline AdvRegion *adv_region(const AdvGraph *g, AdvRegionId r) { return &g->regions.at[r.i]; }
-bool adv_node_is(const AdvGraph *g, AdvNodeId n, const char *op);
+static inline bool adv_node_is(const AdvGraph *g, AdvNodeId n, const char *op)
+{
+    const char *name = n.i ? g->nodes.at[n.i].op->name : "";
+    return name[0] == op[0] && strcmp(name, op) == 0; /* asked so often that the call counts */
+}
 /* Does node `n` have op flag ADV_OP_STRUCT? */
 static inline bool adv_node_is_struct(const AdvGraph *g, AdvNodeId n) { return (g->nodes.at[n.i].op->flags & ADV_OP_STRUCT) != 0; }
 /* Does a plan have an instruction for it? Views, constants, reads and writes are only places. */

@@ -16,9 +16,6 @@ typedef struct Key {
     uint64_t major, minor;
     uint32_t ix;
 } Key;
-typedef struct Gap {
-    uint64_t from, to;
-} Gap;
 
 static uint64_t length_of(const MemItem *it)
 {
@@ -33,13 +30,6 @@ static int key_cmp(const void *pa, const void *pb)
     if (a->major != b->major) return a->major > b->major ? -1 : 1;
     if (a->minor != b->minor) return a->minor > b->minor ? -1 : 1;
     return a->ix < b->ix ? -1 : a->ix > b->ix;
-}
-
-static int gap_cmp(const void *pa, const void *pb)
-{
-    const Gap *a = pa, *b = pb;
-    if (a->from != b->from) return a->from < b->from ? -1 : 1;
-    return a->to < b->to ? -1 : a->to > b->to;
 }
 
 static void order_items(const MemItem *items, uint32_t n, int how, Key *keys)
@@ -85,34 +75,31 @@ static bool live_at_once(const MemItem *a, const MemItem *b)
     return false;
 }
 
-/* The smallest hole among sorted taken ranges that n_bytes fit in, else the end. */
-static uint64_t best_fit(const Gap *taken, uint32_t n, uint64_t n_bytes)
+/* The smallest hole that an item fits in among the placed ones (by offset) that live with it, else the end. */
+static uint64_t best_fit(const MemItem *items, const MemItem *it, const uint32_t *placed, uint32_t n)
 {
     uint64_t at = 0, best = UINT64_MAX, best_at = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (taken[i].from > at && taken[i].from - at >= n_bytes && taken[i].from - at < best) {
-            best = taken[i].from - at;
+        const MemItem *o = &items[placed[i]];
+        if (o->offset + o->n_bytes <= at || !live_at_once(it, o)) continue;
+        if (o->offset > at && o->offset - at >= it->n_bytes && o->offset - at < best) {
+            best = o->offset - at;
             best_at = at;
         }
-        if (taken[i].to > at) at = taken[i].to;
+        at = o->offset + o->n_bytes;
     }
     return best == UINT64_MAX ? at : best_at;
 }
 
-static uint64_t place_in_order(MemItem *items, uint32_t n, const Key *keys, Gap *taken)
+static uint64_t place_in_order(MemItem *items, uint32_t n, const Key *keys, uint32_t *placed)
 {
     uint64_t top = 0;
     for (uint32_t i = 0; i < n; i++) {
         MemItem *it = &items[keys[i].ix];
-        uint32_t n_taken = 0;
-        for (uint32_t j = 0; j < i; j++) {
-            const MemItem *o = &items[keys[j].ix];
-            if (!live_at_once(it, o)) continue;
-            taken[n_taken].from = o->offset;
-            taken[n_taken++].to = o->offset + o->n_bytes;
-        }
-        qsort(taken, n_taken, sizeof *taken, gap_cmp);
-        it->offset = best_fit(taken, n_taken, it->n_bytes);
+        uint32_t at = i;
+        it->offset = best_fit(items, it, placed, i);
+        for (; at > 0 && items[placed[at - 1]].offset > it->offset; at--) placed[at] = placed[at - 1];
+        placed[at] = keys[i].ix;
         if (it->offset + it->n_bytes > top) top = it->offset + it->n_bytes;
     }
     return top;
@@ -138,13 +125,13 @@ static uint64_t most_at_once(AdvArena *scratch, const MemItem *items, uint32_t n
 uint64_t adv_mem_place(AdvArena *scratch, MemItem *items, uint32_t n_items, uint32_t n_positions, uint64_t *out_bound)
 {
     Key *keys = ADV_NEW_ARRAY(scratch, Key, n_items);
-    Gap *taken = ADV_NEW_ARRAY(scratch, Gap, n_items);
+    uint32_t *placed = ADV_NEW_ARRAY(scratch, uint32_t, n_items);
     uint64_t *best_offset = ADV_NEW_ARRAY(scratch, uint64_t, n_items), best = UINT64_MAX;
     *out_bound = most_at_once(scratch, items, n_items, n_positions);
     for (int how = 0; how < N_ORDERS && best > *out_bound; how++) {
         uint64_t top;
         order_items(items, n_items, how, keys);
-        top = place_in_order(items, n_items, keys, taken);
+        top = place_in_order(items, n_items, keys, placed);
         if (top >= best) continue;
         best = top;
         for (uint32_t i = 0; i < n_items; i++) best_offset[i] = items[i].offset;
