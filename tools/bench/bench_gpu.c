@@ -5,7 +5,9 @@
 ** A case is a line of tools/bench/gpu_cases.txt: a recipe, a piece of it put in place of another, a batch and other settings.
 ** Each is compiled in memory, opened twice (without and with what the first kept in the cache folder), given a data set of
 ** made-up numbers, and run: steps to warm up and record (20), then N (40) in one call, timed by the clock around it. Warnings go to
-** stderr. The device's own peak is what the plan takes plus the libraries' workspaces, which nvidia-smi shows; printed is the plan's.
+** stderr. Of the case `bandwidth` each instruction is timed by itself, and those that move at least 256 MB are set against a copy of
+** the same run: bytes are those of the operands, each once, so what has to read them twice (bn_train, bn_grad) cannot reach it.
+** The device's own peak is what the plan takes plus the libraries' workspaces, which nvidia-smi shows; printed is the plan's.
 ** Compare with PyTorch in the same run, on the same machine, or not at all.
 */
 #include "compiler/adv_compile.h"
@@ -179,6 +181,52 @@ static AdvStatus measure(const Case *c, const Opts *o, AdvSession *s, AdvDiags *
     return ADV_OK;
 }
 
+/* ---- bandwidth ------------------------------------------------------------------------------------------------- */
+
+#define LARGE 256e6 /* bytes */
+enum { MAX_RATES = 32 };
+
+/* By op: what the slowest of its large instructions moves in its best run. */
+typedef struct Rates { struct { char op[32]; double gb_s; } at[MAX_RATES]; int n; } Rates;
+
+static void hear_line(void *user, const char *text, size_t n_bytes)
+{
+    Rates *r = user;
+    char line[1024], op[32];
+    int n_runs, k = 0;
+    double us, best, gb_s;
+    snprintf(line, sizeof line, "%.*s", (int)n_bytes, text);
+    const char *runs = strstr(line, "  # ");
+    if (runs) runs = strchr(runs, ',');
+    if (!runs || sscanf(runs, ", %d runs, %lf us, best %lf us, %lf GB/s", &n_runs, &us, &best, &gb_s) != 4 || best <= 0) return;
+    if (sscanf(line, "%31s", op) != 1 || !strcmp(op, "matmul") || n_runs < 2 || us * gb_s * 1e3 < LARGE) return;
+    while (k < r->n && strcmp(r->at[k].op, op) != 0) k++;
+    if (k == MAX_RATES) return;
+    gb_s *= us / best;
+    if (k < r->n && r->at[k].gb_s <= gb_s) return;
+    snprintf(r->at[k].op, sizeof r->at[k].op, "%s", op);
+    r->at[k].gb_s = gb_s;
+    if (k == r->n) r->n++;
+}
+
+static AdvStatus measure_rates(const Opts *o, AdvSession *s, AdvDiags *ds)
+{
+    Rates r = {.n = 0};
+    double copy = 0;
+    AdvStatus st = bind_numbers(s, ds);
+    if (st == ADV_OK) st = adv_session_step(s, o->n_warm, ds);
+    if (st != ADV_OK) return st;
+    adv_session_profile(s, hear_line, &r);
+    for (int k = 0; k < r.n; k++)
+        if (!strcmp(r.at[k].op, "copy")) copy = r.at[k].gb_s;
+    if (copy <= 0) printf("%-14s no copy moves 256 MB\n", "bandwidth");
+    for (int k = 0; k < r.n && copy > 0; k++)
+        printf("%-14s %-24s %8.0f GB/s %6.0f%% of copying\n", "bandwidth", r.at[k].op, r.at[k].gb_s, 100 * r.at[k].gb_s / copy);
+    return ADV_OK;
+}
+
+/* ---- cases ----------------------------------------------------------------------------------------------------- */
+
 static AdvStatus run_case(const Case *c, const Opts *o, AdvCtx *ctx, AdvDiags *ds, char *text, const char *path)
 {
     AdvSet sets[MAX_SETS];
@@ -194,6 +242,8 @@ static AdvStatus run_case(const Case *c, const Opts *o, AdvCtx *ctx, AdvDiags *d
     void *bytes = NULL;
     uint64_t n_bytes = 0;
     double open_s[2] = {0, 0};
+    bool by_instruction = !strcmp(c->name, "bandwidth");
+    if (by_instruction) so.flags = ADV_SESSION_PROFILE;
     co.n_bytes = strlen(text);
     AdvStatus st = adv_compile(&co, ds, &bytes, &n_bytes);
     if (st == ADV_OK) st = adv_plan_load(ctx, bytes, (size_t)n_bytes, ds, &plan);
@@ -203,7 +253,7 @@ static AdvStatus run_case(const Case *c, const Opts *o, AdvCtx *ctx, AdvDiags *d
         st = adv_session_open(ctx, plan, &so, ds, &s);
         open_s[k] = now_s() - t0;
     }
-    if (st == ADV_OK) st = measure(c, o, s, ds, open_s[0], open_s[1]);
+    if (st == ADV_OK) st = by_instruction ? measure_rates(o, s, ds) : measure(c, o, s, ds, open_s[0], open_s[1]);
     adv_session_close(s);
     adv_plan_close(plan);
     if (bytes) adv_compile_free(&co, bytes, n_bytes);

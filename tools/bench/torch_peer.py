@@ -114,4 +114,5 @@ def main():
         print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
