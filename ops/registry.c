@@ -133,7 +133,7 @@ static bool check_inplace(const AdvOpDef *op, char *msg, size_t msg_bytes)
     for (uint32_t k = 0; k < 4; k++) {
         if (op->inplace[k] == ADV_INPLACE_NONE) continue;
         if (k >= adv_op_n_out(op)) return refuse(msg, msg_bytes, "`%s`: inplace names output %u, which it has not", op->name, (unsigned)k);
-        if (op->inplace[k] != ADV_INPLACE_ANY && op->inplace[k] > adv_op_n_in(op))
+        if (op->inplace[k] != ADV_INPLACE_ANY && op->inplace[k] > adv_op_n_in(op) + ports_repeat(op->in))
             return refuse(msg, msg_bytes, "`%s`: inplace names an input it has not", op->name);
     }
     return true;

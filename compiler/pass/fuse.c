@@ -2,8 +2,9 @@
 **
 ** needs:  no grad nodes     keeps: types, numbers on ref (bit for bit)     breaks: uses
 ** First the rules of fuse_rules.def, one function a rule with its pattern on the line above (those about convolutions are in
-** fuse_conv.c), then chains of elementwise nodes (fuse_ew.c). What is merged away must have no other use; a value that a region
-** yields or writes, or that another region uses, stays. Nodes that lose their uses are left to dce. See tests/ir/fuse_*.advg.
+** fuse_conv.c, about batch normalisation in fuse_bn.c), then chains of elementwise nodes (fuse_ew.c). What is merged away must have
+** no other use; a value that a region yields or writes, or that another region uses, stays. Nodes that lose their uses are left to
+** dce. See tests/ir/fuse_*.advg.
 */
 #include "compiler/pass/fuse.h"
 #include "compiler/pass/pass_list.h"
@@ -45,6 +46,12 @@ bool fuse_same_dtype(const Fuse *f, AdvValueId a, AdvValueId b)
     return adv_value_type(f->g, a)->dtype == adv_value_type(f->g, b)->dtype;
 }
 
+bool fuse_is_zero(const Fuse *f, AdvValueId v)
+{
+    double x;
+    return adv_value_number(f->g, v, &x) && x == 0;
+}
+
 void fuse_why(Fuse *f, AdvNodeId node, AdvNodeId with, const char *reason)
 {
     AdvPassCtx *p = f->p;
@@ -71,18 +78,24 @@ void fuse_builder(Fuse *f, AdvNodeId n, AdvNodeId a, AdvNodeId b, AdvGraphBuild 
     out->before = n;
 }
 
-/* v takes the place of the node's output: same type, name and rate. */
-bool fuse_replace(Fuse *f, AdvNodeId n, AdvValueId v)
+bool fuse_fits(const Fuse *f, AdvValueId old, AdvValueId v) { return v.i && fuse_same_dtype(f, old, v) && fuse_same_shape(f, old, v); }
+
+void fuse_replace_value(Fuse *f, AdvValueId old, AdvValueId v)
 {
-    AdvValueId old = adv_node_out(f->g, n, 0);
     AdvValue *to = &f->g->values.at[v.i];
     const AdvValue *from = adv_value(f->g, old);
-    if (!v.i || from->type.dtype != to->type.dtype || !adv_shape_eq(&from->type, &to->type)) return false;
     to->type.layout = from->type.layout;
     to->rate = from->rate;
     to->name = from->name;
     f->map[old.i] = v;
     f->changed = true;
+}
+
+bool fuse_replace(Fuse *f, AdvNodeId n, AdvValueId v)
+{
+    AdvValueId old = adv_node_out(f->g, n, 0);
+    if (!fuse_fits(f, old, v)) return false;
+    fuse_replace_value(f, old, v);
     return true;
 }
 
@@ -111,12 +124,6 @@ bool rule_relu_mask(Fuse *f, AdvNodeId n)
     return true;
 }
 
-static bool is_zero(const Fuse *f, AdvValueId v)
-{
-    double x;
-    return adv_value_number(f->g, v, &x) && x == 0;
-}
-
 /* A node of n's region before it that pools x as `grad`, a max_pool_grad, says; or none. */
 static AdvNodeId pool_before(const Fuse *f, AdvNodeId n, AdvValueId x, AdvNodeId grad)
 {
@@ -138,10 +145,10 @@ bool rule_pool_mask(Fuse *f, AdvNodeId n)
 {
     AdvGraph *g = f->g;
     AdvGraphBuild b;
-    if (!adv_node_is(g, n, "select") || !is_zero(f, fuse_in(f, n, 2))) return false;
+    if (!adv_node_is(g, n, "select") || !fuse_is_zero(f, fuse_in(f, n, 2))) return false;
     AdvNodeId gt = fuse_made_by(f, fuse_in(f, n, 0), "gt");
     AdvNodeId grad = fuse_only_by(f, n, fuse_in(f, n, 1), "max_pool_grad");
-    if (!gt.i || !grad.i || !is_zero(f, fuse_in(f, gt, 1)) || fuse_in(f, gt, 0).i != fuse_in(f, grad, 0).i) return false;
+    if (!gt.i || !grad.i || !fuse_is_zero(f, fuse_in(f, gt, 1)) || fuse_in(f, gt, 0).i != fuse_in(f, grad, 0).i) return false;
     AdvNodeId pool = pool_before(f, n, fuse_in(f, grad, 0), grad);
     if (!pool.i) return false;
     fuse_builder(f, n, gt, grad, &b);

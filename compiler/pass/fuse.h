@@ -1,4 +1,4 @@
-/* fuse.h: what the rules (fuse.c, fuse_conv.c) and the chains (fuse_ew.c) of pass fuse share. */
+/* fuse.h: what the rules (fuse.c, fuse_conv.c, fuse_bn.c) and the chains (fuse_ew.c) of pass fuse share. */
 #ifndef ADV_COMPILER_FUSE_H
 #define ADV_COMPILER_FUSE_H
 
@@ -37,10 +37,19 @@ AdvNodeId fuse_only_by(const Fuse *f, AdvNodeId user, AdvValueId v, const char *
 bool fuse_same_shape(const Fuse *f, AdvValueId a, AdvValueId b);
 bool fuse_same_dtype(const Fuse *f, AdvValueId a, AdvValueId b);
 
+/* Is v the number 0? */
+bool fuse_is_zero(const Fuse *f, AdvValueId v);
+
 /* A builder before node n, at the joined location of n and two more (each may be none). */
 void fuse_builder(Fuse *f, AdvNodeId n, AdvNodeId a, AdvNodeId b, AdvGraphBuild *out);
 
-/* v takes the place of the node's output: same type, name and rate. False, with nothing changed, if it cannot. */
+/* Could v take the place of `old`, as a value of the same type? (none: no) */
+bool fuse_fits(const Fuse *f, AdvValueId old, AdvValueId v);
+
+/* v takes the place of `old`, which it fits: layout, name and rate. */
+void fuse_replace_value(Fuse *f, AdvValueId old, AdvValueId v);
+
+/* v takes the place of the node's first output. False, with nothing changed, if it cannot. */
 bool fuse_replace(Fuse *f, AdvNodeId n, AdvValueId v);
 
 /* The rules: true if node n was merged with others. */

@@ -12,12 +12,13 @@
 
 #include <string.h>
 
-#define MAX_OPERANDS 8
+#define MAX_OPERANDS 9
 #define PIECE 16384 /* elements */
 
 /* Kernels for floats; of one op the better first. */
 static const AdvKernel *const kernels[] = {
-    &adv_k_cpu_avg_pool_f32,        &adv_k_cpu_avg_pool_grad_f32, &adv_k_cpu_bn_grad_f32,    &adv_k_cpu_bn_train_f32,
+    &adv_k_cpu_avg_pool_f32,        &adv_k_cpu_avg_pool_grad_f32, &adv_k_cpu_bn_apply_f32,   &adv_k_cpu_bn_grad_f32,
+    &adv_k_cpu_bn_relu_f32,         &adv_k_cpu_bn_relu_grad_f32,  &adv_k_cpu_bn_train_f32,
     &adv_k_cpu_max_pool_grad_pairs, &adv_k_cpu_max_pool_grad_f32, &adv_k_cpu_max_pool_pairs, &adv_k_cpu_max_pool_f32,
     &adv_k_cpu_matmul_dots,         &adv_k_cpu_matmul_panels,
 #ifdef ADV_HAVE_DNNL
@@ -73,7 +74,7 @@ static bool can(const AdvSig *s, const char **why)
     AdvView views[MAX_OPERANDS];
     bool any = false;
     if (s->n_in + s->n_out > MAX_OPERANDS) {
-        *why = "for at most 8 operands";
+        *why = "for at most 9 operands";
         return false;
     }
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++) {
@@ -159,7 +160,10 @@ static void release(void *state)
                                                      .release = release};
 WIDENED(avg_pool)
 WIDENED(avg_pool_grad)
+WIDENED(bn_apply)
 WIDENED(bn_grad)
+WIDENED(bn_relu)
+WIDENED(bn_relu_grad)
 WIDENED(bn_train)
 WIDENED(matmul)
 WIDENED(max_pool)

@@ -1,4 +1,4 @@
-/* bn.c: bn_train and bn_grad on cuda: three launches each (bn.cu). */
+/* bn.c: batch normalisation on cuda (bn.cu): bn_train, bn_relu and their gradients in three launches each, bn_apply in two. */
 #include "ops/cuda/bn.h"
 #include "ops/cuda/geometry.h"
 #include "ops/cuda/kernels_cuda.h"
@@ -14,6 +14,7 @@ typedef struct BnState {
     AdvBnForm form;
     const void *sums, *finish, *apply;
     AdvCudaGrid by_block, by_channel, by_pack;
+    bool has_skip;
     uint64_t factor_at; /* in the scratch, behind the partial sums */
 } BnState;
 
@@ -23,19 +24,20 @@ static bool is_vector(const AdvView *v) { return v->dtype == ADV_F32 && adv_view
 static bool can(const AdvSig *s, const char **why)
 {
     const AdvView *x = &s->in[0];
-    uint32_t n_tensors = s->op->in[1].name[0] == 'g' ? 2 : 1; /* bn_grad has gy beside x */
     *why = "needs f32 or bf16 tensors";
     if (x->dtype != ADV_F32 && x->dtype != ADV_BF16) return false;
     *why = "needs dense tensors of one type and order";
     if (!adv_view_is_row(x) && !(x->rank == 4 && adv_view_is_cl(x))) return false;
-    for (uint32_t k = 0; k < n_tensors + 1; k++) {
-        const AdvView *v = k < n_tensors ? &s->in[k] : &s->out[0];
-        if (v->dtype != x->dtype || memcmp(v->stride, x->stride, sizeof v->stride) != 0) return false;
+    for (uint32_t k = 0; k < s->n_in + s->n_out; k++) {
+        const AdvView *v = k < s->n_in ? &s->in[k] : &s->out[k - s->n_in];
+        if (v->rank != 1 && (v->dtype != x->dtype || memcmp(v->stride, x->stride, sizeof v->stride) != 0)) return false;
     }
     *why = "needs dense vectors in f32";
-    for (uint32_t k = n_tensors; k < s->n_in; k++)
-        if (!is_vector(&s->in[k])) return false;
-    return is_vector(&s->out[1]) && is_vector(&s->out[2]);
+    for (uint32_t k = 0; k < s->n_in + s->n_out; k++) {
+        const AdvView *v = k < s->n_in ? &s->in[k] : &s->out[k - s->n_in];
+        if (v->rank == 1 && !is_vector(v)) return false;
+    }
+    return true;
 }
 
 static void describe(AdvBnForm *f, const AdvView *x, float eps)
@@ -65,7 +67,7 @@ static const void *fn_of(const char *stem, uint8_t dtype, bool is_wide)
     return adv_cuda_fn(adv_cuda_fns_bn, name);
 }
 
-static AdvStatus prepare(AdvPrep *p, bool is_grad, void **out_state)
+static AdvStatus prepare(AdvPrep *p, bool is_grad, bool is_relu, void **out_state)
 {
     const AdvView *x = &p->sig->in[0];
     BnState *s = p->alloc(p, sizeof *s);
@@ -73,6 +75,8 @@ static AdvStatus prepare(AdvPrep *p, bool is_grad, void **out_state)
     AdvBnForm *f = &s->form;
     s->cuda = adv_cuda_of(p);
     describe(f, x, (float)p->sig->attr[0].f);
+    f->is_relu = is_relu;
+    s->has_skip = !is_grad && p->sig->n_in == 4;
     int width = x->dtype == ADV_BF16 ? 8 : 4;
     bool is_wide = f->channel_step == 1 && f->channels % width == 0;
     if (!is_wide) width = 1;
@@ -85,40 +89,60 @@ static AdvStatus prepare(AdvPrep *p, bool is_grad, void **out_state)
     s->finish = is_grad ? adv_cuda_fn(adv_cuda_fns_bn, "adv_bn_grad_finish") : fn_of("finish", x->dtype, is_wide);
     s->apply = fn_of(is_grad ? "grad_apply" : "apply", x->dtype, is_wide);
     s->factor_at = (uint64_t)f->n_partials * 2 * (uint64_t)f->channels * sizeof(float);
-    p->scratch_bytes = s->factor_at + 4 * (uint64_t)f->channels * sizeof(float);
+    p->scratch_bytes = s->factor_at + 5 * (uint64_t)f->channels * sizeof(float);
     *out_state = s;
     return ADV_OK;
 }
 
-static AdvStatus prepare_train(AdvPrep *p, void **out_state) { return prepare(p, false, out_state); }
-static AdvStatus prepare_grad(AdvPrep *p, void **out_state) { return prepare(p, true, out_state); }
+static AdvStatus prepare_train(AdvPrep *p, void **out_state) { return prepare(p, false, false, out_state); }
+static AdvStatus prepare_relu(AdvPrep *p, void **out_state) { return prepare(p, false, true, out_state); }
+static AdvStatus prepare_apply(AdvPrep *p, void **out_state) { return prepare(p, false, p->sig->attr[1].i != 0, out_state); }
+static AdvStatus prepare_grad(AdvPrep *p, void **out_state) { return prepare(p, true, p->sig->n_in == 6, out_state); }
 
+/* bn_train (x, w, b), bn_relu (x, w, b, skip or none) */
 static AdvStatus run_train(const AdvLaunch *l, void *state)
 {
     BnState *s = state;
     void *x = l->in[0].data, *w = l->in[1].data, *b = l->in[2].data, *y = l->out[0].data, *mean = l->out[1].data, *var = l->out[2].data;
-    void *partial = l->scratch, *factor = (char *)l->scratch + s->factor_at;
+    void *partial = l->scratch, *factor = (char *)l->scratch + s->factor_at, *skip = s->has_skip ? l->in[3].data : NULL;
     void *sums[] = {&s->form, &x, &partial}, *finish[] = {&s->form, &x, &partial, &w, &b, &mean, &var, &factor},
-         *apply[] = {&s->form, &x, &y, &factor};
+         *apply[] = {&s->form, &x, &skip, &y, &factor};
     AdvStatus st = adv_cuda_launch(s->cuda, s->sums, &s->by_block, sums);
     if (st == ADV_OK) st = adv_cuda_launch(s->cuda, s->finish, &s->by_channel, finish);
     return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
 }
 
+static AdvStatus run_apply(const AdvLaunch *l, void *state)
+{
+    BnState *s = state;
+    AdvCudaGrid each = adv_cuda_grid_x((uint64_t)s->form.channels, ADV_CUDA_BLOCK);
+    void *x = l->in[0].data, *w = l->in[1].data, *b = l->in[2].data, *mean = l->in[3].data, *var = l->in[4].data, *y = l->out[0].data;
+    void *factor = (char *)l->scratch + s->factor_at, *skip = NULL;
+    void *given[] = {&s->form, &w, &b, &mean, &var, &factor}, *apply[] = {&s->form, &x, &skip, &y, &factor};
+    AdvStatus st = adv_cuda_launch(s->cuda, adv_cuda_fn(adv_cuda_fns_bn, "adv_bn_given"), &each, given);
+    return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
+}
+
+/* bn_grad (x, gy, w, mean, var), bn_relu_grad (x, gy, w, b, mean, var) */
 static AdvStatus run_grad(const AdvLaunch *l, void *state)
 {
     BnState *s = state;
-    void *x = l->in[0].data, *gy = l->in[1].data, *w = l->in[2].data, *mean = l->in[3].data, *var = l->in[4].data;
-    void *gx = l->out[0].data, *gw = l->out[1].data, *gb = l->out[2].data;
+    uint32_t k = s->form.is_relu ? 4 : 3;
+    void *x = l->in[0].data, *gy = l->in[1].data, *w = l->in[2].data, *b = s->form.is_relu ? l->in[3].data : NULL;
+    void *mean = l->in[k].data, *var = l->in[k + 1].data, *gx = l->out[0].data, *gw = l->out[1].data, *gb = l->out[2].data;
     void *partial = l->scratch, *factor = (char *)l->scratch + s->factor_at;
-    void *sums[] = {&s->form, &x, &gy, &mean, &var, &partial}, *finish[] = {&s->form, &partial, &w, &mean, &var, &gw, &gb, &factor},
-         *apply[] = {&s->form, &x, &gy, &gx, &factor};
+    void *sums[] = {&s->form, &x, &gy, &w, &b, &mean, &var, &partial},
+         *finish[] = {&s->form, &partial, &w, &b, &mean, &var, &gw, &gb, &factor}, *apply[] = {&s->form, &x, &gy, &gx, &factor};
     AdvStatus st = adv_cuda_launch(s->cuda, s->sums, &s->by_block, sums);
     if (st == ADV_OK) st = adv_cuda_launch(s->cuda, s->finish, &s->by_channel, finish);
     return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
 }
 
-const AdvKernel adv_k_cuda_bn_train_sums = {ADV_KERNEL_HEADER, .backend = "cuda", .op = "bn_train", .name = "sums", .op_version = 1,
-                                            .can = can, .prepare = prepare_train, .run = run_train};
-const AdvKernel adv_k_cuda_bn_grad_sums = {ADV_KERNEL_HEADER, .backend = "cuda", .op = "bn_grad", .name = "sums", .op_version = 1,
-                                           .can = can, .prepare = prepare_grad, .run = run_grad};
+#define KERNEL(op_name, kernel, prepare_fn, run_fn) \
+    const AdvKernel adv_k_cuda_##op_name##_##kernel = {ADV_KERNEL_HEADER, .backend = "cuda", .op = #op_name, .name = #kernel, \
+                                                       .op_version = 1, .can = can, .prepare = prepare_fn, .run = run_fn};
+KERNEL(bn_apply, given, prepare_apply, run_apply)
+KERNEL(bn_grad, sums, prepare_grad, run_grad)
+KERNEL(bn_relu, sums, prepare_relu, run_train)
+KERNEL(bn_relu_grad, sums, prepare_grad, run_grad)
+KERNEL(bn_train, sums, prepare_train, run_train)

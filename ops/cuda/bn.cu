@@ -1,4 +1,4 @@
-/* bn.cu: batch normalisation by the batch's statistics, and its gradient: two sums a channel, then one pass.
+/* bn.cu: batch normalisation by the batch's statistics, and its gradient, both also with relu: two sums a channel, then one pass.
 **
 ** sums: a block takes 32 packs of channels and every gridDim.y-th group of 8 places; its partial sums go to scratch, so that the
 **   order of every addition is fixed by shape and grid. Sums are of differences from the channel's first element, in f32 in a thread
@@ -6,8 +6,10 @@
 ** finish: a block adds the partials of 32 channels, each row of its threads every 16th of them, and writes what the last pass multiplies
 **   with. There are up to four partials a multiprocessor, so one thread a channel would wait for memory a thousand times.
 ** apply: 16 bytes a thread and operand.
+** Where relu let through, a gradient sees from x, by the arithmetic of the forward pass (bn_scale, bn_norm): the same mask, and y need
+**   not be read.
 ** Element (place m, channel c) is at m / inner * outer_step + m % inner * inner_step + c * channel_step; packs only where channel_step is
-** 1. Expected limit: memory bandwidth, x (and gy) read twice and y (gx) written once. Not measured on a device yet.
+** 1. Expected limit: memory bandwidth, x (and gy) read twice, a residual once and y (gx) written once. Not measured on a device yet.
 */
 #include "ops/cuda/kernel.cuh"
 
@@ -18,6 +20,13 @@ ADV_DEVICE long long at_place(const AdvBnForm &f, long long m)
 {
     return f.is_flat ? m * f.inner_step : m / f.inner * f.outer_step + m % f.inner * f.inner_step;
 }
+
+ADV_DEVICE float bn_rstd(const AdvBnForm &f, float var) { return 1.0f / sqrtf(var + f.eps); }
+
+/* What (x - mean) is multiplied with: from the variance as it is stored, so the same bits wherever it is needed. */
+ADV_DEVICE float bn_scale(const AdvBnForm &f, float w, float var) { return w * bn_rstd(f, var); }
+
+ADV_DEVICE float bn_norm(float x, float mean, float scale, float shift) { return fmaf(x - mean, scale, shift); }
 
 /* Adds the two sums of each of V channels over the block's 8 rows of threads and writes them to the scratch. */
 template <int V> ADV_DEVICE void put_partials(const AdvBnForm &f, int c, const float *s, const float *q, float *partial)
@@ -53,25 +62,31 @@ template <class T, int V> ADV_DEVICE void stats_sums(const AdvBnForm &f, const T
     put_partials<V>(f, c, s, q, partial);
 }
 
-/* The sums of gy and of gy * (x - mean) / sqrt(var + eps). */
+/* The sums of gy and of gy * (x - mean) / sqrt(var + eps), gy being 0 where relu let nothing through (b: NULL without relu). */
 template <class T, int V>
-ADV_DEVICE void grad_sums(const AdvBnForm &f, const T *x, const T *gy, const float *mean, const float *var, float *partial)
+ADV_DEVICE void grad_sums(const AdvBnForm &f, const T *x, const T *gy, const float *w, const float *b, const float *mean, const float *var,
+                          float *partial)
 {
     int c = (int)(blockIdx.x * 32 + threadIdx.x) * V;
-    float s[V], q[V], mid[V], r[V];
+    float s[V], q[V], mid[V], r[V], scale[V], shift[V];
     for (int k = 0; k < V; k++) {
-        s[k] = q[k] = mid[k] = r[k] = 0;
+        s[k] = q[k] = mid[k] = r[k] = scale[k] = shift[k] = 0;
         if (c + k >= f.channels) continue;
         mid[k] = mean[c + k];
-        r[k] = 1.0f / sqrtf(var[c + k] + f.eps);
+        r[k] = bn_rstd(f, var[c + k]);
+        if (!b) continue;
+        scale[k] = bn_scale(f, w[c + k], var[c + k]);
+        shift[k] = b[c + k];
     }
     if (c < f.channels)
         for (long long m = (long long)blockIdx.y * 8 + threadIdx.y; m < f.places; m += (long long)gridDim.y * 8) {
             long long at = at_place(f, m) + c * f.channel_step;
             AdvPack<T, V> v = adv_load<V>(x + at), g = adv_load<V>(gy + at);
             for (int k = 0; k < V; k++) {
-                s[k] += adv_wide(g.v[k]);
-                q[k] = fmaf(adv_wide(g.v[k]), (adv_wide(v.v[k]) - mid[k]) * r[k], q[k]);
+                float wide = adv_wide(v.v[k]), d = adv_wide(g.v[k]);
+                if (b && !(bn_norm(wide, mid[k], scale[k], shift[k]) > 0)) d = 0;
+                s[k] += d;
+                q[k] = fmaf(d, (wide - mid[k]) * r[k], q[k]);
             }
         }
     put_partials<V>(f, c, s, q, partial);
@@ -115,7 +130,7 @@ ADV_DEVICE void stats_finish(const AdvBnForm &f, const T *x, const float *partia
     s += (double)adv_wide(x[c * f.channel_step]);
     mean[c] = factor[c] = (float)s;
     var[c] = (float)q;
-    factor[f.channels + c] = (float)((double)w[c] / sqrt(q + (double)f.eps));
+    factor[f.channels + c] = bn_scale(f, w[c], (float)q);
     factor[2 * f.channels + c] = b[c];
 }
 
@@ -130,14 +145,19 @@ template <int V> ADV_DEVICE bool pack_at(const AdvBnForm &f, long long *out_at, 
     return true;
 }
 
-template <class T, int V> ADV_DEVICE void stats_apply(const AdvBnForm &f, const T *x, T *y, const float *factor)
+/* skip: NULL if nothing is added; y may be skip. */
+template <class T, int V> ADV_DEVICE void stats_apply(const AdvBnForm &f, const T *x, const T *skip, T *y, const float *factor)
 {
     long long at;
     int c;
     if (!pack_at<V>(f, &at, &c)) return;
-    AdvPack<T, V> v = adv_load<V>(x + at);
-    for (int k = 0; k < V; k++)
-        v.v[k] = adv_narrow<T>(fmaf(adv_wide(v.v[k]) - factor[c + k], factor[f.channels + c + k], factor[2 * f.channels + c + k]));
+    AdvPack<T, V> v = adv_load<V>(x + at), r = v;
+    if (skip) r = adv_load<V>(skip + at);
+    for (int k = 0; k < V; k++) {
+        float sum = bn_norm(adv_wide(v.v[k]), factor[c + k], factor[f.channels + c + k], factor[2 * f.channels + c + k]);
+        if (skip) sum += adv_wide(r.v[k]);
+        v.v[k] = adv_narrow<T>(f.is_relu && sum <= 0 ? 0.0f : sum);
+    }
     adv_store<V>(y + at, v);
 }
 
@@ -148,8 +168,10 @@ template <class T, int V> ADV_DEVICE void grad_apply(const AdvBnForm &f, const T
     if (!pack_at<V>(f, &at, &c)) return;
     AdvPack<T, V> v = adv_load<V>(x + at), g = adv_load<V>(gy + at);
     for (int k = 0; k < V; k++) {
-        float d = adv_wide(v.v[k]) - factor[c + k], rest = fmaf(d, factor[3 * f.channels + c + k], factor[2 * f.channels + c + k]);
-        v.v[k] = adv_narrow<T>(factor[f.channels + c + k] * (adv_wide(g.v[k]) - rest));
+        float wide = adv_wide(v.v[k]), mean = factor[c + k], scale = factor[f.channels + c + k], gy = adv_wide(g.v[k]);
+        float rest = fmaf(wide - mean, factor[3 * f.channels + c + k], factor[2 * f.channels + c + k]);
+        if (f.is_relu && !(bn_norm(wide, mean, scale, factor[4 * f.channels + c + k]) > 0)) gy = 0;
+        v.v[k] = adv_narrow<T>(scale * (gy - rest));
     }
     adv_store<V>(gx + at, v);
 }
@@ -161,19 +183,20 @@ template <class T, int V> ADV_DEVICE void grad_apply(const AdvBnForm &f, const T
     { \
         stats_sums<T, V>(f, x, partial); \
     } \
-    extern "C" __global__ void __launch_bounds__(256) adv_bn_grad_sums_##t(AdvBnForm f, const T *x, const T *gy, const float *mean, \
-                                                                           const float *var, float *partial) \
+    extern "C" __global__ void __launch_bounds__(256) adv_bn_grad_sums_##t(AdvBnForm f, const T *x, const T *gy, const float *w, \
+                                                                           const float *b, const float *mean, const float *var, \
+                                                                           float *partial) \
     { \
-        grad_sums<T, V>(f, x, gy, mean, var, partial); \
+        grad_sums<T, V>(f, x, gy, w, b, mean, var, partial); \
     } \
     extern "C" __global__ void adv_bn_finish_##t(AdvBnForm f, const T *x, const float *partial, const float *w, const float *b, \
                                                  float *mean, float *var, float *factor) \
     { \
         stats_finish(f, x, partial, w, b, mean, var, factor); \
     } \
-    extern "C" __global__ void adv_bn_apply_##t(AdvBnForm f, const T *x, T *y, const float *factor) \
+    extern "C" __global__ void adv_bn_apply_##t(AdvBnForm f, const T *x, const T *skip, T *y, const float *factor) \
     { \
-        stats_apply<T, V>(f, x, y, factor); \
+        stats_apply<T, V>(f, x, skip, y, factor); \
     } \
     extern "C" __global__ void adv_bn_grad_apply_##t(AdvBnForm f, const T *x, const T *gy, T *gx, const float *factor) \
     { \
@@ -185,9 +208,19 @@ BN_KERNELS(bf16, AdvBf16, 8)
 BN_KERNELS(f32_1, float, 1)
 BN_KERNELS(bf16_1, AdvBf16, 1)
 
-/* factor[4][C]: mean, scale, mean of gy, and what multiplies (x - mean). */
-extern "C" __global__ void adv_bn_grad_finish(AdvBnForm f, const float *partial, const float *w, const float *mean, const float *var,
-                                              float *gw, float *gb, float *factor)
+/* factor[3][C] by given statistics, as stats_finish makes it. */
+extern "C" __global__ void adv_bn_given(AdvBnForm f, const float *w, const float *b, const float *mean, const float *var, float *factor)
+{
+    int c = (int)adv_thread();
+    if (c >= f.channels) return;
+    factor[c] = mean[c];
+    factor[f.channels + c] = bn_scale(f, w[c], var[c]);
+    factor[2 * f.channels + c] = b[c];
+}
+
+/* factor[5][C]: mean, scale, mean of gy, what multiplies (x - mean), and for relu shift. */
+extern "C" __global__ void adv_bn_grad_finish(AdvBnForm f, const float *partial, const float *w, const float *b, const float *mean,
+                                              const float *var, float *gw, float *gb, float *factor)
 {
     int c = channel_of();
     double s, q, r;
@@ -196,9 +229,10 @@ extern "C" __global__ void adv_bn_grad_finish(AdvBnForm f, const float *partial,
     gb[c] = (float)s;
     gw[c] = (float)q;
     factor[c] = mean[c];
-    factor[f.channels + c] = (float)((double)w[c] * r);
+    factor[f.channels + c] = bn_scale(f, w[c], var[c]);
     factor[2 * f.channels + c] = (float)(s / (double)f.places);
     factor[3 * f.channels + c] = (float)(q * r / (double)f.places);
+    if (b) factor[4 * f.channels + c] = b[c];
 }
 
 #define BN_ROWS(t) \
@@ -210,5 +244,6 @@ BN_ROWS(f32)
 BN_ROWS(bf16)
 BN_ROWS(f32_1)
 BN_ROWS(bf16_1)
+ADV_CUDA_FN(adv_bn_given)
 ADV_CUDA_FN(adv_bn_grad_finish)
 ADV_CUDA_END

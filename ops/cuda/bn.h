@@ -7,6 +7,7 @@ typedef struct AdvBnForm {
     long long places, inner, outer_step, inner_step, channel_step;
     int channels, n_partials;
     int is_flat; /* place m is at m * inner_step, as channels-last */
+    int is_relu; /* behind the normalisation and what is added to it */
     float eps;
 } AdvBnForm;
 

@@ -76,11 +76,12 @@ static AdvStatus ref(const AdvRefCall *c)
             var += d * d;
         }
         var /= (double)m;
-        double scale = adv_ld(&c->in[1], k * c->in[1].stride[0]) / sqrt(var + c->attr[0].f),
-               shift = adv_ld(&c->in[2], k * c->in[2].stride[0]);
-        for (int64_t i = 0; i < m; i++) adv_st(y, adv_bn_at(y, k, i), (adv_ld(x, adv_bn_at(x, k, i)) - mean) * scale + shift);
         adv_st(&c->out[1], k * c->out[1].stride[0], mean);
         adv_st(&c->out[2], k * c->out[2].stride[0], var);
+        mean = adv_ld(&c->out[1], k * c->out[1].stride[0]);
+        var = adv_ld(&c->out[2], k * c->out[2].stride[0]);
+        adv_bn_norm(x, y, k, mean, adv_ld(&c->in[1], k * c->in[1].stride[0]) / sqrt(var + c->attr[0].f),
+                    adv_ld(&c->in[2], k * c->in[2].stride[0]), false);
     }
     return ADV_OK;
 }
@@ -89,6 +90,7 @@ const AdvOpDef adv_op_bn_train = {
     ADV_OP_HEADER, .name = "bn_train", .version = 1, .precision = ADV_PREC_STATS, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_BATCH,
     .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = grad, .ref = ref,
     .doc = "Batch normalisation by the batch's own statistics: y = (x - mean)/sqrt(var + eps)*w + b, for each channel.\n"
+           "mean and var are those that the outputs hold, rounded to their type.\n"
            "`var` is divided by the count (biased), also as an output; PyTorch's running variance multiplies it by count/(count - 1).\n"
            "Ioffe and Szegedy, Batch Normalization, 2015.",
 };

@@ -158,7 +158,8 @@ static void test_cuda_on_ref(void) { each_recipe(cuda_on_ref); }
 /* ---- the same numbers whatever the passes do --------------------------------------------------------------------- */
 
 static const char *const toys[] = {"recipes/natural_toy.adv", "recipes/pgd_at_toy.adv", "recipes/trades_toy.adv", "recipes/mart_toy.adv",
-                                   "recipes/ades_toy.adv", "recipes/ades_literal_toy.adv", "tests/recipes/free8.adv"};
+                                   "recipes/ades_toy.adv", "recipes/ades_literal_toy.adv", "tests/recipes/free8.adv",
+                                   "tests/recipes/bn_toy.adv"};
 
 static uint64_t digest_without(const Recipe *r, const char *target, const char *skip)
 {
