@@ -216,6 +216,7 @@ static AdvStatus elaborate(Compile *c, uint32_t file)
     el->reg = &c->reg;
     el->plugins = c->o->plugins;
     el->n_plugins = c->o->n_plugins;
+    el->cuda_sm = c->o->cuda_sm;
     el->no_plugins = c->o->flags & ADV_COMPILE_NO_PLUGINS;
     ADV_TRY(read_options(c));
     for (uint32_t i = 0; i < ADV_D_COUNT; i++) c->ds->allowed[i] = is_lint(c->o->allow, i);

@@ -63,6 +63,9 @@ typedef struct AdvCompileOpts {
                                  ** recipe's folder. NULL: none */
     uint32_t n_plugins;
     const AdvIo *io;             /* file calls for a recipe that is read. NULL: POSIX */
+    int32_t cuda_sm;             /* compute capability, 10*major + minor, of the CUDA device that the plan will run on (adv_ctx_cuda): a
+                                 ** plugin that has CUDA kernels, all for other devices, is refused before any of its code runs. 0: any */
+    int32_t zero;
 } AdvCompileOpts;
 
 /* Compiles. *out_plan (of *out_bytes) is to be freed with adv_compile_free; NULL after a failure and with CHECK.

@@ -139,7 +139,7 @@ AdvStatus adv_catalog_plugins(const char *const *paths, uint32_t n_paths, AdvDia
     for (uint32_t k = 0; st == ADV_OK && k < n_paths; k++) {
         const AdvLoaded *p;
         AdvPluginFault fault;
-        st = adv_plugin_load(&reg, NULL, paths[k], NULL, &fault, &p);
+        st = adv_plugin_load(&reg, NULL, paths[k], NULL, 0, &fault, &p);
         if (st != ADV_OK) adv_fail(ds, st, fault.id, "%s", fault.text);
         for (uint32_t i = 0; st == ADV_OK && p->table->ops[i]; i++) op_row(*out, p->table->ops[i]);
     }

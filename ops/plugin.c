@@ -21,6 +21,7 @@ static AdvStatus refuse(AdvPluginFault *f, AdvStatus st, AdvDiagId id, const cha
     vsnprintf(f->text, sizeof f->text, fmt, ap);
     va_end(ap);
     f->id = id;
+    f->help = NULL;
     return st;
 }
 
@@ -137,6 +138,44 @@ static AdvStatus open_object(const char *path, const AdvNoteView *note, const Ad
     return check_table(*out, note, path, f);
 }
 
+/* ---- CUDA --------------------------------------------------------------------------------------------------------------- */
+
+bool adv_plugin_fits_cuda(const char *archs, int32_t cuda_sm)
+{
+    int major = cuda_sm / 10, minor = cuda_sm % 10;
+    for (const char *s = archs; *s; s += strcspn(s, " "), s += *s == ' ') {
+        bool is_code = !strncmp(s, "sm_", 3), is_text = !strncmp(s, "compute_", 8);
+        int number = is_code || is_text ? atoi(s + (is_code ? 3 : 8)) : 0, a = number / 10, b = number % 10;
+        if (is_code && a == major && b <= minor) return true;
+        if (is_text && (a < major || (a == major && b <= minor))) return true;
+    }
+    return false;
+}
+
+static AdvStatus check_archs(const AdvLoaded *p, int32_t cuda_sm, AdvPluginFault *f)
+{
+    if (adv_plugin_fits_cuda(p->archs, cuda_sm)) return ADV_OK;
+    refuse(f, ADV_EDATA, ADV_D_PLUGIN_ABI, "plugin `%s` %s (`%s`) has CUDA kernels for %s, but the device is sm_%d", p->name, p->version,
+           p->path, p->archs[0] ? p->archs : "no architecture", cuda_sm);
+    f->help = "compile its kernels for that device too (nvcc -gencode) and name it in ADV_PLUGIN, or run on the CPU (advrun --backend=cpu)";
+    return ADV_EDATA;
+}
+
+/* The plugin a kernel comes from, or NULL. */
+static const AdvLoaded *plugin_of_kernel(const AdvRegistry *r, const AdvKernel *k)
+{
+    for (const AdvLoaded *p = r->plugins; p; p = p->next)
+        for (uint32_t i = 0; p->table->kernels && p->table->kernels[i]; i++)
+            if (p->table->kernels[i] == k) return p;
+    return NULL;
+}
+
+AdvStatus adv_plugin_check_cuda(const AdvRegistry *r, const AdvKernel *k, int32_t cuda_sm, AdvPluginFault *fault)
+{
+    const AdvLoaded *p = plugin_of_kernel(r, k);
+    return p ? check_archs(p, cuda_sm, fault) : ADV_OK;
+}
+
 /* ---- loading ---------------------------------------------------------------------------------------------------------- */
 
 static AdvStatus check_want(const AdvLoaded *got, const AdvLoaded *want, AdvPluginFault *f)
@@ -169,14 +208,15 @@ static AdvStatus describe(AdvRegistry *r, AdvLoaded *p, const void *bytes, uint6
     return ADV_OK;
 }
 
-static AdvStatus load_bytes(AdvRegistry *r, const void *bytes, uint64_t n, const char *path, const AdvLoaded *want, AdvPluginFault *f,
-                            const AdvLoaded **out)
+static AdvStatus load_bytes(AdvRegistry *r, const void *bytes, uint64_t n, const char *path, const AdvLoaded *want, int32_t cuda_sm,
+                            AdvPluginFault *f, const AdvLoaded **out)
 {
     AdvNoteView note;
     AdvLoaded *p = adv_mem_new0(&r->alloc, sizeof *p);
     if (!p) return refuse(f, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while loading plugin `%s`", path);
     AdvStatus st = describe(r, p, bytes, n, path, &note, f);
     if (st == ADV_OK) st = check_want(p, want, f);
+    if (st == ADV_OK && cuda_sm && p->archs[0]) st = check_archs(p, cuda_sm, f);
     if (st == ADV_OK && (*out = adv_plugin_by_digest(r, p->sha256)) != NULL) {
         free_loaded(r, p);
         return ADV_OK;
@@ -193,7 +233,7 @@ static AdvStatus load_bytes(AdvRegistry *r, const void *bytes, uint64_t n, const
     return ADV_OK;
 }
 
-AdvStatus adv_plugin_load(AdvRegistry *r, const AdvIo *io, const char *path, const AdvLoaded *want, AdvPluginFault *fault,
+AdvStatus adv_plugin_load(AdvRegistry *r, const AdvIo *io, const char *path, const AdvLoaded *want, int32_t cuda_sm, AdvPluginFault *fault,
                           const AdvLoaded **out)
 {
     AdvDiags *ds = adv_diags_new(r->alloc);
@@ -208,37 +248,7 @@ AdvStatus adv_plugin_load(AdvRegistry *r, const AdvIo *io, const char *path, con
         refuse(fault, st, ADV_D_PLUGIN_FILE, "plugin: %s", ds->list.n ? ds->list.at[0]->message : "out of memory");
     adv_diags_free(ds);
     if (st != ADV_OK) return st;
-    st = load_bytes(r, bytes, n, path, want, fault, out);
+    st = load_bytes(r, bytes, n, path, want, cuda_sm, fault, out);
     adv_mem_free(&r->alloc, bytes, n + 1);
     return st;
-}
-
-/* ---- CUDA --------------------------------------------------------------------------------------------------------------- */
-
-bool adv_plugin_fits_cuda(const char *archs, int major, int minor)
-{
-    for (const char *s = archs; *s; s += strcspn(s, " "), s += *s == ' ') {
-        bool is_code = !strncmp(s, "sm_", 3), is_text = !strncmp(s, "compute_", 8);
-        int number = is_code || is_text ? atoi(s + (is_code ? 3 : 8)) : 0, a = number / 10, b = number % 10;
-        if (is_code && a == major && b <= minor) return true;
-        if (is_text && (a < major || (a == major && b <= minor))) return true;
-    }
-    return false;
-}
-
-/* The plugin a kernel comes from, or NULL. */
-static const AdvLoaded *plugin_of_kernel(const AdvRegistry *r, const AdvKernel *k)
-{
-    for (const AdvLoaded *p = r->plugins; p; p = p->next)
-        for (uint32_t i = 0; p->table->kernels && p->table->kernels[i]; i++)
-            if (p->table->kernels[i] == k) return p;
-    return NULL;
-}
-
-AdvStatus adv_plugin_check_cuda(const AdvRegistry *r, const AdvKernel *k, int major, int minor, AdvPluginFault *fault)
-{
-    const AdvLoaded *p = plugin_of_kernel(r, k);
-    if (!p || adv_plugin_fits_cuda(p->archs, major, minor)) return ADV_OK;
-    return refuse(fault, ADV_EDATA, ADV_D_PLUGIN_ABI, "plugin `%s` %s (`%s`) has CUDA kernels for %s, but the device is sm_%d%d", p->name,
-                  p->version, p->path, p->archs[0] ? p->archs : "no architecture", major, minor);
 }

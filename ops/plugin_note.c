@@ -31,6 +31,7 @@ static AdvStatus refuse(const Reader *r, const char *fmt, ...)
     if (n > 0 && (size_t)n < sizeof r->fault->text) vsnprintf(r->fault->text + n, sizeof r->fault->text - (size_t)n, fmt, ap);
     va_end(ap);
     r->fault->id = ADV_D_PLUGIN_ABI;
+    r->fault->help = NULL;
     return ADV_EDATA;
 }
 

@@ -73,7 +73,7 @@ enum { ADV_LOG_INFO = 0, ADV_LOG_WARNING = 1, ADV_LOG_DEBUG = 2 };
 
 /* Flags of AdvCtxOpts. */
 enum {
-    ADV_CTX_PLAN_PLUGINS = 1u << 0 /* load the plugins that a plan names from where they were when it was made: native code */
+    ADV_CTX_PLAN_PLUGINS = 1u << 0 /* load the plugins that a plan names, from `plugins` or where they were when it was made: native code */
 };
 
 /* What a context is made with. */
@@ -87,10 +87,22 @@ typedef struct AdvCtxOpts {
     void *user;      /* for alloc, log and clock_ns */
     uint64_t (*clock_ns)(void *user); /* never goes back. NULL: the system's monotonic clock */
     const char *data_dir;  /* where data sets lie, for adv_session_bind_file without a path; copied. NULL: nowhere */
+    /* With ADV_CTX_PLAN_PLUGINS: n_plugins paths of plugins that lie elsewhere now. A plan takes the one with the file name of its own. */
+    const char *const *plugins;
+    uint32_t n_plugins, zero;
+    /* Where adv_cuda.so lies, if plans are to run on a CUDA device: plugins are then compared with it before they are opened, see
+    ** adv_ctx_cuda; copied. NULL: the device is not known until a session opens, which refuses a plugin's kernel for another one */
+    const char *backend_dir;
 } AdvCtxOpts;
 
 /* Makes a context with all built-in ops and kernels. opts may be NULL. The caller frees it. ADV_ENOMEM, ADV_EINVAL. */
 ADV_API AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx) ADV_MUST_USE;
+
+/* The CUDA device that plans of this context are to run on, as its compute capability, 10*major + minor (90: sm_90): the one that answers
+** through adv_cuda.so in AdvCtxOpts.backend_dir; 0 if none does, or there is no such folder. The first call opens that library (as the
+** first session on it does, see Threads). It is asked when a plugin is loaded: one that has CUDA kernels, all for other devices, is
+** refused before any of its code runs. */
+ADV_API int32_t adv_ctx_cuda(AdvCtx *ctx);
 
 /* Frees a context; what plans and sessions still use of it goes with the last of them. */
 ADV_API void adv_ctx_free(AdvCtx *ctx);
@@ -98,7 +110,7 @@ ADV_API void adv_ctx_free(AdvCtx *ctx);
 /* Loads a plugin (a shared object made with adv_op.h) into the context: its ops and kernels are then as good as built-in ones. A
 ** plan that was made with a plugin needs the same, byte for byte, loaded before it. A plugin is native code with all rights of the
 ** process and stays loaded until the process ends. ADV_ENOENT, ADV_EIO, ADV_ENOMEM; ADV_EDATA with a sentence when it is not for
-** this version or machine, or does not hold what it promises; then nothing of it has been added. */
+** this version, machine or device (adv_ctx_cuda), or does not hold what it promises; then nothing of it has been added. */
 ADV_API AdvStatus adv_ctx_add_plugin(AdvCtx *ctx, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
 /* ---- diagnostics ------------------------------------------------------------------------------------------------- */
@@ -448,6 +460,13 @@ ADV_API AdvStatus adv_session_save(AdvSession *s, const char *dir, AdvDiags *ds)
 /* Continues from run folder `dir`: its newest checkpoint that is whole (a broken one gets a warning). Resuming is
 ** bit-exact. ADV_ENOENT: there is none. ADV_EDATA: it is of another plan, or none is whole. ADV_EIO. */
 ADV_API AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *ds) ADV_MUST_USE;
+
+/* The digest of a checkpoint: 32 hexadecimal digits and a NUL, equal for two checkpoints of a plan if a run would go on from both to the
+** same bits. `path`: the folder of a run, whose newest is taken, or of one checkpoint. It covers all saved states, the kept weights, the
+** place in the program, the values logged in the present epoch, results of evaluations so far, and what a device chose by timing; it leaves
+** out how long events.jsonl is, because of the times in it, and what is told of the host: back end, threads, names of folders.
+** ADV_ENOENT: there is no checkpoint; ADV_EDATA: it is damaged, or something else; ADV_EIO. */
+ADV_API AdvStatus adv_ctx_checkpoint_digest(AdvCtx *ctx, const char *path, AdvDiags *ds, char out_digest[33]) ADV_MUST_USE;
 
 /* Writes, for every instruction, the kernel that was chosen, its scratch memory, and why kernels that come before it refused.
 ** ADV_ENOMEM: part of it may have been written. */

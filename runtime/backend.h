@@ -51,6 +51,8 @@ typedef struct AdvBackend {
     bool does_nothing;   /* launches have no effect */
     int32_t dlpack;      /* DLPack's number of the kind of device (adv_dlpack.h) whose device 0 holds its memory; 0: host, or none */
 
+    /* Optional: which device would answer? *out_sm: compute capability, 10*major + minor. ADV_EUNAVAILABLE: none. */
+    AdvStatus (*probe)(const AdvBackendOpts *o, AdvDiags *ds, int32_t *out_sm);
     /* Takes hold of the device. The caller closes *out_self. */
     AdvStatus (*open)(const AdvBackendOpts *o, AdvDiags *ds, void **out_self);
     void (*close)(void *self);

@@ -76,6 +76,7 @@ static void free_ctx(AdvCtx *ctx)
 {
     AdvAlloc a = ctx->alloc;
     free_text(&a, ctx->data_dir);
+    free_text(&a, ctx->backend_dir);
     adv_mem_free(&a, ctx, sizeof *ctx);
 }
 
@@ -98,8 +99,11 @@ AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx)
     ctx->clock_ns = o.clock_ns ? o.clock_ns : system_clock;
     ctx->user = o.user;
     ctx->loads_plugins = o.flags & ADV_CTX_PLAN_PLUGINS;
+    ctx->plugins = o.plugins;
+    ctx->n_plugins = o.n_plugins;
     atomic_init(&ctx->n_refs, 1);
-    AdvStatus st = copy_text(&a, o.data_dir, &ctx->data_dir) ? adv_registry_init(&ctx->reg, a) : ADV_ENOMEM;
+    bool has_texts = copy_text(&a, o.data_dir, &ctx->data_dir) && copy_text(&a, o.backend_dir, &ctx->backend_dir);
+    AdvStatus st = has_texts ? adv_registry_init(&ctx->reg, a) : ADV_ENOMEM;
     if (st == ADV_OK) {
         st = adv_registry_add_kernels(&ctx->reg, adv_kernels_cpu, NULL);
         if (st != ADV_OK) adv_registry_fini(&ctx->reg);
@@ -137,9 +141,9 @@ static AdvStatus load(AdvCtx *ctx, const void *bytes, size_t n_bytes, const char
     *out_plan = NULL;
     AdvStatus st = adv_plan_parse(&ctx->alloc, bytes, n_bytes, what, ds, &plan);
     if (st != ADV_OK) return st;
-    st = adv_plan_plugins(ctx, plan, ds);
+    st = adv_program_check(plan, ds);
+    if (st == ADV_OK) st = adv_plan_plugins(ctx, plan, ds);
     if (st == ADV_OK) st = adv_plan_check(plan, &ctx->reg, ds);
-    if (st == ADV_OK) st = adv_program_check(plan, ds);
     if (st != ADV_OK) {
         adv_plan_free(plan);
         return st;

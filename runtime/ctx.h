@@ -23,7 +23,11 @@ struct AdvCtx {
     const struct AdvModule *modules[ADV_CTX_MODULES]; /* back ends of their own that are open (module.h) */
     uint32_t n_modules;
     bool loads_plugins; /* those that plans name: ADV_CTX_PLAN_PLUGINS */
-    char *data_dir;               /* or NULL */
+    const char *const *plugins;   /* the caller's, n_plugins paths */
+    uint32_t n_plugins;
+    int32_t cuda_sm;              /* adv_ctx_cuda, once has_probed */
+    bool has_probed;
+    char *data_dir, *backend_dir; /* or NULL */
     atomic_uint n_refs;           /* the caller's handle, and those of plans and sessions */
 };
 
@@ -37,8 +41,8 @@ static inline uint64_t adv_ctx_now(const AdvCtx *ctx) { return ctx->clock_ns(ctx
 /* One line to the caller's log, if there is one. */
 void adv_ctx_log(const AdvCtx *ctx, int32_t level, const char *fmt, ...) ADV_PRINTF(3, 4);
 
-/* Every plugin of the plan must be loaded, byte for byte, or be loaded now from the plan's path where the context may. ADV_EDATA
-** or ADV_ENOENT with a sentence that names the recipe's line. Before adv_plan_check. */
+/* Every plugin of the plan must be loaded, byte for byte, or be loaded now from the context's paths or the plan's where it may.
+** ADV_EDATA or ADV_ENOENT with a sentence that names the recipe's line. Behind adv_program_check, before adv_plan_check. */
 AdvStatus adv_plan_plugins(AdvCtx *ctx, const struct AdvPlan *plan, AdvDiags *ds) ADV_MUST_USE;
 
 /* Copies the caller's options (their struct_size bytes, the rest zero) after checking size and flags. in NULL: all zero. */

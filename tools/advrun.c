@@ -17,6 +17,7 @@ static const CliVerb verbs[] = {
     {"", "[options] recipe.adv", "compile in memory and run"},
     {"", "--resume=FOLDER", "continue a run"},
     {"", "--eval=NAME --weights=FILE out.plan", "evaluate once, train nothing"},
+    {"", "--digest=FOLDER", "print the digest of a checkpoint"},
     {"", "--explain out.plan", "open it, and print which kernel runs each instruction, and why"},
     {NULL, NULL, NULL},
 };
@@ -25,7 +26,7 @@ static const CliOption options[] = {
     {"set", "NAME=VALUE", "override a param, or a key of train or run (recipes only)", true, NULL},
     {"allow", "LINT", "do not report a lint: its name, or all (recipes only)", true, NULL},
     {"deny", "LINT", "report a lint as an error (recipes only)", true, NULL},
-    {"plugin", "FILE", "a plugin that the plan needs, if it lies elsewhere now (must be the same, byte for byte)", true, NULL},
+    {"plugin", "FILE", "a plugin that the plan needs, if it lies elsewhere now (the same name, and the same bytes)", true, NULL},
     {"backend", "NAME", "auto, cuda, cpu, ref, null (auto: cuda if a device answers, else cpu)", false, NULL},
     {"target", "NAME", "part of the plan to run: cpu, cuda, ref, ref64 (the back end's own)", false, NULL},
     {"threads", "N", "threads of the cpu back end (one a core)", false, NULL},
@@ -40,6 +41,8 @@ static const CliOption options[] = {
     {"weights", "FILE", "begin with these weights (safetensors, or a folder with state.safetensors)", false, NULL},
     {"check", "MODE", "off, sync (wait after each instruction), finite (stop at the first NaN), ref (compare each with its definition)",
      false, "off|sync|finite|ref"},
+    {"digest", "FOLDER", "print 32 digits that two checkpoints share if their runs go on to the same bits: of all states, kept weights, place, "
+     "logged values and results, not of times and host. FOLDER: a checkpoint's, or a run's, whose newest is taken", false, NULL},
     {"strict", "", "refuse to run an instruction on ref instead of a kernel of the back end", false, NULL},
     {"dry-run", "", "open everything, then run the program on back end null", false, NULL},
     {"explain", "", "open everything, print kernels, scratch and refusals, and run nothing", false, NULL},
@@ -69,7 +72,8 @@ typedef struct Run {
     AdvSession *s;
     Show show;
     char dir[RUN_PATH], data[RUN_PATH], backend_dir[RUN_PATH], cache_dir[RUN_PATH];
-    const char *plan_path;
+    const char *plan_path, *plugins[CLI_MAX];
+    bool has_backend_dir;
     long long n_threads, save_s, save_steps, cache_mib;
 } Run;
 
@@ -119,10 +123,29 @@ static bool options_are_right(Run *r)
         return cli_fail(c, false, "`--eval` needs the weights to evaluate: --weights=FILE, or --resume=FOLDER");
     if (cli_get(c, "resume") && (cli_get(c, "run-dir") || cli_get(c, "weights")))
         return cli_fail(c, false, "`--resume` goes on in its own folder with its own weights: leave out --run-dir and --weights");
+    if (cli_get(c, "digest"))
+        return c->n_args == 0 || cli_fail(c, false, "`--digest` reads a checkpoint and runs nothing: it takes no plan");
     if (r->cli.n_args > 1 || (!r->cli.n_args && !(cli_get(c, "resume") && cli_get(c, "resume")[0]))) return cli_usage(c) == 0;
     return cli_get_int(c, "threads", 1, 4096, 0, &r->n_threads) && cli_get_int(c, "save-every", 0, 1000000000, 300, &r->save_s) &&
            cli_get_int(c, "save-steps", 0, 1000000000, 0, &r->save_steps) &&
            cli_get_int(c, "cache-limit", 1, 1 << 30, 1024, &r->cache_mib);
+}
+
+/* May the plan run on a CUDA device, as far as the command line says? */
+static bool may_use_cuda(const Cli *c)
+{
+    const char *backend = cli_get(c, "backend"), *target = cli_get(c, "target");
+    return (!backend || !strcmp(backend, "auto") || !strcmp(backend, "cuda")) && (!target || !strcmp(target, "cuda"));
+}
+
+static AdvStatus open_context(Run *r)
+{
+    AdvCtxOpts o = {.struct_size = sizeof o, .flags = ADV_CTX_PLAN_PLUGINS, .log = log_line, .user = r, .plugins = r->plugins};
+    o.n_plugins = cli_all(&r->cli, "plugin", r->plugins);
+    r->has_backend_dir = run_backend_dir(&r->cli, r->backend_dir) != NULL;
+    if (r->has_backend_dir && may_use_cuda(&r->cli)) o.backend_dir = r->backend_dir;
+    AdvStatus st = adv_ctx_new(&o, &r->ctx);
+    return st == ADV_OK ? adv_diags_open(r->ctx, &r->ds) : st;
 }
 
 /* ---- steps of a run ------------------------------------------------------------------------------------------------------ */
@@ -136,12 +159,8 @@ static int get_plan(Run *r)
         snprintf(own, sizeof own, "%s/plan", resume);
         if (access(own, F_OK)) return cli_fail(&r->cli, EXIT_NO_INPUT, "`%s` is no folder of a run: it holds no `plan`", resume);
     }
-    int rc = run_plan_get(&r->cli, r->plan_path, r->ds, &r->bytes);
+    int rc = run_plan_get(&r->cli, r->plan_path, r->ctx, r->ds, &r->bytes);
     if (rc) return rc;
-    for (size_t i = 0; cli_get_nth(&r->cli, "plugin", i); i++) {
-        rc = adv_status_exit(adv_ctx_add_plugin(r->ctx, cli_get_nth(&r->cli, "plugin", i), r->ds));
-        if (rc) return rc;
-    }
     /* a file is opened by its name, so that messages show it; its bytes are for the run folder */
     AdvStatus st = r->bytes.is_compiled ? adv_plan_load(r->ctx, r->bytes.bytes, (size_t)r->bytes.n_bytes, r->ds, &r->plan)
                                         : adv_plan_open(r->ctx, r->plan_path, r->ds, &r->plan);
@@ -153,7 +172,7 @@ static int open_session(Run *r, const char *backend)
     const char *check = cli_get(&r->cli, "check");
     AdvSessionOpts o = {
         .struct_size = sizeof o, .backend = backend, .target = cli_get(&r->cli, "target"), .n_threads = (uint32_t)r->n_threads};
-    o.backend_dir = run_backend_dir(&r->cli, r->backend_dir);
+    o.backend_dir = r->has_backend_dir ? r->backend_dir : NULL;
     o.cache_dir = run_cache_dir(&r->cli, r->cache_dir);
     o.cache_limit_bytes = (uint64_t)r->cache_mib << 20;
     o.library_dirs = cli_get(&r->cli, "library-dirs");
@@ -262,8 +281,17 @@ static int write_trace(Run *r)
     return fclose(f) ? cli_fail(&r->cli, EXIT_IO, "cannot write `%s`", path) : 0;
 }
 
+static int print_digest(Run *r)
+{
+    char digest[33];
+    AdvStatus st = adv_ctx_checkpoint_digest(r->ctx, cli_get(&r->cli, "digest"), r->ds, digest);
+    if (st == ADV_OK) puts(digest);
+    return adv_status_exit(st);
+}
+
 static int run(Run *r)
 {
+    if (cli_get(&r->cli, "digest")) return print_digest(r);
     int rc = get_plan(r);
     if (!rc) rc = open_session(r, cli_get(&r->cli, "backend"));
     if (!rc && cli_get(&r->cli, "dry-run")) {
@@ -287,7 +315,6 @@ static int run(Run *r)
 int main(int argc, char **argv)
 {
     static Run r;
-    AdvCtxOpts co = {.struct_size = sizeof co, .flags = ADV_CTX_PLAN_PLUGINS, .log = log_line, .user = &r};
     r.argc = argc;
     r.argv = argv;
     if (!cli_parse(&r.cli, &program, argc, argv)) return EXIT_USAGE;
@@ -295,8 +322,7 @@ int main(int argc, char **argv)
     if (!options_are_right(&r)) return EXIT_USAGE;
     signal(SIGABRT, on_abort);
     show_init(&r.show, cli_get(&r.cli, "progress"));
-    AdvStatus st = adv_ctx_new(&co, &r.ctx);
-    if (st == ADV_OK) st = adv_diags_open(r.ctx, &r.ds);
+    AdvStatus st = open_context(&r);
     int rc = st == ADV_OK ? run(&r) : adv_status_exit(st);
     if (r.ds) report(&r);
     adv_session_close(r.s);

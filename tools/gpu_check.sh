@@ -13,6 +13,7 @@
 #   gate          a network attacked in f32 and in bf16: signs of gradients, PGD accuracy within 0.3 points (tools/bench/gate.c)
 #   resume        a run that was stopped and resumed, the cache deleted, ends with the bytes of one that was not
 #   determinism   two runs with `deterministic = 1` end with the same bytes
+#   plugin        plugins with a CUDA kernel and with an elementwise op: `advplugin test --backend=cuda`, and a recipe (recipes/plugins)
 #   sanitizer     compute-sanitizer (memcheck, racecheck, initcheck) over op cases of the own kernels
 #   bench         images a second, memory, time to open; with --peer the same networks by that program, one after the other
 #   choose        cases of convolutions as in `ops`, each way of computing them timed, the fastest taken; by name only
@@ -43,7 +44,7 @@ while [ $# -gt 0 ]; do
 done
 kit=$(realpath -m "${1:-$root/gpu-kit}")
 [ $# -gt 0 ] && shift
-stages=${*:-kit device ops ref parity gate resume determinism sanitizer bench}
+stages=${*:-kit device ops ref parity gate resume determinism plugin sanitizer bench}
 slow=${trial:+3} # times that a step may take on the fake device
 all=${ALL_SECONDS:-$((570 * ${slow:-1}))}
 work=$(mktemp -d)
@@ -169,10 +170,10 @@ fan() {
 
 # recipe NAME [SED-EXPRESSION]: a recipe's path; in a trial one with little data.
 recipe() {
-  local small=
-  [ -n "$trial" ] && small='s/train = 4096/train = 64/; s/test = 1024/test = 8/; s/batch = 64/batch = 8/; s/steps = 10/steps = 1/; s/pgd20(/fgsm_eval(/'
-  sed "$small; ${2:-}" "recipes/$1.adv" >"$work/$1.adv"
-  echo "$work/$1.adv"
+  local small= to=$work/$(basename "$1").adv
+  [ -n "$trial" ] && small='s/^  train = .*/  train = 64/; s/^  test = .*/  test = 8/; s/^  batch = .*/  batch = 8/; s/steps = 10/steps = 1/; s/pgd[12]0(/fgsm_eval(/'
+  sed "$small; ${2:-}" "recipes/$1.adv" >"$to"
+  echo "$to"
 }
 
 # ---- stages ----------------------------------------------------------------------------------------------------------------
@@ -241,26 +242,12 @@ stage_gate() {
   tail_of gate 6
 }
 
-# final FOLDER: digest of all that its newest checkpoint holds, but the length of events.jsonl (the last number of adv.place), which has times.
-final() {
-  python3 - "$1" 2>/dev/null <<'END'
-import hashlib, json, pathlib, sys
-run = pathlib.Path(sys.argv[1])
-raw = (run / (run / "LATEST").read_text().strip() / "state.safetensors").read_bytes()
-n = int.from_bytes(raw[:8], "little")
-header, data, digest = json.loads(raw[8:8 + n]), raw[8 + n:], hashlib.sha256()
-for name in sorted(set(header) - {"__metadata__"}):
-    first, end = header[name]["data_offsets"]
-    digest.update(name.encode() + data[first:end - 8 if name == "adv.place" else end])
-print(digest.hexdigest()[:32])
-END
-}
-
+# same NAME FOLDER FOLDER: do two runs end with the same bytes?
 same() {
   local a b
-  a=$(final "$2")
-  b=$(final "$3")
-  if [ -n "$a" ] && [ "$a" = "$b" ]; then row "$1" PASS "$a"; else row "$1" FAIL "the last checkpoints are $a and $b"; fi
+  a=$($of_kit "$bin/advrun" --digest="$2" 2>&1)
+  b=$($of_kit "$bin/advrun" --digest="$3" 2>&1)
+  if [[ $a =~ ^[0-9a-f]{32}$ && $a = "$b" ]]; then row "$1" PASS "$a"; else row "$1" FAIL "the last checkpoints are $a and $b"; fi
 }
 
 # resumed NAME RECIPE OPTION...: a run in one go and one that is stopped at its first checkpoint, the cache deleted, and resumed.
@@ -305,6 +292,20 @@ stage_determinism() {
   [ -n "$trial" ] && return
   if [ -f "$work/data/mnist.safetensors" ]; then twice twice-mnist "$(recipe pgd_at_mnist)" --set=run.precision=bf16
   else row twice-mnist SKIP 'mnist is not in the kit'; fi
+}
+
+# Every case of a plugin on the device: a CUDA kernel, elementwise ops. Then the recipe of the first, each instruction against its definition.
+stage_plugin() {
+  local name lib
+  for name in momentum margin; do
+    lib=$work/kit/plugins/lib$name.so
+    [ -f "$lib" ] || { row "plugin-$name" SKIP 'not in the kit: there was no nvcc where it was packed'; continue; }
+    step "plugin-$name-test" 90 $of_kit "$bin/advplugin" test --backend=cuda --backend-dir="$work/kit/cuda" "$lib"
+    sed -n '/: on /s/^/    /p' "$logs/plugin-$name-test.log"
+    [ $name = momentum ] || continue # the op of margin.adv has no CUDA kernel
+    step "plugin-$name-run" 60 $of_kit "$bin/advrun" $cuda --plugin="$lib" --check=ref --set=train.epochs=1 --run-dir="$work/plugin" \
+      "$(recipe plugins/$name)"
+  done
 }
 
 # Op cases of the own kernels under each tool, a quarter of them in four parts; in a trial a few without one.

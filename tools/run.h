@@ -16,8 +16,9 @@ typedef struct RunPlan {
     bool is_compiled;
 } RunPlan;
 
-/* From a file; a name that ends in ".adv" is compiled with the --set options. 0, or an exit code after a message. */
-int run_plan_get(const Cli *cli, const char *path, AdvDiags *ds, RunPlan *out);
+/* From a file; a name that ends in ".adv" is compiled with the --set options, for the device of the context. 0, or an exit code after a
+** message. */
+int run_plan_get(const Cli *cli, const char *path, AdvCtx *ctx, AdvDiags *ds, RunPlan *out);
 void run_plan_free(RunPlan *p);
 
 /* The file of a data set: --data (a folder or the file itself), $ADV_DATA, $XDG_CACHE_HOME/adv, ~/.cache/adv. */

@@ -10,21 +10,22 @@
 
 #define MAX_PLAN (UINT64_C(1) << 32)
 
-static int compile(const Cli *cli, const char *path, AdvDiags *ds, RunPlan *out)
+static int compile(const Cli *cli, const char *path, AdvCtx *ctx, AdvDiags *ds, RunPlan *out)
 {
     Recipe r;
     int rc = recipe_read(&r, cli, path);
+    r.opts.cuda_sm = adv_ctx_cuda(ctx);
     if (!rc) rc = adv_status_exit(adv_compile(&r.opts, ds, &out->bytes, &out->n_bytes));
     out->is_compiled = true;
     recipe_free(&r);
     return rc;
 }
 
-int run_plan_get(const Cli *cli, const char *path, AdvDiags *ds, RunPlan *out)
+int run_plan_get(const Cli *cli, const char *path, AdvCtx *ctx, AdvDiags *ds, RunPlan *out)
 {
     size_t n = strlen(path);
     memset(out, 0, sizeof *out);
-    if (n > 4 && !strcmp(path + n - 4, ".adv")) return compile(cli, path, ds, out);
+    if (n > 4 && !strcmp(path + n - 4, ".adv")) return compile(cli, path, ctx, ds, out);
     if (cli_get(cli, "set"))
         return cli_fail(cli, EXIT_USAGE, "a plan cannot be changed: `--set` belongs to the compiler\n  advc --set %s -o %s RECIPE.adv",
                         cli_get(cli, "set"), path);

@@ -266,6 +266,7 @@ struct El {
     AdvRegistry *reg;          /* the graph's, to add plugins to */
     const char *const *plugins; /* paths given by the caller, n_plugins of them: they come before the recipe's folder */
     uint32_t n_plugins;
+    int32_t cuda_sm;           /* the device that plugins are for, or 0 */
     bool no_plugins;
     AdvStatus plugin_status;   /* why a plugin was not loaded */
     ADV_VEC(ElVal) overrides;  /* name = key, list[0] = value, span */

@@ -47,11 +47,12 @@ ElModule *el_plugin_import(El *el, ElModule *m, AstId use)
         el_error(el, ADV_D_PLUGIN_FILE, n->span, "plugins are not loaded here: the program that compiles does not allow them");
         return NULL;
     }
-    AdvStatus st = adv_plugin_load(el->reg, NULL, path_of(el, m, adv_str(el->names, n->name)), NULL, &fault, &p);
+    AdvStatus st = adv_plugin_load(el->reg, NULL, path_of(el, m, adv_str(el->names, n->name)), NULL, el->cuda_sm, &fault, &p);
     if (st != ADV_OK) {
         AdvDiag *d = el_diag(el, fault.id, n->span, "%s", fault.text);
         AdvSpan needs = n->name2.i ? first_use(m, m->ast->root, n->name2) : (AdvSpan){0, 0, 0};
         if (needs.file) adv_diag_note(d, needs, "it is needed here");
+        if (fault.help) adv_diag_help(d, "%s", fault.help);
         el->plugin_status = st;
         return NULL;
     }

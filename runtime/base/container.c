@@ -186,7 +186,7 @@ static AdvStatus check_digest(Reader *r)
     if (!r->digest || (r->mark && strcmp(r->mark, CONTAINER_DIGEST_KEY) != 0)) {
         return adv_fail(r->ds, ADV_EDATA, ADV_D_CONTAINER_DIGEST, "`%s` is damaged: its digest is missing", r->what);
     }
-    char hex[CONTAINER_DIGEST_CHARS + 1];
+    char hex[ADV_CONTAINER_DIGEST_CHARS + 1];
     adv_container_digest(r->out.blobs, r->out.n_blobs, r->out.meta, r->out.n_meta, hex);
     if (strcmp(hex, r->digest) != 0) {
         return adv_fail(r->ds, ADV_EDATA, ADV_D_CONTAINER_DIGEST, "`%s` is damaged: its digest is %s, but its content gives %s", r->what,

@@ -61,6 +61,11 @@ AdvStatus adv_container_render(const AdvAlloc *a, const AdvBlob *blobs, uint32_t
 AdvStatus adv_container_write(const AdvIo *io, const AdvAlloc *a, const char *path, const AdvBlob *blobs, uint32_t n_blobs,
                               const AdvMeta *meta, uint32_t n_meta, AdvDiags *ds) ADV_MUST_USE;
 
+/* The digest above, as lower-case hexadecimal digits and a NUL. `meta` is sorted by key and lacks both reserved keys. */
+#define ADV_CONTAINER_DIGEST_CHARS 32
+void adv_container_digest(const AdvBlob *blobs, uint32_t n_blobs, const AdvMeta *meta, uint32_t n_meta,
+                          char out_hex[ADV_CONTAINER_DIGEST_CHARS + 1]);
+
 /* Bytes of one element, 0 for an unknown dtype; its safetensors name ("F32", "I64", ...); and back. */
 uint32_t adv_dtype_bytes(uint8_t dtype);
 const char *adv_dtype_name(uint8_t dtype);   /* "f32", as in dumps */

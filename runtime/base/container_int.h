@@ -10,11 +10,6 @@
 #define CONTAINER_ALIGN_BYTES 64u
 #define CONTAINER_DIGEST_KEY "xxh3_128"
 #define CONTAINER_MARK_KEY "adv.digest"
-#define CONTAINER_DIGEST_CHARS 32u
-
-/* Writes the digest as 32 lower-case digits and a NUL. `meta` is sorted by key and lacks both reserved keys. */
-void adv_container_digest(const AdvBlob *blobs, uint32_t n_blobs, const AdvMeta *meta, uint32_t n_meta,
-                          char out_hex[CONTAINER_DIGEST_CHARS + 1]);
 
 /* Bytes of a tensor of that type; 0 in *out_ok on overflow or an unknown dtype. */
 uint64_t adv_container_type_bytes(uint8_t dtype, uint8_t rank, const int64_t *dim, int *out_ok);

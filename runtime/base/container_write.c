@@ -43,7 +43,7 @@ static void digest_meta(XXH3_state_t *state, const AdvMeta *meta, uint32_t n_met
 }
 
 void adv_container_digest(const AdvBlob *blobs, uint32_t n_blobs, const AdvMeta *meta, uint32_t n_meta,
-                          char out_hex[CONTAINER_DIGEST_CHARS + 1])
+                          char out_hex[ADV_CONTAINER_DIGEST_CHARS + 1])
 {
     XXH3_state_t state;
     XXH3_128bits_reset(&state);
@@ -59,7 +59,7 @@ void adv_container_digest(const AdvBlob *blobs, uint32_t n_blobs, const AdvMeta 
     for (uint32_t i = 0; i < n_blobs; i++)
         if (blobs[i].n_bytes) XXH3_128bits_update(&state, blobs[i].data, (size_t)blobs[i].n_bytes);
     XXH128_hash_t h = XXH3_128bits_digest(&state);
-    snprintf(out_hex, CONTAINER_DIGEST_CHARS + 1, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64, (uint64_t)h.low64);
+    snprintf(out_hex, ADV_CONTAINER_DIGEST_CHARS + 1, "%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64, (uint64_t)h.low64);
 }
 
 static int meta_compare(const void *a, const void *b)
@@ -96,7 +96,7 @@ static json_t *blob_object(const AdvBlob *b, uint64_t at)
 /* The header's JSON, len + 1 bytes of `a`, or NULL when memory is out. */
 static char *header_text(const AdvAlloc *a, const AdvBlob *blobs, uint32_t n_blobs, const AdvMeta *sorted, uint32_t n_meta, size_t *out_len)
 {
-    char digest[CONTAINER_DIGEST_CHARS + 1];
+    char digest[ADV_CONTAINER_DIGEST_CHARS + 1];
     adv_container_digest(blobs, n_blobs, sorted, n_meta, digest);
     json_t *root = json_object();
     int bad = json_object_set_new(root, "__metadata__", meta_object(sorted, n_meta, digest));

@@ -97,7 +97,6 @@ static AdvStatus find_device(AdvCudaBack *b)
         return adv_cuda_fail(b, ADV_EUNAVAILABLE, "no CUDA device answers: %s",
                              e != cudaSuccess ? b->api.cudaGetErrorString(e) : "there is none");
     }
-    ADV_TRY(CHECK(b, cudaSetDevice, (0)));
     ADV_TRY(CHECK(b, cudaGetDeviceProperties, (&b->prop, 0)));
     b->cuda.device = 0;
     b->cuda.sm = b->prop.major * 10 + b->prop.minor;
@@ -113,6 +112,7 @@ static AdvStatus open_device(AdvCudaBack *b)
 {
     ADV_TRY(adv_cuda_need(b, ADV_CUDA_RT));
     ADV_TRY(find_device(b));
+    ADV_TRY(CHECK(b, cudaSetDevice, (0)));
     if (b->host.opts.stream == cudaStreamLegacy || b->host.opts.stream == cudaStreamPerThread)
         return adv_cuda_fail(b, ADV_EINVAL,
                              "a default stream was passed, which cannot be recorded or is another one in each thread: make one");
@@ -135,19 +135,42 @@ static AdvStatus open_device(AdvCudaBack *b)
     return ADV_OK;
 }
 
-AdvStatus adv_cuda_open(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags *ds, void **out_self)
+/* NULL: out of memory, which was said. */
+static AdvCudaBack *new_back(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags *ds)
 {
     AdvCudaBack *b = adv_mem_new0(&o->alloc, sizeof *b);
-    *out_self = NULL;
-    if (!b) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening the back end");
+    if (!b) {
+        (void)adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening the back end");
+        return NULL;
+    }
     b->host.opts = *o;
     b->source = source;
     b->cuda.api = &b->api;
     b->cuda.back = b;
     b->later_end = &b->later;
+    b->ds = ds;
+    return b;
+}
+
+AdvStatus adv_cuda_probe(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags *ds, int32_t *out_sm)
+{
+    AdvCudaBack *b = new_back(o, source, ds);
+    *out_sm = 0;
+    if (!b) return ADV_ENOMEM;
+    AdvStatus st = adv_cuda_need(b, ADV_CUDA_RT);
+    if (st == ADV_OK) st = find_device(b);
+    if (st == ADV_OK) *out_sm = b->cuda.sm;
+    adv_mem_free(&o->alloc, b, sizeof *b);
+    return st;
+}
+
+AdvStatus adv_cuda_open(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags *ds, void **out_self)
+{
+    AdvCudaBack *b = new_back(o, source, ds);
+    *out_self = NULL;
+    if (!b) return ADV_ENOMEM;
     b->cuda.is_deterministic = o->is_deterministic;
     b->cuda.allow_tf32 = o->allow_tf32;
-    b->ds = ds;
     AdvStatus st = open_device(b);
     b->ds = NULL;
     if (st != ADV_OK) {
@@ -379,8 +402,10 @@ static AdvStatus number_inst(AdvCudaBack *b, const char *op_name)
 static AdvStatus take_kernel(AdvCudaBack *b, AdvBound *bound, const AdvKernel *k)
 {
     AdvPluginFault fault;
-    AdvStatus st = adv_plugin_check_cuda(b->host.opts.reg, k, b->prop.major, b->prop.minor, &fault);
-    return st == ADV_OK ? prepare_kernel(b, bound, k) : adv_fail(b->ds, st, fault.id, "%s", fault.text);
+    AdvStatus st = adv_plugin_check_cuda(b->host.opts.reg, k, b->cuda.sm, &fault);
+    if (st == ADV_OK) return prepare_kernel(b, bound, k);
+    adv_diag_help(adv_diag(b->ds, fault.id, (AdvSpan){0, 0, 0}, "%s", fault.text), "%s", fault.help);
+    return st;
 }
 
 /* The first kernel that can. None is for the session to say: there is no definition to fall back on. */

@@ -85,6 +85,8 @@ typedef struct AdvCudaBack {
 
 /* Opens device 0 with the functions of `source`: what AdvBackend.open of a real and of the fake back end are. */
 AdvStatus adv_cuda_open(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags *ds, void **out_self) ADV_MUST_USE;
+/* What AdvBackend.probe is. */
+AdvStatus adv_cuda_probe(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags *ds, int32_t *out_sm) ADV_MUST_USE;
 
 /* NVTX ranges, where its headers were there when this was built (nvtx.c). */
 #ifdef ADV_HAVE_NVTX
@@ -94,7 +96,7 @@ AdvStatus adv_cuda_open(const AdvBackendOpts *o, AdvCudaSource *source, AdvDiags
 #endif
 void adv_cuda_range(void *self, const char *name);
 
-/* The rest of the table, but `open`. */
+/* The rest of the table, but `open` and `probe`. */
 #define ADV_CUDA_BACKEND \
     .name = "cuda", .target = "cuda", .dlpack = kDLCUDA, .close = adv_cuda_close, .alloc = adv_cuda_alloc, .free = adv_cuda_free, \
     .copy = adv_cuda_copy, .fill = adv_cuda_fill, .prepare = adv_cuda_prepare, .prepare_kernel = adv_cuda_prepare_kernel, \

@@ -17,7 +17,9 @@ static AdvStatus source(AdvCudaApi *api, AdvCudaLib which, const char *dirs, Adv
 
 static AdvStatus open_cuda(const AdvBackendOpts *o, AdvDiags *ds, void **out_self) { return adv_cuda_open(o, source, ds, out_self); }
 
-static const AdvBackend backend = {.open = open_cuda, ADV_CUDA_BACKEND};
+static AdvStatus probe_cuda(const AdvBackendOpts *o, AdvDiags *ds, int32_t *out_sm) { return adv_cuda_probe(o, source, ds, out_sm); }
+
+static const AdvBackend backend = {.open = open_cuda, .probe = probe_cuda, ADV_CUDA_BACKEND};
 static const AdvModule module = {ADV_MODULE_HEADER, .backend = &backend, .kernels = adv_kernels_cuda};
 
 ADV_API const AdvModule *adv_module_v1(void);

@@ -607,4 +607,9 @@ static AdvStatus open_fake(const AdvBackendOpts *o, AdvDiags *ds, void **out_sel
 {
     return adv_cuda_open(o, adv_fake_source, ds, out_self);
 }
-const AdvBackend adv_backend_fake = {.open = open_fake, ADV_CUDA_BACKEND};
+static AdvStatus probe_fake(const AdvBackendOpts *o, AdvDiags *ds, int32_t *out_sm)
+{
+    return adv_cuda_probe(o, adv_fake_source, ds, out_sm);
+}
+
+const AdvBackend adv_backend_fake = {.open = open_fake, .probe = probe_fake, ADV_CUDA_BACKEND};

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (st != ADV_OK) return 0;
     MUST(lies_within(v.name, data, size) && lies_within(v.version, data, size));
     MUST(lies_within(v.ops, data, size) && lies_within(v.archs, data, size));
-    (void)adv_plugin_fits_cuda(v.archs, 9, 0);
+    (void)adv_plugin_fits_cuda(v.archs, 90);
     return 0;
 }
 

@@ -93,7 +93,7 @@ static void load_plugin(AdvRegistry *reg, Count *n)
     const AdvLoaded *p;
     AdvPluginFault fault;
     if (!path) printf("SKIP rows of a plugin: ADV_TEST_ROWS does not name it\n");
-    else if (adv_plugin_load(reg, NULL, path, NULL, &fault, &p) != ADV_OK) printf("%s\n", fault.text), n->failed++;
+    else if (adv_plugin_load(reg, NULL, path, NULL, 0, &fault, &p) != ADV_OK) printf("%s\n", fault.text), n->failed++;
 }
 
 int op_main(const char *backend, const AdvKernel *const *kernels, SuiteDevice *dev)

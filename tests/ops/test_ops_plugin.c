@@ -146,23 +146,23 @@ static void sha256(void)
 
 static void architectures(void)
 {
-    CHECK(adv_plugin_fits_cuda("sm_80 sm_90", 9, 0));
-    CHECK(adv_plugin_fits_cuda("sm_80", 8, 6));
-    CHECK(!adv_plugin_fits_cuda("sm_86", 8, 0));
-    CHECK(!adv_plugin_fits_cuda("sm_80", 9, 0));
-    CHECK(adv_plugin_fits_cuda("sm_80 compute_80", 9, 0));
-    CHECK(!adv_plugin_fits_cuda("compute_90", 8, 0));
-    CHECK(!adv_plugin_fits_cuda("", 8, 0));
-    CHECK(!adv_plugin_fits_cuda("gfx90a", 9, 0));
+    CHECK(adv_plugin_fits_cuda("sm_80 sm_90", 90));
+    CHECK(adv_plugin_fits_cuda("sm_80", 86));
+    CHECK(!adv_plugin_fits_cuda("sm_86", 80));
+    CHECK(!adv_plugin_fits_cuda("sm_80", 90));
+    CHECK(adv_plugin_fits_cuda("sm_80 compute_80", 90));
+    CHECK(!adv_plugin_fits_cuda("compute_90", 80));
+    CHECK(!adv_plugin_fits_cuda("", 80));
+    CHECK(!adv_plugin_fits_cuda("gfx90a", 90));
     static const AdvKernel its = {ADV_KERNEL_HEADER, .backend = "cuda"}, another = {ADV_KERNEL_HEADER, .backend = "cuda"};
     static const AdvKernel *const kernels[] = {&its, NULL};
     static const AdvPlugin table = {.kernels = kernels};
     AdvLoaded p = {.path = "/p.so", .name = "margin", .version = "1.0", .archs = "sm_80", .table = &table};
     AdvRegistry r = {.plugins = &p};
     AdvPluginFault f = {0};
-    CHECK_EQ(adv_plugin_check_cuda(&r, &another, 10, 0, &f), ADV_OK);
-    CHECK_EQ(adv_plugin_check_cuda(&r, &its, 8, 0, &f), ADV_OK);
-    CHECK_EQ(adv_plugin_check_cuda(&r, &its, 10, 0, &f), ADV_EDATA);
+    CHECK_EQ(adv_plugin_check_cuda(&r, &another, 100, &f), ADV_OK);
+    CHECK_EQ(adv_plugin_check_cuda(&r, &its, 80, &f), ADV_OK);
+    CHECK_EQ(adv_plugin_check_cuda(&r, &its, 100, &f), ADV_EDATA);
     CHECK_STR(f.text, "plugin `margin` 1.0 (`/p.so`) has CUDA kernels for sm_80, but the device is sm_100");
 }
 
@@ -194,7 +194,7 @@ static void every_allocation_may_fail(void)
         AdvPluginFault f = {0};
         const AdvLoaded *p = NULL;
         st = adv_registry_init(&r, a);
-        if (st == ADV_OK) st = adv_plugin_load(&r, NULL, path, NULL, &f, &p);
+        if (st == ADV_OK) st = adv_plugin_load(&r, NULL, path, NULL, 0, &f, &p);
         CHECK(st == ADV_OK || st == ADV_ENOMEM);
         CHECK((st == ADV_OK) == (p != NULL));
         CHECK((p != NULL) == (adv_registry_op(&r, "twin_mul") != NULL));
@@ -214,14 +214,14 @@ static void loading_twice(void)
     AdvPluginFault f = {0};
     if (!path) return;
     CHECK_EQ(adv_registry_init(&r, adv_alloc_default()), ADV_OK);
-    CHECK_EQ(adv_plugin_load(&r, NULL, path, NULL, &f, &p), ADV_OK);
-    CHECK_EQ(adv_plugin_load(&r, NULL, path, p, &f, &again), ADV_OK);
+    CHECK_EQ(adv_plugin_load(&r, NULL, path, NULL, 0, &f, &p), ADV_OK);
+    CHECK_EQ(adv_plugin_load(&r, NULL, path, p, 0, &f, &again), ADV_OK);
     CHECK(again == p && adv_plugin_by_digest(&r, p->sha256) == p);
     AdvLoaded want = *p;
     want.sha256[0] ^= 1;
-    CHECK_EQ(adv_plugin_load(&r, NULL, path, &want, &f, &again), ADV_EDATA);
+    CHECK_EQ(adv_plugin_load(&r, NULL, path, &want, 0, &f, &again), ADV_EDATA);
     CHECK_EQ(f.id, ADV_D_PLUGIN_OTHER);
-    CHECK_EQ(adv_plugin_load(&r, NULL, "/no/such/plugin.so", NULL, &f, &again), ADV_ENOENT);
+    CHECK_EQ(adv_plugin_load(&r, NULL, "/no/such/plugin.so", NULL, 0, &f, &again), ADV_ENOENT);
     CHECK_EQ(f.id, ADV_D_PLUGIN_FILE);
     adv_registry_fini(&r);
 }

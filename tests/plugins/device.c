@@ -9,10 +9,17 @@
 #define FAILS   5 /* the launch fails */
 #define DIES    6 /* so does the device, for good */
 #define SEGV    7 /* the launch crashes */
+#define LOUD    8 /* none; but it says when its code runs */
 
 #include "ops/adv_op.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
+
+__attribute__((constructor)) static void wake(void)
+{
+    if (BAD == LOUD) puts("code of the plugin runs");
+}
 
 static const AdvPortDef in[] = {{"x", ADV_PORT_FLOAT, "[N,...]"}, {NULL, 0, NULL}};
 static const AdvPortDef out[] = {{"y", ADV_PORT_FLOAT, "as x"}, {NULL, 0, NULL}};

@@ -235,9 +235,14 @@ fi
 
 # ---- kernels of a device, on the fake one ----
 
+# unopened: the command just run did not open the plugin.
+unopened() {
+  cp log said
+  ends 1 "" grep "code of the plugin" said
+}
 # device MISTAKE CODE TEXT [ARCHITECTURES]: libdevice.so with this mistake, tested on the fake device.
 device() {
-  build libdevice.so -DBAD="$1" "-DFAKE=\"$fake/adv_cuda.so\"" "-DARCHS=\"${4:-sm_90}\"" device.c -ldl
+  build libdevice.so -DBAD="$1" "-DFAKE=\"$fake/adv_cuda.so\"" "-DARCHS=\"${4-sm_90}\"" device.c -ldl
   ends "$2" "$3" "$advplugin" test "--backend-dir=$fake" --backend=cuda libdevice.so
 }
 if [ -n "$fake" ]; then
@@ -254,7 +259,25 @@ if [ -n "$fake" ]; then
   device DIES 1 'the fake device was told to fail'
   ends 1 '9 passed, 6 failed' "$advplugin" test "--backend-dir=$fake" libdevice.so
   device SEGV 1 'on CUDA: kernels, in case `root x=4{0,1,-4,9} want={0,1,-2,3}`'
-  device NOTHING 1 'has CUDA kernels for sm_80, but the device is sm_90' sm_80
+  device NOTHING 1 'has CUDA kernels for no architecture, but the device is sm_90' ''
+  # For another device: refused before any of its code runs, by everything that knows the device.
+  device LOUD 65 'has CUDA kernels for sm_80, but the device is sm_90' sm_80
+  unopened
+  ends 0 'code of the plugin runs' "$advplugin" test --backend=cpu libdevice.so
+  sed -e 's/libbad/libdevice/' -e 's/my.twice(ce(f(x), y))/my.root(ce(f(x), y))/' -e 's/minimize loss/minimize detach(loss)*ce(f(x), y)/' bad.adv >device.adv
+  ends 0 'code of the plugin runs' "$advc" device.adv -o device.plan
+  for what in device.adv device.plan; do
+    ends 65 'has CUDA kernels for sm_80, but the device is sm_90' "$advrun" "--backend-dir=$fake" --progress=none $what
+    unopened
+    ends 65 'device.adv:16' "$advrun" "--backend-dir=$fake" --backend=cuda "--plugin=$PWD/libdevice.so" --progress=none $what
+    unopened
+    ends 0 'code of the plugin runs' "$advrun" "--backend-dir=$fake" --backend=cpu --progress=none $what
+  done
+  ends 0 '' "$advc" --set run.device=cpu device.adv -o cpu.plan
+  ends 0 'code of the plugin runs' "$advrun" "--backend-dir=$fake" --progress=none cpu.plan
+  device LOUD 0 ' 0 failed' sm_90
+  ends 0 '' "$advc" device.adv -o device.plan
+  ends 0 'code of the plugin runs' "$advrun" "--backend-dir=$fake" --backend=cuda --progress=none device.plan
   ends 0 'on fake device' "$advplugin" test "--backend-dir=$fake" libmargin.so
 else
   echo 'SKIP CUDA kernels of plugins on the fake device: this build has none'

@@ -74,6 +74,14 @@ static AdvStatus call_open(Bench *b)
 static AdvStatus call_step(Bench *b) { return adv_session_step(b->s, 1, b->ds); }
 static AdvStatus call_save(Bench *b) { return adv_session_save(b->s, b->dir, b->ds); }
 static AdvStatus call_resume(Bench *b) { return adv_session_resume(b->s, b->dir, b->ds); }
+static AdvStatus call_digest(Bench *b)
+{
+    char digest[33];
+    AdvStatus st = adv_ctx_checkpoint_digest(b->ctx, b->dir, b->ds, digest);
+    CHECK_EQ(strlen(digest), st == ADV_OK ? 32 : 0);
+    return st;
+}
+
 static AdvStatus call_bind(Bench *b) { return adv_session_bind_file(b->s, b->data, b->ds); }
 static AdvStatus call_weights(Bench *b) { return adv_session_load_weights(b->s, b->weights, b->ds); }
 
@@ -132,6 +140,7 @@ static const Call calls[] = {
     {"bind_file", false, call_bind}, {"load_weights", false, call_weights}, {"step", false, call_step},
     {"save", true, call_save},       {"resume", true, call_resume},         {"evaluate", true, call_eval},
     {"train", true, call_train},     {"rows", false, call_rows},            {"tensors", false, call_tensors},
+    {"digest", true, call_digest},
 };
 enum { N_CALLS = sizeof calls / sizeof *calls };
 

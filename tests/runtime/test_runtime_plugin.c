@@ -22,13 +22,18 @@ typedef struct World {
     const char *path;
 } World;
 
-static World world(uint32_t flags)
+static World world_with(uint32_t flags, const char *const *plugins)
 {
-    AdvCtxOpts o = {.struct_size = sizeof o, .flags = flags};
+    AdvCtxOpts o = {.struct_size = sizeof o, .flags = flags, .plugins = plugins, .n_plugins = plugins != NULL};
     World w = {.path = getenv("ADV_TEST_ROWS")};
     CHECK_EQ(adv_ctx_new(&o, &w.ctx), ADV_OK);
     CHECK_EQ(adv_diags_open(w.ctx, &w.ds), ADV_OK);
     return w;
+}
+
+static World world(uint32_t flags)
+{
+    return world_with(flags, NULL);
 }
 
 static void world_end(World *w)
@@ -107,6 +112,47 @@ static void what_is_not_there(void)
     world_end(&w);
 }
 
+/* A path given to the context comes before the plan's, by the name of the file. */
+static void a_plugin_that_moved(void)
+{
+    static const char *const nowhere[] = {"/elsewhere/libbench_rows.so"}, *const other[] = {"/elsewhere/libother.so"};
+    World w = world(0);
+    void *bytes;
+    uint64_t n;
+    AdvPlan *plan;
+    AdvDiagInfo d = {.struct_size = sizeof d};
+    AdvDiagNote help = {.struct_size = sizeof help};
+    CHECK_EQ(compile(&w, 0, &w.path, &bytes, &n), ADV_OK);
+    world_end(&w);
+    w = world_with(ADV_CTX_PLAN_PLUGINS, nowhere);
+    CHECK_EQ(adv_plan_load(w.ctx, bytes, (size_t)n, w.ds, &plan), ADV_ENOENT);
+    check_said(&w, 4002, "there is no plugin `/elsewhere/libbench_rows.so`");
+    CHECK_EQ(adv_diags_get(w.ds, 0, &d), ADV_OK);
+    CHECK(d.n_notes > 0); CHECK_EQ(d.line, 10);
+    CHECK_EQ(adv_diags_note(w.ds, 0, d.n_notes - 1, &help), ADV_OK);
+    CHECK_STR(help.text, "if it lies elsewhere now: --plugin=FOLDER/libbench_rows.so");
+    world_end(&w);
+    w = world_with(ADV_CTX_PLAN_PLUGINS, other);
+    CHECK_EQ(adv_plan_load(w.ctx, bytes, (size_t)n, w.ds, &plan), ADV_OK);
+    adv_plan_close(plan);
+    world_end(&w);
+    adv_compile_free(NULL, bytes, n);
+}
+
+/* Without a folder, and where there is no library in it, plugins are loaded for any device. */
+static void no_device_is_known(void)
+{
+    AdvCtxOpts o = {.struct_size = sizeof o, .backend_dir = "/nowhere"};
+    World w = world(0);
+    CHECK_EQ(adv_ctx_cuda(w.ctx), 0);
+    world_end(&w);
+    CHECK_EQ(adv_ctx_new(&o, &w.ctx), ADV_OK);
+    CHECK_EQ(adv_ctx_cuda(w.ctx), 0);
+    CHECK_EQ(adv_ctx_add_plugin(w.ctx, w.path, NULL), ADV_OK);
+    CHECK_EQ(adv_ctx_cuda(w.ctx), 0);
+    adv_ctx_free(w.ctx);
+}
+
 int main(void)
 {
     if (!getenv("ADV_TEST_ROWS")) {
@@ -116,5 +162,7 @@ int main(void)
     RUN(the_compiler_may_be_forbidden_plugins);
     RUN(a_plan_needs_its_plugin);
     RUN(what_is_not_there);
+    RUN(a_plugin_that_moved);
+    RUN(no_device_is_known);
     return ADV_TEST_END();
 }

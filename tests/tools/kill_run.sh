@@ -86,20 +86,8 @@ latest_whole() {
 # step_of: the step of the newest checkpoint, 0 if there is none.
 step_of() { if [ -f run/LATEST ]; then sed -nE 's/.*"step": ([0-9]+).*/\1/p' "run/$(cat run/LATEST)/MANIFEST.json"; else echo 0; fi; }
 
-# states RUN: a digest of everything in the newest checkpoint, but for the length of events.jsonl (the last number of adv.place),
-# which depends on how many digits its times have.
-states() {
-  python3 - "$1/$(cat "$1/LATEST")/state.safetensors" <<'END'
-import hashlib, json, sys
-raw = open(sys.argv[1], "rb").read()
-n = int.from_bytes(raw[:8], "little")
-header, data, digest = json.loads(raw[8:8 + n]), raw[8 + n:], hashlib.sha256()
-for name in sorted(set(header) - {"__metadata__"}):
-    first, end = header[name]["data_offsets"]
-    digest.update(name.encode() + data[first:end - 8 if name == "adv.place" else end])
-print(digest.hexdigest()[:32])
-END
-}
+# states RUN: the digest of its newest checkpoint.
+states() { "$advrun" --digest="$1"; }
 
 # same_end: the run in `run` ended as the one in `want`.
 same_end() {

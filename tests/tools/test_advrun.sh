@@ -102,6 +102,29 @@ expect 0 'run folder: own' --run-dir=own --check=ref --progress=none small.plan
 expect 0 'costliest lines' --run-dir=timed --profile --progress=none small.plan
 expect 0 '"kind":"epoch"' --run-dir=js --progress=json small.plan
 
+# ---- the digest of a checkpoint: equal for equal runs, whatever the clock and the folder; other for another step, weight or kept weight
+digest() { "$advrun" --digest="$1"; }
+newest() { printf '%s/%s' "$1" "$(cat "$1/LATEST")"; }
+ok 'digest: 32 digits' sh -c "printf %s '$(digest runs/small)' | grep -qxE '[0-9a-f]{32}'"
+ok 'digest: of a run or its newest checkpoint' test "$(digest runs/small)" = "$(digest "$(newest runs/small)")"
+ok 'digest: an equal run has the same' test "$(digest runs/small)" = "$(digest runs/small-2)"
+ok 'digest: a way of running is no part of it' test "$(digest runs/small)" = "$(digest own)"
+expect 0 'run folder: often' --run-dir=often --save-steps=4 small.plan
+ok 'digest: how often it was saved is no part of it' test "$(digest runs/small)" = "$(digest often)"
+ok 'digest: an older checkpoint has another' test "$(digest "$(ls -d often/ckpt-* | head -n 1)")" != "$(digest often)"
+sed 's/^train.*/train { epochs = 3; seed = 1; keep = best(final.fgsm) }/; s/^eval final {/& every = 1;/' small.adv >kept.adv
+expect 0 'run folder: kept' --run-dir=kept kept.adv
+expect 0 'run folder: kept-2' --run-dir=kept-2 kept.adv
+ok 'digest: kept weights too' test "$(digest kept)" = "$(digest kept-2)"
+rm -rf kept-2/best-*
+expect 66 'best-' --digest=kept-2
+expect 66 'state.safetensors' --digest=nowhere
+expect 64 'runs nothing' --digest=runs/small small.plan
+mkdir odd && cp "$(ls -d kept/best-* | head -n 1)/state.safetensors" odd/
+expect 65 'is no checkpoint' --digest=odd
+printf x >>odd/state.safetensors
+expect 65 'ADV5' --digest=odd
+
 # ---- another plan, damage
 "$advc" -o other.plan --set rate=0.01 small.adv
 expect 66 'have another plan' --resume other.plan

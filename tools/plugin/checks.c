@@ -30,10 +30,12 @@ static void say_none(Checks *c, const AdvDiags *ds, AdvStatus st)
     snprintf(c->why_none, sizeof c->why_none, "%s", ds && ds->list.n ? ds->list.at[0]->message : adv_status_name(st));
 }
 
-static void open_device(Checks *c, const ChecksPlace *place)
+/* Opens adv_cuda.so; *out_sm: the device that answers, 0 if none does. */
+static const AdvModule *open_module(Checks *c, const ChecksPlace *place, int32_t *out_sm)
 {
     const AdvModule *m = NULL;
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
+    AdvBackendOpts o = {.alloc = adv_alloc_default(), .reg = &c->suite.reg, .library_dirs = place->library_dirs};
     AdvStatus st = ADV_EUNAVAILABLE;
     if (place->is_off) {
         snprintf(c->why_none, sizeof c->why_none, "the CPU was asked for");
@@ -42,12 +44,17 @@ static void open_device(Checks *c, const ChecksPlace *place)
     } else {
         st = adv_module_open(place->module, ds, &m);
         if (st == ADV_OK) st = adv_registry_add_kernels(&c->suite.reg, m->kernels, ds);
+        if (st == ADV_OK) st = m->backend->probe(&o, ds, out_sm);
         if (st != ADV_OK) say_none(c, ds, st);
     }
     adv_diags_free(ds);
-    if (st != ADV_OK) return;
+    return st == ADV_OK ? m : NULL;
+}
+
+static void open_device(Checks *c, const AdvModule *m, const ChecksPlace *place)
+{
     AdvBackendOpts o = {.reg = &c->suite.reg, .library_dirs = place->library_dirs};
-    st = suite_device_open(&c->device, m->backend, &o);
+    AdvStatus st = suite_device_open(&c->device, m->backend, &o);
     if (st == ADV_OK) return;
     say_none(c, c->device.ds, st);
     suite_device_close(&c->device);
@@ -73,6 +80,7 @@ static void list_on_cuda(Checks *c)
 AdvStatus checks_init(Checks *c, const char *path, const ChecksPlace *place, AdvPluginFault *fault)
 {
     AdvAlloc a = adv_alloc_default();
+    int32_t cuda_sm = 0;
     memset(c, 0, sizeof *c);
     adv_arena_init(&c->suite.arena, a);
     AdvStatus st = adv_registry_init(&c->suite.reg, a);
@@ -80,14 +88,16 @@ AdvStatus checks_init(Checks *c, const char *path, const ChecksPlace *place, Adv
     if (st != ADV_OK) {
         fault->id = ADV_D_NO_MEMORY;
         snprintf(fault->text, sizeof fault->text, "out of memory");
+        fault->help = NULL;
         return st;
     }
-    ADV_TRY(adv_plugin_load(&c->suite.reg, NULL, path, NULL, fault, &c->plugin));
+    const AdvModule *m = open_module(c, place, &cuda_sm);
+    ADV_TRY(adv_plugin_load(&c->suite.reg, NULL, path, NULL, cuda_sm, fault, &c->plugin));
     const AdvPlugin *t = c->plugin->table;
     while (t->cases && t->cases[c->n_cases]) c->n_cases++;
     for (uint32_t i = 0; t->kernels && t->kernels[i]; i++) c->n_cuda += !strcmp(t->kernels[i]->backend, "cuda");
     for (uint32_t i = 0; t->ops[i]; i++) c->n_rows += t->ops[i]->row != NULL;
-    if (c->n_cuda || c->n_rows) open_device(c, place);
+    if (m && (c->n_cuda || c->n_rows)) open_device(c, m, place);
     if (c->device.self) list_on_cuda(c);
     c->n_items = c->n_cases * N_CHECKS + n_ops(t) + c->n_on_cuda * (N_CHECKS - 1);
     return ADV_OK;

@@ -24,7 +24,8 @@ typedef struct Checks {
 
 #define CHECK_TEXT 200
 
-/* Loads the plugin, and opens a device where it has something to run on one. ADV_OK, or *fault says why not. */
+/* Finds the device, loads the plugin if it is for that one, and opens the device where there is something to run on it. ADV_OK, or *fault
+** says why not. */
 AdvStatus checks_init(Checks *c, const char *path, const ChecksPlace *place, AdvPluginFault *fault);
 void checks_fini(Checks *c);
 

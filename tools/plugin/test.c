@@ -45,9 +45,9 @@ static void say_device(const Checks *c)
     else printf("SKIP %s%s: %s\n", kernels, rows, c->why_none);
 }
 
-static void refuse(const Cli *cli, int to, AdvStatus st, const char *why)
+static void refuse(const Cli *cli, int to, AdvStatus st, const char *why, const char *help)
 {
-    cli_fail(cli, 0, "%s", why);
+    cli_fail(cli, 0, help ? "%s: %s" : "%s", why, help);
     tell(to, (Note){.kind = REFUSED, .n = adv_status_exit(st)});
     _exit(0);
 }
@@ -58,8 +58,8 @@ static void child(const Cli *cli, const char *path, const Where *where, uint32_t
     AdvPluginFault fault;
     alarm(SECONDS);
     AdvStatus st = checks_init(&c, path, &where->place, &fault);
-    if (st != ADV_OK) refuse(cli, to, st, fault.text);
-    if (where->must_cuda && (c.n_cuda || c.n_rows) && !c.device.self) refuse(cli, to, ADV_EUNAVAILABLE, c.why_none);
+    if (st != ADV_OK) refuse(cli, to, st, fault.text, fault.help);
+    if (where->must_cuda && (c.n_cuda || c.n_rows) && !c.device.self) refuse(cli, to, ADV_EUNAVAILABLE, c.why_none, NULL);
     tell(to, (Note){.kind = LOADED, .item = c.n_items, .n = c.device.self != NULL});
     if (!first) say_device(&c);
     for (uint32_t i = first; i < c.n_items; i++) {
