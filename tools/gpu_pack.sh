@@ -4,6 +4,9 @@
 # carried.
 #
 #   tools/gpu_pack.sh BUILD [KIT]      BUILD: a release build with adv_cuda.so; KIT: folder of the pieces (default gpu-kit)
+# The plugins of recipes/plugins are compiled here: those with a CUDA kernel by nvcc, or for the fake device by cc. Where there is no nvcc the
+# kit lacks them, and gpu_check.sh says so.
+#
 #   MODULE=FILE DATA=NAMES             another adv_cuda.so, such as the fake one of BUILD/tests/cuda; other data sets than mnist, which is
 #                                      all that gpu_check.sh looks at
 #
@@ -15,7 +18,7 @@ build=$(realpath "$1")
 cd "$(dirname "$0")/.."
 kit=${2:-gpu-kit}
 PIECE=60M
-NEEDED="tools/advc tools/advrun tools/bench_gpu tools/gate tests/cuda/test_cuda_recipes tests/cuda/test_ops_cuda"
+NEEDED="tools/advc tools/advplugin tools/advrun tools/bench_gpu tools/gate tests/cuda/test_cuda_recipes tests/cuda/test_ops_cuda"
 module=${MODULE:-$build/ops/cuda/adv_cuda.so}
 
 [ -f "$module" ] || { echo "gpu_pack: $module is not there: meson setup -Dbuildtype=release with nvcc on PATH"; exit 66; }
@@ -27,6 +30,18 @@ for program in $NEEDED; do
   cp "$build/$program" "$work/kit/bin/"
 done
 cp "$module" "$work/kit/cuda/"
+mkdir "$work/kit/plugins"
+${CC:-cc} -shared -fPIC -fno-plt -O3 -I. recipes/plugins/margin.c -o "$work/kit/plugins/libmargin.so" -lm
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+momentum="-DWITH_CUDA -I. recipes/plugins/momentum.c -o $work/kit/plugins/libmomentum.so"
+if nm -D "$module" | grep -q adv_fake_launch; then
+  ${CC:-cc} -shared -fPIC -O2 $momentum tests/cuda/fake_momentum.c "-L$work/kit/cuda" -l:adv_cuda.so '-Wl,-rpath,$ORIGIN/../cuda' -lm
+elif [ -x "$nvcc" ]; then
+  "$nvcc" -shared -O3 -Xcompiler=-fPIC,-ffp-contract=off -gencode=arch=compute_80,code=sm_80 '-gencode=arch=compute_90,code=[sm_90,compute_90]' \
+    $momentum recipes/plugins/momentum_kernel.cu -Xlinker=--exclude-libs=ALL
+else
+  echo 'SKIP the plugin with a CUDA kernel: there is no nvcc'
+fi
 # Every library but those of the compilers and the C library: the machine's own are as new, and what else runs there needs them.
 ldd "$work/kit/bin/"* "$module" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
   grep -vE '/(libc|libm|libdl|librt|libpthread|libstdc[+][+]|libgcc_s|ld-linux[^/]*)\.so' | while read -r lib; do cp -L "$lib" "$work/kit/lib/"; done

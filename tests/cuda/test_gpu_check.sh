@@ -6,4 +6,4 @@ set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 MODULE=$1/tests/cuda/adv_cuda.so DATA= "$2/tools/gpu_pack.sh" "$1" "$work/kit"
-"$2/tools/gpu_check.sh" --trial "$work/kit" kit device determinism
+"$2/tools/gpu_check.sh" --trial "$work/kit" kit device determinism plugin
