@@ -15,7 +15,9 @@
 #   determinism   two runs with `deterministic = 1` end with the same bytes
 #   plugin        plugins with a CUDA kernel and with an elementwise op: `advplugin test --backend=cuda`, and a recipe (recipes/plugins)
 #   sanitizer     compute-sanitizer (memcheck, racecheck, initcheck) over op cases of the own kernels
-#   bench         images a second, memory, time to open; with --peer the same networks by that program, one after the other
+#   bench         images a second, memory, time to open, ADES beside PGD-AT, kernels beside copies; where Python has PyTorch, the same
+#                 networks by tools/bench/torch_gpu.py (or another peer, named by --peer), one after the other
+#   train         ResNet-18 on CIFAR-10 from start to end, in as many calls as it takes: the run lies in KIT/train; by name only
 #   choose        cases of convolutions as in `ops`, each way of computing them timed, the fastest taken; by name only
 #
 # Each stage prints a line for each thing it looks at, with PASS, FAIL or SKIP, and for a failure the last lines of its log. It goes on
@@ -25,14 +27,15 @@
 #   LIBRARIES=A:B       folders with cuBLAS, cuDNN and NVRTC; `system`: what the back end finds by itself
 #   LOGS=FOLDER         keeps all logs there, as logs.tar.xz
 #
-# --peer=FILE.py: a program that takes --model rn18|wrn34-10 --bs N --steps N --modes NAME and prints JSON lines with "img_s".
+# --peer=FILE.py: a program that takes --model rn18|wrn34-10 --bs N --steps N --modes NAME, and --method trades|trades_hoisted where one is
+# wanted, and prints JSON lines with "img_s".
 # --trial: small cases of every stage, for a kit whose adv_cuda.so is the fake one:
 #   MODULE=BUILD/tests/cuda/adv_cuda.so DATA=mnist tools/gpu_pack.sh BUILD KIT && tools/gpu_check.sh --trial KIT
 set -u
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 trial=
-peer=
+peer=$root/tools/bench/torch_gpu.py
 while [ $# -gt 0 ]; do
   case $1 in
   --trial) trial=1 ;;
@@ -324,41 +327,81 @@ stage_sanitizer() {
   fan sanitizer 200 190 "$n_jobs" < <(sanitized)
 }
 
-# bench_case NAME MODEL BATCH: ours, then the peer; a row of the table of images a second.
+# peer_case NAME MODEL BATCH [METHOD]: a row of what the peer makes of it; $ours are our images a second.
+peer_case() {
+  local name=peer-$1${4:+-$4} theirs
+  step "$name" 200 python3 "$peer" --model "$2" --bs "$3" --steps 10 --modes cgraph ${4:+--method "$4"}
+  theirs=$(sed -nE 's/.*"img_s": ([0-9.]+).*/\1/p' "$logs/$name.log" | sort -g | tail -n 1)
+  grep -h '"error"' "$logs/$name.log" | cut -c1-200
+  bench_rows+=$(awk -v a="${ours:-0}" -v b="${theirs:-0}" -v m="${4:-pgd}" \
+    'BEGIN { if (a > 0 && b > 0) printf "%-14s %30.0f img/s by the peer (%s): %.2f times that", "", b, m, a / b }')$'\n'
+}
+
+# bench_case NAME [MODEL BATCH [METHOD...]]: ours, then the peer once a method; rows of the table of images a second.
 bench_case() {
-  local ours theirs= files="--cases=tools/bench/gpu_cases.txt" steps=
+  local name=$1 model=${2:-} batch=${3:-} ours files="--cases=tools/bench/gpu_cases.txt" steps= method
+  shift $(($# < 3 ? $# : 3))
   if [ -n "$trial" ]; then
-    echo "$1 | pgd_at_toy.adv | 0 | steps = 10 | steps = 1 | batch=8" >"$work/cases.txt"
+    echo "$name | pgd_at_toy.adv | 0 | steps = 10 | steps = 1 | batch=8" >"$work/cases.txt"
     files=--cases=$work/cases.txt
     steps='--warm=3 --steps=2'
   fi
-  step "bench-$1" 240 $of_kit "$bin/bench_gpu" --backend-dir="$work/kit/cuda" --cache="$work/bench-cache" $files $steps "$1"
-  ours=$(awk -v c="$1" '$1 == c && NF > 8 { print $4 }' "$logs/bench-$1.log")
-  grep -hE '^warning' "$logs/bench-$1.log" | sort | uniq -c | head -n 3
-  if [ -n "$peer" ] && [ -n "$2" ]; then
-    step "peer-$1" 200 python3 "$peer" --model "$2" --bs "$3" --steps 10 --modes cgraph
-    theirs=$(sed -nE 's/.*"img_s": ([0-9.]+).*/\1/p' "$logs/peer-$1.log" | sort -g | tail -n 1)
-    grep -h '"error"' "$logs/peer-$1.log" | cut -c1-200
-  fi
-  bench_head=$(awk '$1 == "case"' "$logs/bench-$1.log")
-  bench_rows+=$(awk -v c="$1" '$1 == c' "$logs/bench-$1.log")$'\n'
-  bench_rows+=$(awk -v a="${ours:-0}" -v b="${theirs:-0}" 'BEGIN { if (a > 0 && b > 0) printf "%-14s %30.0f img/s by the peer: %.2f times that", "", b, a / b }')$'\n'
+  step "bench-$name" 240 $of_kit "$bin/bench_gpu" --backend-dir="$work/kit/cuda" --cache="$work/bench-cache" $files $steps "$name"
+  ours=$(awk -v c="$name" '$1 == c && NF > 8 { print $4 }' "$logs/bench-$name.log")
+  grep -hE '^warning' "$logs/bench-$name.log" | sort | uniq -c | head -n 3
+  bench_head=$(awk '$1 == "case"' "$logs/bench-$name.log")
+  bench_rows+=$(awk -v c="$name" '$1 == c' "$logs/bench-$name.log")$'\n'
+  [ -n "$has_peer" ] && [ -n "$model" ] || return 0
+  for method in "${@:-}"; do peer_case "$name" "$model" "$batch" "$method"; done
+}
+
+# What the budget of ADES costs: the published figure is 1.12 times the time of PGD-AT.
+ades_ratio() {
+  bench_rows+=$(awk '$1 == "pgd20-wrn34" { a = $3 } $1 == "ades20-wrn34" { b = $3 }
+    END { if (a && b) printf "ADES takes %.3f times the time of PGD-AT", b / a }' "$logs/bench-pgd20-wrn34.log" "$logs/bench-ades20-wrn34.log")$'\n'
 }
 
 stage_bench() {
-  local line
+  local line has_peer=
   bench_rows=
   bench_head=
   mkdir -p "$work/bench-cache"
-  if [ -n "$trial" ]; then bench_case tiny rn18 8
+  [ -z "$trial" ] && timeout 60 python3 -c 'import torch; torch.zeros(1).cuda()' 2>/dev/null && has_peer=1
+  if [ -n "$trial" ]; then bench_case tiny
   else
     bench_case resnet18-128 rn18 128
     bench_case resnet18-512 rn18 512
     bench_case wrn34-128 wrn34-10 128
-    bench_case trades-128 '' 128
+    bench_case trades-128 rn18 128 trades trades_hoisted
+    bench_case pgd20-wrn34
+    bench_case ades20-wrn34
+    ades_ratio
+    bench_case bandwidth
+    [ -n "$has_peer" ] || row peer SKIP 'Python has no PyTorch that finds the device'
   fi
   line=$(cat "$work"/bench-cache/adv-cuda-choices-*.txt 2>/dev/null | sed -E 's/[0-9]*([.]engine.*)?\t.*//' | sort | uniq -c | tr -s ' \n' ' ')
   bench_rows+="convolutions by way of computing them:${line:- none was chosen by time}"
+}
+
+# Trains until the time of this call is over, or to the end; then the best weights have to lie where published ones do.
+stage_train() {
+  local run=$kit/train rc=0 where left=$((all - SECONDS - 30)) file=pgd_at_resnet18 last
+  if [ -n "$trial" ]; then file=pgd_at_toy
+  elif [ ! -f "$work/data/cifar10.safetensors" ]; then row train SKIP 'cifar10 is not in the kit'; return; fi
+  where="--run-dir=$run $(recipe $file)"
+  [ -d "$run" ] && where=--resume=$run
+  timeout --preserve-status -s TERM -k 30 "$((left > 10 ? left : 10))" $of_kit "$bin/advrun" $cuda $where >"$logs/train.log" 2>&1 || rc=$?
+  last=$(grep -E '^epoch .* done' "$logs/train.log" | tail -n 1)
+  grep -E '^epoch .* done|eval ' "$logs/train.log" | tail -n 4 | sed 's/^/    /'
+  case $rc in
+  75) row train PASS "stopped after a checkpoint, the same call goes on: $last" ;;
+  0)
+    if awk '$1 == "final" && $2 == "clean" && $3 == "best" { c = $NF + 0 } $1 == "final" && $2 == "pgd20" && $3 == "best" { p = $NF + 0 }
+            END { exit !(c >= 81 && p >= 50) }' "$logs/train.log" || [ -n "$trial" ]; then row train PASS "$last"
+    else row train FAIL 'trained to the end, but not to clean 81 and PGD-20 50'; fi
+    grep -E '^(eval|final) ' "$logs/train.log" | sed 's/^/    /' ;;
+  *) row train FAIL "advrun ended with $rc"; tail_of train ;;
+  esac
 }
 
 # ---- all of them -----------------------------------------------------------------------------------------------------------
