@@ -130,6 +130,17 @@ void el_json_push(El *el, json_t *list, json_t *value)
 
 /* ---- overrides ---- */
 
+/* The value of `--set`. One word is kept as such, whatever it means, since a parameter may be a text. */
+static ElVal set_value(El *el, ElModule *m)
+{
+    AstId id = ast_child(m->ast, m->items.at[0]->node, 0);
+    const AstNode *n = ast(m->ast, id);
+    ElVal v = {.kind = EL_NAME, .span = n->span};
+    if (n->kind != AST_ID || el_is_word(adv_str(el->names, n->name))) v = el_const_expr(el, m, NULL, id, "a value of `--set`");
+    if (n->kind == AST_ID) v.name = n->name;
+    return v;
+}
+
 /* `--set key=value`: the value is parsed as the recipe's own expressions are. */
 static void read_sets(Compile *c)
 {
@@ -149,7 +160,7 @@ static void read_sets(Compile *c)
                      "`--set %s` takes one expression, and this is more", s->key);
         if (c->ds->n_errors > before || !m->items.n) continue;
         AdvSpan at = m->items.at[0]->at;
-        ElVal v = el_const_expr(el, m, NULL, ast_child(m->ast, m->items.at[0]->node, 0), "a value of `--set`");
+        ElVal v = set_value(el, m);
         ElVal rec = {
             .kind = EL_LIST, .name = adv_intern(&c->names, s->key), .n = 1, .span = at, .list = ADV_NEW_ARRAY(&c->arena, ElVal, 1)};
         rec.list[0] = v;

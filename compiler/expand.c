@@ -58,13 +58,13 @@ static void insert(Expand *x, uint32_t off, const char *text) { edit(x, off, 0, 
 
 /* ---- overrides -------------------------------------------------------------------------------------------------------------- */
 
-/* The value of `--set KEY` without a comment behind it, or NULL. */
+/* The value of the last `--set KEY` without a comment behind it, or NULL. */
 static const char *set_of(const Expand *x, const char *key)
 {
     const char *found = NULL;
     for (uint32_t i = 0; i < x->n_sets; i++) {
         const char *v = x->sets[i].value;
-        if (!strcmp(x->sets[i].key, key) && !found) found = adv_arena_strn(x->el->arena, v, strchr(v, '"') ? strlen(v) : strcspn(v, "#\n"));
+        if (!strcmp(x->sets[i].key, key)) found = adv_arena_strn(x->el->arena, v, strchr(v, '"') ? strlen(v) : strcspn(v, "#\n"));
     }
     return found;
 }
@@ -275,8 +275,10 @@ static void collect_bound(Expand *x, AstId id)
 static void walk(Expand *x, AstId id)
 {
     const AstNode *n = at(x, id);
-    if (n->kind == AST_PARAM && set_of(x, name(x, n->name))) {
-        replace(x, n->first, set_of(x, name(x, n->name)));
+    const char *set = n->kind == AST_PARAM ? set_of(x, name(x, n->name)) : NULL;
+    if (set) {
+        bool is_word = at(x, n->first)->kind == AST_STR && !strchr(set, '"');
+        replace(x, n->first, is_word ? adv_arena_printf(x->el->arena, "\"%s\"", set) : set);
         return;
     }
     if (n->kind == AST_SECTION) section(x, id);

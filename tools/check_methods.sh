@@ -9,7 +9,7 @@
 # Prints each offence and `N passed, N failed` (one a file checked).
 set -eu
 
-METHODS='pgd|apgd|fgsm|bim|mifgsm|trades|mart|ades|daat|mwpb|mail|mma|gairat|awp|free_at|free-at|freeat|fat|cfa|iaat|wat|cw|cw20|dlr|autoattack|spsa|madry|carlini'
+METHODS='pgd|apgd|fgsm|bim|mifgsm|trades|mart|ades|daat|mwpb|mail|mma|gairat|awp|free_at|free-at|freeat|fat|cfa|iaat|wat|st_at|st-at|cw|cw20|dlr|autoattack|spsa|madry|carlini'
 
 root=$(cd "${1:-$(dirname "$0")/..}" && pwd)
 cd "$root"

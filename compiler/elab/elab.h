@@ -449,6 +449,8 @@ ElItem *el_section(El *el, const char *keyword);                 /* of the recip
 AstId el_section_key(El *el, AstId block, const char *key);      /* the ASSIGN statement's value, or none */
 /* Every statement of the block is `key = value` with a key of the list (ended by NULL); else diagnostics. */
 bool el_section_check(El *el, AstId block, const char *section, const char *const *keys);
+/* Does the word mean something in every recipe: of a closed list, a function or a layer? */
+bool el_is_word(const char *word);
 /* The value of `--set key=...`, if given. */
 ElVal el_override(El *el, const char *key, bool *found);
 /* Computes the equations, signals and the budget that names below `id` need, with the weights of this moment. */

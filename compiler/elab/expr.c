@@ -88,11 +88,32 @@ static ElVal expr_unary(El *el, ElModule *m, ElScope *s, AstId id)
     return el_elementwise(el, at, minus ? "-" : "not", minus ? "neg" : "not_", &v, 1, minus ? EL_NUM : EL_COND);
 }
 
+/* What a branch names that the compiler does not take counts as used, functions with all that they name: in another setting it is. */
+static void mention(El *el, ElModule *m, ElScope *s, AstId id)
+{
+    const AstNode *n = node(m, id);
+    if (el->depth > MAX_DEPTH) return;
+    el->depth++;
+    for (ElScope *sc = n->kind == AST_ID ? s : NULL; sc; sc = sc->parent)
+        for (ElBind *b = sc->binds; b; b = b->next) b->used |= b->name.i == n->name.i;
+    for (uint32_t i = 0; n->kind == AST_ID && i < m->items.n; i++) {
+        ElItem *it = m->items.at[i];
+        if (it->name.i != n->name.i || it->used || it->kind == EL_ITEM_SECTION || it->kind == EL_ITEM_OPTIM) continue;
+        it->used = true;
+        mention(el, m, NULL, it->node);
+    }
+    for (AstId c = n->first; c.i; c = node(m, c)->next) mention(el, m, s, c);
+    el->depth--;
+}
+
 static ElVal expr_if(El *el, ElModule *m, ElScope *s, AstId id)
 {
     ElVal c = sub(el, m, s, id, 0);
     if (el_bad(c)) return c;
-    if (c.kind == EL_NUMBER) return sub(el, m, s, id, c.num != 0 ? 1 : 2);
+    if (c.kind == EL_NUMBER) {
+        mention(el, m, s, ast_child(m->ast, id, c.num != 0 ? 2 : 1));
+        return sub(el, m, s, id, c.num != 0 ? 1 : 2);
+    }
     ElVal v[3] = {c, sub(el, m, s, id, 1), sub(el, m, s, id, 2)};
     if (v[1].sort == EL_CLASS && v[2].sort != EL_CLASS && !el_bad(v[2]))
         return el_error(el, ADV_D_KIND, v[2].span, "one branch is a class index, the other is %s", el_describe(el, v[2]));

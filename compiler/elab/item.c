@@ -245,31 +245,67 @@ ElItem *el_item(El *el, ElModule *m, AdvStr name)
     return find_item(m, name, false);
 }
 
+/* `param how = "half" in ["half", "all"]`: one of a list of texts. */
+static ElVal check_choice(El *el, ElVal v, ElVal choices, const char *name)
+{
+    const char *all = "";
+    bool known = false;
+    for (uint32_t i = 0; i < choices.n; i++) {
+        ElVal c = choices.list[i];
+        if (c.kind != EL_STRING)
+            return el_error(el, ADV_D_ARGUMENT_KIND, c.span, "`%s` is a text, but this is %s", name, el_describe(el, c));
+        known |= c.name.i == v.name.i;
+        all = adv_arena_printf(el->arena, "%s%s%s", all, i == 0 ? "" : i + 1 < choices.n ? ", " : " or ", adv_str(el->names, c.name));
+    }
+    if (known) return v;
+    AdvDiag *d = el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "`%s` is %s, but must be %s", name, adv_str(el->names, v.name), all);
+    adv_diag_note(d, choices.span, "the choices are declared here");
+    return el_poison(v.span);
+}
+
+static ElVal check_range(El *el, ElVal v, ElVal r, const char *name)
+{
+    double lo, hi;
+    if (v.kind != EL_NUMBER || r.kind != EL_RANGE || !el_float(el, r.list[0], "a bound", &lo) || !el_float(el, r.list[1], "a bound", &hi))
+        return el_error(el, ADV_D_ARGUMENT_KIND, r.span, "after `in` stands a range, as in `0 .. 20`, or for a text a list of texts");
+    if (v.num >= lo && v.num <= hi) return v;
+    AdvDiag *d = el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "`%s` is %g, but must lie in %g .. %g", name, v.num, lo, hi);
+    el_diag_origin(el, d, v);
+    adv_diag_note(d, r.span, "the range is declared here");
+    return el_poison(v.span);
+}
+
+/* What `--set` gives to a parameter that is a text in the recipe: a word needs no quotes there, whatever else it may be called. */
+static ElVal set_text(El *el, ElVal v, const char *name, AdvSpan declared)
+{
+    if (v.kind == EL_NAME || v.kind == EL_FN) v.kind = EL_STRING; /* both by their word */
+    if (v.kind == EL_STRING || el_bad(v)) return v;
+    adv_diag_note(el_diag(el, ADV_D_ARGUMENT_KIND, v.span, "`%s` is a text, but this is %s", name, el_describe(el, v)), declared,
+                  "the recipe has this");
+    return el_poison(v.span);
+}
+
 static ElVal param_value(El *el, ElItem *it)
 {
     const Ast *t = it->module->ast;
     bool found;
     const char *name = adv_str(el->names, it->name);
+    AstId own = ast_child(t, it->node, 0), range = ast_child(t, it->node, 1);
     ElVal v = el_override(el, name, &found);
-    if (!found) v = el_const_expr(el, it->module, NULL, ast_child(t, it->node, 0), "a `param`");
+    if (!found) v = el_const_expr(el, it->module, NULL, own, "a `param`");
+    else if (ast(t, own)->kind == AST_STR) v = set_text(el, v, name, ast(t, own)->span);
+    else if (v.kind == EL_NAME && !el_is_word(adv_str(el->names, v.name)))
+        return el_error(el, ADV_D_UNKNOWN_NAME, v.span, "nothing here is called `%s`", adv_str(el->names, v.name));
     if (el_bad(v)) return v;
     json_t *rec = json_pack("{s:s, s:s}", "name", name, "origin", found ? "--set" : "recipe");
     if (v.kind == EL_NUMBER) el_json_set(el, rec, "value", json_real(v.num));
+    if (v.kind == EL_STRING) el_json_set(el, rec, "value", json_string(adv_str(el->names, v.name)));
     el_json_push(el, el->params_json, rec);
-    AstId range = ast_child(t, it->node, 1);
-    if (!range.i || v.kind != EL_NUMBER) return v;
+    if (!range.i || (v.kind != EL_NUMBER && v.kind != EL_STRING)) return v;
     ElVal r = el_const_expr(el, it->module, NULL, range, "the range of a `param`");
-    double lo, hi;
     if (el_bad(r)) return r;
-    if (r.kind != EL_RANGE || !el_float(el, r.list[0], "a bound", &lo) || !el_float(el, r.list[1], "a bound", &hi))
-        return el_error(el, ADV_D_ARGUMENT_KIND, ast(t, range)->span, "after `in` stands a range, as in `0 .. 20`");
-    if (v.num < lo || v.num > hi) {
-        AdvDiag *d = el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "`%s` is %g, but must lie in %g .. %g", name, v.num, lo, hi);
-        el_diag_origin(el, d, v);
-        adv_diag_note(d, ast(t, range)->span, "the range is declared here");
-        return el_poison(v.span);
-    }
-    return v;
+    r.span = ast(t, range)->span;
+    return v.kind == EL_STRING && r.kind == EL_LIST ? check_choice(el, v, r, name) : check_range(el, v, r, name);
 }
 
 static ElVal fn_value(El *el, ElItem *it)
@@ -482,6 +518,13 @@ ElVal el_lookup(El *el, ElModule *m, ElScope *s, AdvStr name, AdvSpan at, bool c
     for (size_t i = 0; closed_names[i] && !callable; i++)
         if (!strcmp(closed_names[i], word)) return (ElVal){.kind = EL_NAME, .name = name, .span = at};
     return unknown(el, m, s, word, at, callable);
+}
+
+bool el_is_word(const char *word)
+{
+    for (size_t i = 0; closed_names[i]; i++)
+        if (!strcmp(closed_names[i], word)) return true;
+    return el_builtin(word) || el_layer(word);
 }
 
 /* ---- what a step needs, computed before its first line ---- */

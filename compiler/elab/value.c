@@ -371,9 +371,21 @@ static void fit_error(El *el, AdvSpan at, const char *shown, const ElVal *v, uin
     if (v[b].span.file == at.file && v[b].span.len) adv_diag_label(d, v[b].span, "%s", el_describe(el, v[b]));
 }
 
+/* Two texts compare as two numbers that are equal if they are. */
+static ElVal compare_texts(El *el, AdvSpan at, const char *op, const ElVal *v)
+{
+    ElVal as[2] = {v[0], v[1]};
+    for (int i = 0; i < 2; i++) {
+        as[i].kind = EL_NUMBER;
+        as[i].num = i && v[0].name.i != v[1].name.i;
+    }
+    return fold(el, op, as, 2, EL_COND, at);
+}
+
 ElVal el_elementwise(El *el, AdvSpan at, const char *shown, const char *op, const ElVal *v, uint32_t n, ElSort sort)
 {
-    bool all_numbers = true, has_n = false, classes = false;
+    bool all_numbers = true, has_n = false, classes = false, compares = !strcmp(op, "eq") || !strcmp(op, "ne");
+    if (compares && v[0].kind == EL_STRING && v[1].kind == EL_STRING) return compare_texts(el, at, op, v);
     uint32_t rank = 0;
     uint8_t rate = ADV_RATE_ONCE;
     for (uint32_t i = 0; i < n; i++) {
@@ -387,7 +399,6 @@ ElVal el_elementwise(El *el, AdvSpan at, const char *shown, const char *op, cons
         classes |= v[i].sort == EL_CLASS;
     }
     if (all_numbers) return fold(el, op, v, n, sort, at);
-    bool compares = !strcmp(op, "eq") || !strcmp(op, "ne");
     bool picks = !strcmp(op, "select");
     if (classes && !picks &&
         !(compares && (v[0].sort == EL_CLASS || v[0].kind == EL_NUMBER) && (v[1].sort == EL_CLASS || v[1].kind == EL_NUMBER)))

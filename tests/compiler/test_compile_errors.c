@@ -104,9 +104,15 @@ static void origins(void)
     static const char radius[] =
         HEAD "param e = 0.1\nmodel f = mlp()\nstep { minimize ce(f(fgsm(z => ce(f(z), y), x, e)), y) over f }\n" TAIL;
     static const char range[] = HEAD "param beta = 6 in 0 .. 20\nmodel f = mlp()\nstep { minimize beta*ce(f(x), y) over f }\n" TAIL;
+    static const char choice[] = HEAD
+        "param how = \"half\" in [\"half\", \"all\", \"tanh\"]\nmodel f = mlp()\n"
+        "step { minimize (if how == \"half\" then 0.5 else if how != \"tanh\" then 1 else 2)*ce(f(x), y) over f }\n" TAIL;
     static const struct {
         const char *text, *set, *message, *note;
     } rows[] = {
+        {choice, "how=most", "`how` is most, but must be half, all or tanh", "the choices are declared here"},
+        {choice, "how=linf", "`how` is linf, but must be half, all or tanh", "the choices are declared here"},
+        {choice, "how=3", "`how` is a text, but this is the number 3", "the recipe has this"},
         {drop, "d=-1.5", "a dropout rate is at least 0 and below 1, but this is 2.5", "by `--set d=...`"},
         {radius, "e=8", "a radius of 8 does not fit images in 0..1", "by `--set e=...`"},
         {range, "beta=25", "`beta` is 25, but must lie in 0 .. 20", "by `--set beta=...`"},
@@ -151,7 +157,9 @@ static void overrides(void)
               "`--set beta` takes one expression, and this is more");
     one_error((const char *const[]){"beta=oops", NULL}, NULL, ADV_ERECIPE, 2010, "nothing here is called `oops`");
     one_error((const char *const[]){"beta=", NULL}, NULL, ADV_ERECIPE, 1001, "expected an expression, found the end of the file");
-    one_error((const char *const[]){"run.precision=f16", NULL}, NULL, ADV_ERECIPE, 2010, "nothing here is called `f16`");
+    one_error((const char *const[]){"run.precision=f16", NULL}, NULL, ADV_ERECIPE, 2021, "`precision` cannot be the name `f16`");
+    one_error((const char *const[]){"train.epochs=many", NULL}, NULL, ADV_ERECIPE, 2021,
+              "`epochs` must be a whole number, but this is the name `many`");
     one_error((const char *const[]){"1+1=2", NULL}, NULL, ADV_ERECIPE, 2044, "nothing that can be set is called `1+1`");
     static const char *const good[][4] = {
         {"beta=5", NULL}, {"beta=50/10", "train.seed=7", NULL}, {"beta=25", "beta=5", NULL}, {"run.precision=bf16", NULL}};

@@ -96,6 +96,17 @@ static void test_text(void)
     recipe_free(r);
 }
 
+/* Of two values the last counts, and a text is a text again, however it was given. */
+static void test_sets(void)
+{
+    static const AdvSet sets[] = {{"rate", "1/8"}, {"rate", "1/16"}, {"how", "all"}, {"word", "\"b\""}};
+    Recipe *r = recipe_of("t.adv", HEAD "param how = \"half\" in [\"half\", \"all\"]\nparam word = \"a\"\nmodel f = mnist_cnn()\n" TAIL);
+    char *got = expanded(r, sets, 4);
+    CHECK(got && strstr(got, "param rate = 1/16  #") && strstr(got, "param how = \"all\" in [\"half\", \"all\"]\nparam word = \"b\"\n"));
+    free(got);
+    recipe_free(r);
+}
+
 /* The recipe's own functions keep their defaults, and a name of the recipe hides an imported one. */
 static void test_own_names(void)
 {
@@ -159,6 +170,7 @@ static void test_struct_size(void)
 int main(void)
 {
     RUN(test_text);
+    RUN(test_sets);
     RUN(test_own_names);
     RUN(test_places);
     RUN(test_errors);

@@ -19,6 +19,30 @@ static RecipeRun *open_file(const char *path, const char *target)
     return x;
 }
 
+/* ---- choices -------------------------------------------------------------------------------------------------------- */
+
+/* Texts are equal or not, and the compiler takes the branch: the other may not even be sound. */
+static void test_choice_of_texts(void)
+{
+    Recipe *r = recipe_of("choice.adv",
+                          "adv 1\nparam how = \"half\" in [\"half\", \"all\"]\n"
+                          "data synthetic { train = 8; test = 8; classes = 2; shape = [2]; batch = 4; y = id - 2*floor(id/2); x = id/9 }\n"
+                          "net small(x) { return x -> fc: linear(2) }\nmodel f = small()\n"
+                          "fn weight() = if how == \"half\" then 0.5 else if how != \"all\" then [] else 1\n"
+                          "step { minimize weight()*ce(f(x), y) over f }\noptim f = sgd(lr = 0)\ntrain { epochs = 1; seed = 1 }\n");
+    double loss[2];
+    for (int i = 0; i < 2; i++) {
+        RecipeRun *x = recipe_run_on(r, "ref64");
+        CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
+        loss[i] = recipe_run_get(x, "metric.loss");
+        recipe_run_close(x);
+        if (!i) recipe_put(r, "how = \"half\"", "how = \"all\"");
+    }
+    CHECK(loss[0] > 0);
+    CHECK_NEAR(loss[1], 2 * loss[0], 1e-12);
+    recipe_free(r);
+}
+
 /* ---- weights as values --------------------------------------------------------------------------------------------- */
 
 static const char *const of_small[] = {"fc1.weight", "bn1.bias", "bn1.weight", "bn1.running_mean", "bn1.running_var", "fc2.weight"};
@@ -349,6 +373,7 @@ static void test_weights_from_a_file(void)
 
 int main(void)
 {
+    RUN(test_choice_of_texts);
     RUN(test_copy_starts_the_same_and_follows);
     RUN(test_epoch_block_reads_results);
     RUN(test_epoch_blocks_in_file_order);

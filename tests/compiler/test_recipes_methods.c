@@ -5,14 +5,19 @@
 **   FGSM-AT     the start is in the box                                 both forwards in training mode
 **   TRADES      at the image itself the attack does not move            three training forwards, gradients into both arguments
 **   Free-AT     the perturbation outlives its batch                     gradient at the old perturbation, none where the box clips
-**   FAT         with slack it is PGD                                    noise in every step, samples that stop late or never
+**   FAT         with slack it is PGD, or TRADES                         noise in every step, samples that stop late or never
 **   GAIRAT      kappa is a count; even weights are AT                   the switch at epoch 60
 **   MMA         mask; where the bisection ends; wrong samples keep 0    training mode on the right samples only, no clamp at the boundary
 **   AWP         nothing moved is AT                                     ten epochs without; decay sees the moved weights
-**   DAAT        a head that is right is AT; shrinks to rho at most      order of the two updates, the guarded division
+**   DAAT        a head that is right is AT; shrinks to rho at most;     order of the two updates, the guarded division, the other rules
+**               radii of the piecewise rule; an enlarged cap            on TRADES and MART
 **   MWPB        no margin is AT; the two bounds of the radius           probabilities, both phases, on TRADES and MART
+**               and without a move of the weights on AWP
 **   MAIL        a slope of 0 is AT; more weight for less margin         the weight is a constant, of training-mode logits; the switch
 **   WAT         alpha 0 is AT, else the attack moves otherwise          the weight has a gradient, training mode in the attack
+**   IAAT        how far a radius goes in a step                         three attacks in training mode, what the log is made of
+**   ST-AT       beta 0 is natural training; it needs a start            roles that change, statistics that stay
+**   CAT         k = 0 is natural training; parts of the batch           each part attacked apart; k grows, and the weights go back
 **   ADES        the mean holds before the bounds; printed, it shrinks   cues with dropout, the envelope
 */
 #include "tests/adv_test.h"
@@ -61,7 +66,8 @@ static Recipe *method(const char *name)
     char path[64];
     snprintf(path, sizeof path, "recipes/%s_mnist.adv", name);
     Recipe *r = recipe_open(path);
-    recipe_put(r, "batch = 128", "batch = 8");
+    recipe_put_number(r, "batch = ", 8);
+    recipe_put_number(r, "param n = ", 8);
     return r;
 }
 
@@ -127,6 +133,15 @@ static void test_fat_with_slack_is_at(void)
     recipe_free(r);
 }
 
+static void test_fat_trades_with_slack_is_trades(void)
+{
+    Recipe *r = method("fat_trades");
+    recipe_put(r, "slack = tau", "slack = 7");
+    check_same_with(r, "pgd_friendly(z => kl(f.eval(x) || f.eval(z)), right, x, eps, size = 0.05, steps = 7, slack = 7, start = start)",
+                    "pgd(z => kl(f.eval(x) || f.eval(z)), x, eps, size = 0.05, steps = 7, start = start)");
+    recipe_free(r);
+}
+
 static void test_gairat_with_even_weights_is_at(void)
 {
     Recipe *r = method("gairat");
@@ -137,16 +152,35 @@ static void test_gairat_with_even_weights_is_at(void)
     recipe_free(r);
 }
 
-static void test_awp_of_nothing_is_at(void)
+static void awp_of_nothing_is(const char *host, const char *gamma)
 {
-    Recipe *r = method("at_awp");
-    recipe_put(r, "gamma = 0.01", "gamma = 0");
-    RecipeRun *a = steps_of(r, 2);
+    Recipe *r = method(host);
+    recipe_put(r, gamma, "gamma = 0");
+    RecipeRun *a = steps_of(r, 1);
     recipe_put(r, "  with f + v {\n    loss = ce(f(x_adv), y)\n    minimize loss over f\n  }\n",
                "  loss = ce(f(x_adv), y)\n  minimize loss over f\n");
     recipe_put(r, "  v = gamma*scaled_like(grad(ce(f.batch(x_adv), y), f), f)\n", "");
-    RecipeRun *b = steps_of(r, 2);
+    RecipeRun *b = steps_of(r, 1);
     check_same(a, b, "metric.");
+    recipe_free(r);
+}
+
+static void test_awp_of_nothing_is_at(void) { awp_of_nothing_is("at_awp", "gamma = 0.01"); }
+static void test_awp_of_nothing_is_mwpb(void) { awp_of_nothing_is("mwpb_awp", "gamma = 0.005"); }
+
+static void test_squeezing_nothing_is_natural(void)
+{
+    Recipe *r = method("st_at");
+    recipe_put(r, "beta = 6.0", "beta = 0");
+    check_same_with(r, "ce(zn, y) + beta*squeezed", "ce(zn, y)");
+    recipe_free(r);
+}
+
+/* Without a step to make, every image is as it was; `k` is 0 at first. */
+static void test_cat_begins_naturally(void)
+{
+    Recipe *r = method("cat");
+    check_same_with(r, "z = f(x_adv)", "z = f(x)");
     recipe_free(r);
 }
 
@@ -266,6 +300,90 @@ static void test_daat_shrinks_to_rho_at_most(void)
     recipe_free(r);
 }
 
+/* A step takes a radius to a new one by a share: upwards by gamma at most, without a bound, and towards 0 where the image is wrong. */
+static void test_iaat_moves_radii_a_little(void)
+{
+    Recipe *r = method("iaat");
+    recipe_put(r, "lr = 0.002", "lr = 0.02");
+    recipe_after(r, "    ok = right(x)", "    signal right_at_all = ok\n");
+    RecipeRun *x = recipe_run_on(r, "ref");
+    CHECK_EQ(recipe_run_entry(x, "batch"), ADV_OK);
+    for (int k = 0; k < 3; k++) CHECK_EQ(recipe_run_entry(x, "step.warm"), ADV_OK); /* of the same images */
+    double old[8];
+    int n_right = 0;
+    for (int i = 0; i < 8; i++) {
+        old[i] = recipe_run_at(x, "eps_i", (int64_t)recipe_run_at(x, "ids", i));
+        CHECK(old[i] == 0 || old[i] == (double)0.15f);
+    }
+    CHECK_EQ(recipe_run_entry(x, "step.adapt"), ADV_OK);
+    for (int i = 0; i < 8; i++) {
+        double now = recipe_run_at(x, "eps_i", (int64_t)recipe_run_at(x, "ids", i));
+        bool right = recipe_run_at(x, "metric.right_at_all", i) != 0;
+        CHECK(now >= 0.5 * old[i] - 1e-6 && now <= old[i] + 0.5 * 0.02 + 1e-6);
+        if (!right) CHECK_NEAR(now, 0.5 * old[i], 1e-6);
+        if (right && old[i] > 0.02) CHECK(now >= old[i] - 0.5 * 0.02 - 1e-6);
+        n_right += right;
+    }
+    CHECK(n_right > 0);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* The whole recipe of DAAT on a net of two layers. */
+static Recipe *small_daat(void)
+{
+    Recipe *r = recipe_open("recipes/daat.adv");
+    recipe_put_number(r, "batch = ", 8);
+    recipe_put(r, "model g = resnet18_trunk()", "net trunk(x) { return x -> flatten -> linear(8) -> relu }\nmodel g = trunk()");
+    return r;
+}
+
+static void test_daat_variants(void)
+{
+    Recipe *r = small_daat();
+    recipe_put(r, "rule = \"remembered\"", "rule = \"piecewise\"");
+    recipe_put(r, "param tau = 2", "param tau = 0.01"); /* sure of itself, so that scores differ */
+    RecipeRun *x = steps_of(r, 2);
+    int n_less = 0;
+    for (int i = 0; i < 8; i++) {
+        double levels = recipe_run_at(x, "eps_i", (int64_t)recipe_run_at(x, "ids", i)) / 0.031 * 4;
+        CHECK_NEAR(levels, round(levels), 1e-5);
+        CHECK(levels > -0.5 && levels < 4.5);
+        n_less += levels < 3.5;
+    }
+    CHECK(n_less > 0);
+    recipe_run_close(x);
+    recipe_put(r, "rule = \"piecewise\"", "rule = \"linear\"");
+    recipe_put(r, "param cap = 1.0", "param cap = 1.25");
+    recipe_put(r, "[1: 0.05,", "[1: 1,"); /* then 1 + rho is beyond the cap, and a right head's samples are there */
+    recipe_put(r, "s = max(p) - p[y]", "s = 0*(max(p) - p[y])");
+    x = steps_of(r, 1);
+    for (int i = 0; i < 8; i++) CHECK_NEAR(recipe_run_at(x, "eps_i", (int64_t)recipe_run_at(x, "ids", i)), 1.25 * 0.031, 1e-7);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* k + 1 parts in the order of the batch, the last with the remainder; part 0 is not attacked, and no image leaves its ball. */
+static void test_cat_parts(void)
+{
+    static const int of_k2[8] = {0, 0, 1, 1, 2, 2, 2, 2}, of_k3[8] = {0, 0, 1, 1, 2, 2, 3, 3};
+    Recipe *r = method("cat");
+    recipe_after(r, "x_adv = pgd_mixed(", "  signal strength = part\n  signal moved = max(abs(x_adv - x))\n");
+    RecipeRun *x = recipe_run_on(r, "ref");
+    for (int k = 2; k <= 3; k++) {
+        recipe_run_write(x, "k", (double[]){k});
+        CHECK_EQ(recipe_run_step(x, k), ADV_OK);
+        for (int i = 0; i < 8; i++) {
+            int part = k == 2 ? of_k2[i] : of_k3[i];
+            double moved = recipe_run_at(x, "metric.moved", i);
+            CHECK_EQ(recipe_run_at(x, "metric.strength", i), part);
+            CHECK(part ? moved > 0.1 && moved <= 0.2 + 1e-6 : moved == 0);
+        }
+    }
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
 /* `mean` holds before `within`: where nothing reaches a bound it holds exactly, else the batch mean is below it. */
 static void test_mean_holds_before_the_bounds(void)
 {
@@ -313,6 +431,21 @@ static void test_trades_needs_a_start(void)
     recipe_run_close(x);
     recipe_put(r, ", start = x + 0.001*normal(like = x)", "");
     x = steps_of(r, 3);
+    CHECK_EQ(range_of(x, "metric.moved").max, 0);
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
+/* The three images are one at first, where the divergence is flat. */
+static void test_squeezing_needs_starts(void)
+{
+    Recipe *r = method("st_at");
+    recipe_after(r, "start_up = x + ", "  signal moved = max(abs(x_adv - x)) + max(abs(x_col - x))\n");
+    RecipeRun *x = steps_of(r, 1);
+    CHECK(range_of(x, "metric.moved").min > 0.005);
+    recipe_run_close(x);
+    recipe_put(r, "x + 0.001*normal(like = x)", "x");
+    x = steps_of(r, 1);
     CHECK_EQ(range_of(x, "metric.moved").max, 0);
     recipe_run_close(x);
     recipe_free(r);
@@ -368,6 +501,8 @@ static void test_count_and_boundary(void)
         "  signal crossed = boundary(t => t - 0.3, lo = 0, hi = 1, start = 0.1 + 0*z[0], turns = 10)\n"
         "  signal never = boundary(t => 0*t - 1, lo = 0, hi = 1, start = 0.1 + 0*z[0], turns = 10)\n"
         "  signal always = boundary(t => 0*t + 1, lo = 0, hi = 1, start = 0.1 + 0*z[0], turns = 10)\n"
+        "  v = pgd_mixed(z => sum(z), x, 1, size = 0.1, steps = slot, most = 2)\n"
+        "  signal made = (v[0] - x[0])/0.1\n" /* as many as the place in the batch, two at most */
         "  minimize ce(f(x), y) over f\n"
         "}\n"
         "optim f = sgd(lr = 0.1)\ntrain { epochs = 1; seed = 1 }\n";
@@ -376,6 +511,7 @@ static void test_count_and_boundary(void)
     CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
     for (int i = 0; i < 4; i++) {
         CHECK_EQ(recipe_run_at(x, "metric.kappa", i), 3);
+        CHECK_NEAR(recipe_run_at(x, "metric.made", i), i < 2 ? i : 2, 1e-9);
         CHECK(fabs(recipe_run_at(x, "metric.crossed", i) - 0.3) < 1.0 / 512);
         CHECK(recipe_run_at(x, "metric.never", i) > 1 - 1.0 / 512);
         CHECK(recipe_run_at(x, "metric.always", i) < 0.1 / 512);
@@ -413,17 +549,25 @@ int main(void)
     RUN(test_mail_without_slope_is_at);
     RUN(test_wat_without_alpha_is_at);
     RUN(test_fat_with_slack_is_at);
+    RUN(test_fat_trades_with_slack_is_trades);
     RUN(test_gairat_with_even_weights_is_at);
     RUN(test_awp_of_nothing_is_at);
+    RUN(test_awp_of_nothing_is_mwpb);
+    RUN(test_squeezing_nothing_is_natural);
+    RUN(test_cat_begins_naturally);
     RUN(test_daat_with_a_right_head_is_at);
     RUN(test_mma_mask_is_half_the_probability);
     RUN(test_mwpb_radius_has_two_bounds);
     RUN(test_mail_weighs_by_margin);
     RUN(test_wat_weight_has_a_gradient);
     RUN(test_daat_shrinks_to_rho_at_most);
+    RUN(test_iaat_moves_radii_a_little);
+    RUN(test_daat_variants);
+    RUN(test_cat_parts);
     RUN(test_mean_holds_before_the_bounds);
     RUN(test_ades_as_printed_shrinks);
     RUN(test_trades_needs_a_start);
+    RUN(test_squeezing_needs_starts);
     RUN(test_fgsm_starts_in_the_box);
     RUN(test_free_perturbation_outlives_its_batch);
     RUN(test_count_and_boundary);

@@ -5,7 +5,9 @@ import torch.nn.functional as F
 
 import nets
 from case import CLASSES, N_TRAIN, STEPS_AN_EPOCH, Published, Run
-from train import Adam, OnBall, Sgd, bce_boosted, ce, entropy, grads_of, kl, kl_12, max_other, minmax, norm2, per_sample, pgd, pick, steps_at
+from methods import Moved
+from train import (Adam, OnBall, Sgd, bce_boosted, ce, entropy, grads_of, kl, kl_12, max_other, minmax, norm2, per_sample, pgd, pick,
+                   steps_at)
 
 DROP = 0.3
 
@@ -166,13 +168,28 @@ class MwpbMart(MwpbAt):
         return boosted + 5 * far * (1.0000001 - pick(F.softmax(z, 1), y))
 
 
+class MwpbAwp(MwpbAt):
+    """The loss at weights moved against it, and the update undone there."""
+    recipe = "mwpb_awp"
+
+    def step(self, x, y, ids):
+        f = self.models["f"]
+        self.opt.lr = steps_at({1: 0.1, 80: 0.01, 90: 0.001}, self.epoch)
+        eps, size = self.radius(x, y)
+        x_adv = pgd(self.climb(f, x, y), x, eps, size, 10, start=x + 0.001 * self.noise("normal"), signs=self.signs)
+        v = Moved.direction(f, ce(f(x_adv, "batch"), y), 0.01, 0.01)
+        Moved.shift(f, v, 1)
+        self.update(self.opt, ce(f(x_adv), y), ["f"])
+        Moved.shift(f, v, -1)
+
+
 class Daat(Published):
     """A radius remembered for each sample of the data set; the head that judges learns from clean images and moves no features."""
     recipe = "daat"
     edits = [("resnet18_trunk()", "tiny_trunk()"), ("model h = head(classes = 10)", "model h = head(classes = 4)"),
              ("model c = head(classes = 10)", "model c = head(classes = 4)")]
     epochs = [1, 74, 75, 90]
-    eps = 0.031
+    eps, cap = 0.031, 0.031
 
     def make(self):
         self.models = {"g": nets.tiny_trunk(), "h": nets.head(8, CLASSES), "c": nets.head(8, CLASSES)}
@@ -181,30 +198,134 @@ class Daat(Published):
         self.extra = {"eps_i": torch.full((N_TRAIN,), self.eps)}
         self.n_zero = self.n_shrunk = self.n_capped = 0
 
+    def judged(self, x):
+        return self.models["h"](self.models["g"](x, "eval"))
+
+    def trained(self, x):
+        return self.models["h"](self.models["g"](x))
+
+    def climb(self, x, y):
+        return lambda z: ce(self.judged(z), y)
+
+    def loss(self, x, x_adv, y):
+        return ce(self.trained(x_adv), y)
+
+    def radius(self, s, rho, old):
+        return self.cap if s == 0 else rho / s * old
+
     def step(self, x, y, ids):
-        g, h, c = (self.models[n] for n in "ghc")
+        g, c = self.models["g"], self.models["c"]
         self.opt.lr = self.opt_c.lr = steps_at({1: 0.1, 75: 0.01, 90: 0.001, 100: 0.0001}, self.epoch)
         rho = steps_at({1: 0.05, 75: 0.2, 90: 0.3}, self.epoch)
         eps = self.extra["eps_i"][ids]
         self.extra["metric.eps"] = eps
         self.update(self.opt_c, ce(c(g(x, "eval").detach()), y), ["c"])
         start = x + self.uniform(-per_sample(eps, x), per_sample(eps, x))
-        x_adv = pgd(lambda z: ce(h(g(z, "eval")), y), x, eps, 0.007, 10, start=start, signs=self.signs)
-        self.update(self.opt, ce(h(g(x_adv)), y), ["g", "h"])
+        x_adv = pgd(self.climb(x, y), x, eps, 0.007, 10, start=start, signs=self.signs)
+        self.update(self.opt, self.loss(x, x_adv, y), ["g", "h"])
         with torch.no_grad():
             p = F.softmax(c(g(x_adv, "eval")) / 2, 1)
         table = self.extra["eps_i"].clone()
         for i, row in enumerate(ids.tolist()):
             s = float(p[i].max() - p[i][y[i]])
-            new = self.eps if s == 0 else rho / s * float(eps[i])
-            table[row] = min(self.eps, new)
+            new = self.radius(s, rho, float(eps[i]))
+            table[row] = min(self.cap, new)
             self.n_zero += s == 0
-            self.n_capped += s > 0 and new > self.eps
+            self.n_capped += s > 0 and new > self.cap
             self.n_shrunk += new < float(eps[i])
         self.extra["eps_i"] = table
 
     def untried(self):
         return [] if self.n_zero and self.n_capped and self.n_shrunk else ["no radius shrinks, or none goes back, or none is capped"]
+
+
+class DaatEnlarged(Daat):
+    settings = ["cap=1.25"]
+    epochs = [74, 75]
+    cap = 1.25 * 0.031
+
+
+class DaatLinearTrades(Daat):
+    """What a radius was does not count; the clean and then the adversarial batch in training mode."""
+    settings = ["rule=linear", "host=trades"]
+
+    def climb(self, x, y):
+        clean = self.judged(x).detach()
+        return lambda z: kl(clean, self.judged(z))
+
+    def loss(self, x, x_adv, y):
+        z = self.trained(x)
+        return ce(z, y) + 6 * kl(z, self.trained(x_adv))
+
+    def radius(self, s, rho, old):
+        return (1 - s + rho) * self.eps
+
+
+class DaatPiecewiseMart(Daat):
+    """Five radii: all of eps where the head is right, less the surer it is of another class."""
+    settings = ["rule=piecewise", "host=mart", "beta=5"]
+
+    def loss(self, x, x_adv, y):
+        z, z_adv = self.trained(x), self.trained(x_adv)
+        return bce_boosted(z_adv, y) + 5 * kl_12(z, z_adv) * (1.0000001 - pick(F.softmax(z, 1), y))
+
+    def radius(self, s, rho, old):
+        return sum(s <= k / 4 for k in range(4)) / 4 * self.eps
+
+    def untried(self):
+        return [] if self.n_zero and self.n_shrunk else ["no radius is all of eps, or none is less"]
+
+
+class Iaat(Published):
+    """A radius remembered for each sample, tried by two attacks a step; every pass in training mode."""
+    recipe = "iaat"
+    edits = [("wrn(depth = 34, k = 10, classes = classes)", "tiny(classes = classes)"),
+             ("normalized(classes = 10)", "normalized(classes = 4)")]
+    epochs = [10, 11, 71, 101]
+
+    def make(self):
+        self.models = {"f": nets.tiny(CLASSES, "body.", nets.normalized)}
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=5e-4)
+        self.extra = {"eps_i": torch.zeros(N_TRAIN)}
+        self.seen = set()
+
+    @staticmethod
+    def entry_in(epoch):
+        return "step.warm" if epoch <= 10 else "step.adapt"
+
+    def right(self, z, y):
+        return self.models["f"](z).argmax(1) == y
+
+    def attack(self, x, y, eps, at):
+        e = per_sample(eps, x)
+        return pgd(lambda z: ce(self.models["f"](z), y), x, eps, torch.clamp(eps / 5, min=2 / 255), 10,
+                   start=x + self.uniform(-e, e, at=at), signs=self.signs)
+
+    def step(self, x, y, ids):
+        self.opt.lr = steps_at({1: 0.1, 71: 0.02, 91: 0.004, 101: 0.0008}, self.epoch)
+        with torch.no_grad():
+            ok = self.right(x, y)
+        if self.epoch <= 10:
+            eps, at = 8 / 255 * ok, 0
+        else:
+            old, gamma, at = self.extra["eps_i"][ids], 1.9 / 255, 2
+            here, beyond = self.attack(x, y, old, 0), self.attack(x, y, old + gamma, 1)
+            with torch.no_grad():
+                holds, more = self.right(here, y), self.right(beyond, y)
+            new = []
+            for i in range(len(x)):
+                r = float(old[i])
+                r = r + gamma if more[i] else r if holds[i] else r - gamma
+                new.append(max(r * bool(ok[i]), 0))
+                self.seen.add((bool(ok[i]), "grows" if more[i] else "stays" if holds[i] else "shrinks"))
+            eps = 0.1 * torch.tensor(new) + 0.9 * old
+        table = self.extra["eps_i"].clone()
+        table[ids] = eps.double()
+        self.extra.update({"eps_i": table, "metric.radius": eps.double()})
+        self.update(self.opt, ce(self.models["f"](self.attack(x, y, eps, at)), y), ["f"])
+
+    def untried(self):
+        return ["no radius " + w for w in ("grows", "stays", "shrinks") if (True, w) not in self.seen]
 
 
 class Cfa(Published):
@@ -258,4 +379,5 @@ class Cfa(Published):
             self.extra["n_averaged"] = n + 1
 
 
-CASES = [StaticDes, StaticDesDown, Ades, AdesLiteral, MwpbAt, MwpbTrades, MwpbMart, Daat, Cfa]
+CASES = [StaticDes, StaticDesDown, Ades, AdesLiteral, MwpbAt, MwpbTrades, MwpbMart, MwpbAwp, Daat, DaatEnlarged, DaatLinearTrades,
+         DaatPiecewiseMart, Iaat, Cfa]

@@ -72,7 +72,7 @@ class Case:
         """The at-th of the entry's draws of this law; for the turn of a loop, or the number of a draw, given. shared: by the samples."""
         d = [d for d in self.draws[self.run.entry] if d.law == law][at]
         numbers = d.numbers(self.run.epoch, [self.run.step] if shared else self.ids, draw + N_DRAWS * turn)
-        return torch.from_numpy(numbers[0] if shared else numbers)
+        return torch.as_tensor(numbers[0] if shared else numbers)
 
     def uniform(self, lo, hi, **which):
         return lo + (hi - lo) * self.noise("uniform", **which)

@@ -3,9 +3,10 @@ methods as published, written here in PyTorch."""
 import torch
 import torch.nn.functional as F
 
+import methods
 import nets
 from case import CLASSES, Published
-from train import Sgd, bce_boosted, ce, kl, kl_12, per_sample, pgd, pick, steps_at
+from train import Sgd, bce_boosted, ce, kl, kl_12, pgd, pick, steps_at
 
 
 def lead(z, y):
@@ -127,4 +128,42 @@ class WatTrades(Hosted):
         return ce(z, y) + 5 * self.far(z, f(x_adv), y)
 
 
-CASES = [MailAt, MailAtScaled, MailTrades, MailMart, WatAt, WatTrades]
+# ---- FAT on other losses -------------------------------------------------------------------------------------------------
+
+class FatTrades(methods.Fat):
+    """No noise in the steps; stops by the prediction while it climbs the divergence."""
+    recipe = "fat_trades"
+    epochs = [1, 31, 51, 75]
+    rates, taus = {1: 0.1, 75: 0.01}, {1: 0, 31: 1, 51: 2, 71: 3}
+
+    def start(self, x):
+        return x + 0.001 * self.noise("normal")
+
+    def climb(self, f, x, y):
+        clean = f(x, "eval").detach()
+        return lambda z: kl(clean, f(z, "eval"))
+
+    def shaken(self, z, turn):
+        return z
+
+    def loss(self, f, x, x_adv, y):
+        z = f(x)
+        return ce(z, y) + 6 * kl(z, f(x_adv))
+
+
+class FatMart(FatTrades):
+    """Adversarial images first."""
+    recipe = "fat_mart"
+    epochs = [1, 21, 60, 90]
+    rates, taus = {1: 0.1, 60: 0.01, 90: 0.001}, {1: 0, 21: 1, 41: 2, 61: 3, 81: 4}
+
+    def climb(self, f, x, y):
+        return lambda z: ce(f(z, "eval"), y)
+
+    def loss(self, f, x, x_adv, y):
+        z_adv = f(x_adv)
+        z = f(x)
+        return bce_boosted(z_adv, y) + 6 * kl_12(z, z_adv) * (1.0000001 - pick(F.softmax(z, 1), y))
+
+
+CASES = [FatTrades, FatMart, MailAt, MailAtScaled, MailTrades, MailMart, WatAt, WatTrades]

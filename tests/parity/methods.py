@@ -1,9 +1,10 @@
 """Published methods with one radius for all: recipes of recipes/ against the methods as published, written here in PyTorch."""
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 import nets
-from case import BATCH, CHANNELS, CLASSES, N_TRAIN, SIZE, Published
+from case import BATCH, CHANNELS, CLASSES, N_TRAIN, SIZE, STEPS_AN_EPOCH, Published, Run
 from train import Adam, Sgd, bce_boosted, ce, grads_of, kl, kl_12, linear_at, per_sample, pgd, pick, steps_at
 
 
@@ -217,16 +218,26 @@ class Fat(Published):
     recipe = "fat"
     edits = [("wrn(depth = 34, k = 10, classes = 10)", "tiny(classes = 4)")]
     epochs = [1, 51, 60, 91]
+    rates, taus = {1: 0.1, 60: 0.01, 90: 0.001, 110: 0.0005}, {1: 0, 51: 1, 91: 2}
 
     def make(self):
         self.models = {"f": classifier()}
         self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=2e-4)
         self.n_stopped, self.n_survived, self.n_late = 0, 0, 0
 
-    def friendly(self, f, x, y, eps, size, steps, tau):
-        z, out = torch.clamp(x + self.uniform(-eps, eps), 0, 1), [None] * len(x)
-        left = [tau] * len(x)
-        for turn in range(steps):
+    def start(self, x):
+        return x + self.uniform(-0.031, 0.031)
+
+    def climb(self, f, x, y):
+        return lambda z: ce(f(z, "eval"), y)
+
+    def shaken(self, z, turn):
+        return z + 0.001 * self.noise("normal", turn=turn)
+
+    def friendly(self, f, x, y, tau):
+        z, out = torch.clamp(self.start(x), 0, 1), [None] * len(x)
+        left, climb = [tau] * len(x), self.climb(f, x, y)
+        for turn in range(10):
             wrong = (f(z, "eval").argmax(1) != y).tolist()
             for i in range(len(x)):
                 if out[i] is None and wrong[i] and left[i] == 0:
@@ -235,20 +246,23 @@ class Fat(Published):
                 elif out[i] is None and wrong[i]:
                     left[i] -= 1
             z = z.requires_grad_(True)
-            (g,) = torch.autograd.grad(ce(f(z, "eval"), y).sum(), z)
+            (g,) = torch.autograd.grad(climb(z).sum(), z)
             self.signs.see(g)
             with torch.no_grad():
-                z = z + size * torch.sign(g) + 0.001 * self.noise("normal", turn=turn)
-                z = torch.clamp(torch.maximum(torch.minimum(z, x + eps), x - eps), 0, 1)
+                z = self.shaken(z + 0.007 * torch.sign(g), turn)
+                z = torch.clamp(torch.maximum(torch.minimum(z, x + 0.031), x - 0.031), 0, 1)
         self.n_stopped += sum(o is not None for o in out)
         self.n_survived += sum(o is None for o in out)
         return torch.stack([z[i] if o is None else o for i, o in enumerate(out)])
 
+    def loss(self, f, x, x_adv, y):
+        return ce(f(x_adv), y)
+
     def step(self, x, y, ids):
         f = self.models["f"]
-        self.opt.lr = steps_at({1: 0.1, 60: 0.01, 90: 0.001, 110: 0.0005}, self.epoch)
-        x_adv = self.friendly(f, x, y, 0.031, 0.007, 10, steps_at({1: 0, 51: 1, 91: 2}, self.epoch))
-        self.update(self.opt, ce(f(x_adv), y), ["f"])
+        self.opt.lr = steps_at(self.rates, self.epoch)
+        x_adv = self.friendly(f, x, y, steps_at(self.taus, self.epoch))
+        self.update(self.opt, self.loss(f, x, x_adv, y), ["f"])
 
     def untried(self):
         return [] if self.n_stopped and self.n_survived and self.n_late else ["samples never stop, always stop, or stop at once only"]
@@ -377,4 +391,118 @@ class Mma(Published):
         return ["no sample is " + n for n, k in seen.items() if not k]
 
 
-CASES = [PgdAt, Trades, Mart, FgsmAt, FgsmAtShort, FreeAt, AtAwp, TradesAwp, Fat, Gairat, GairatShort, Mma]
+class StAt(Published):
+    """Of clean, collaborative and adversarial image the two that differ most in the probability of the class are moved apart in the
+    attack, and drawn together in the update; on statistics of the batch that only the update's clean and adversarial passes keep."""
+    recipe = "st_at"
+    edits = [("resnet18(classes = 10)", "tiny(classes = 4)")]
+    epochs = [1, 79, 80, 100]
+
+    def make(self):
+        self.models = {"f": classifier()}
+        self.opt = self.optim(Sgd, ["f"], momentum=0.9, weight_decay=5e-4)
+        self.roles = set()
+
+    def ends(self, logits, y):
+        """Of three logits, for each sample, which has the lowest and which the highest probability of its class."""
+        p = torch.stack([pick(F.softmax(z.detach(), 1), y) for z in logits])
+        up, low = p.argmin(0), p.argmax(0)
+        self.roles.update(zip(up.tolist(), low.tolist()))
+        return up, low
+
+    @staticmethod
+    def chosen(of_three, which):
+        return torch.stack([of_three[k][i] for i, k in enumerate(which.tolist())])
+
+    def apart(self, logits, up, low):
+        a, c = self.chosen(logits, up), self.chosen(logits, low)
+        return (kl(c.detach(), a) + kl(a.detach(), c)) / 2
+
+    def step(self, x, y, ids):
+        f, eps = self.models["f"], 8 / 255
+        self.opt.lr = steps_at({1: 0.1, 80: 0.01, 100: 0.001}, self.epoch)
+        adv, col = x + 0.001 * self.noise("normal", 0), x + 0.001 * self.noise("normal", 1)
+        for _ in range(10):
+            points = [v.detach().requires_grad_(True) for v in (x, col, adv)]
+            logits = [f(v, "batch") for v in points]
+            up, low = self.ends(logits, y)
+            grads = torch.autograd.grad(self.apart(logits, up, low).sum(), points, allow_unused=True)
+            grads = [torch.zeros_like(x) if g is None else g for g in grads]
+            for g in grads:
+                self.signs.see(g)
+            moved = []
+            for which in (up, low):
+                v = self.chosen(points, which).detach() + 2 / 255 * torch.sign(self.chosen(grads, which))
+                moved.append(torch.clamp(torch.maximum(torch.minimum(v, x + eps), x - eps), 0, 1))
+            adv, col = moved
+        logits = [f(x), f(col, "batch"), f(adv)]
+        up, low = self.ends(logits, y)
+        self.update(self.opt, ce(logits[0], y) + 6 * self.apart(logits, up, low), ["f"])
+
+    def untried(self):
+        return [] if {k for pair in self.roles for k in pair} == {0, 1, 2} else ["the clean image is never one of the two"]
+
+
+class Cat(Published):
+    """The batch in k + 1 parts, each attacked apart with as many steps as its number; between epochs k grows, and the weights go back."""
+    recipe = "cat"
+    edits = [("resnet18(classes = 10)", "tiny(classes = 4)")]
+    settings = ["n=6", "max_k=3", "patience=1", "enough=0"]
+    probes = [(0.5, 0.5), (0.4, 0.3), (0.35, 0.35), (0.35, 0.2), (0.1, 0.2), (0.3, 0.3)]  # of each epoch: before, and after going back
+
+    @classmethod
+    def runs(cls):
+        out = []
+        for epoch, (probe, again) in enumerate(cls.probes, 1):
+            out += [Run("step.main", epoch, k) for k in range(STEPS_AN_EPOCH)]
+            out.append(Run("epoch.again", epoch, STEPS_AN_EPOCH, {"probe.withstood": np.float64(probe)}))
+            out.append(Run("epoch.final", epoch, STEPS_AN_EPOCH, {"again.withstood": np.float64(again)}))
+        return out
+
+    def make(self):
+        self.models = {"f": classifier(), "kept": classifier()}
+        self.opt = self.optim(Adam, ["f"], lr=0.0001)
+        self.extra = {n: torch.tensor(0.0) for n in ("k", "best", "best_at", "moved_on", "hits", "steps_made")}
+        self.ks = []
+
+    def step(self, x, y, ids):
+        f, k, eps = self.models["f"], int(self.extra["k"]), 0.032
+        self.ks.append(k)
+        start, parts = x + self.uniform(-eps, eps, at=3), list(torch.arange(BATCH).split(BATCH // (k + 1)))
+        parts[k:] = [torch.cat(parts[k:])]
+        mixed = x.clone()
+        for i in range(1, k + 1):
+            rows = parts[i]
+            size = 2 * eps / i * (1 + (10 / i - 1) * float(self.noise("uniform", at=i - 1, shared=True)))
+            mixed[rows] = pgd(lambda z: ce(f(z, "eval"), y[rows]), x[rows], eps, size, i, start=start[rows], signs=self.signs)
+        z = f(mixed)
+        self.update(self.opt, ce(z, y), ["f"])
+        self.extra["hits"] = self.extra["hits"] + (z.argmax(1) == y).double().mean()
+        self.extra["steps_made"] = self.extra["steps_made"] + 1
+
+    def put(self, to, of):
+        for name in ("weights", "stats"):
+            setattr(self.models[to], name, {n: t.detach().clone() for n, t in getattr(self.models[of], name).items()})
+        for n, w in self.models[to].weights.items():
+            w.requires_grad_(to == "f")
+
+    def after_epoch(self):
+        e, probe = self.extra, float(self.extra["probe.withstood"])
+        if self.run.entry == "epoch.final":
+            e["best"] = e["again.withstood"].clone() if e["moved_on"] else torch.tensor(max(float(e["best"]), probe))
+            return
+        goes_on = probe <= e["best"] and self.epoch - int(e["best_at"]) >= 1 and e["hits"] > 0 and int(e["k"]) < 3
+        if probe > e["best"]:
+            self.put("kept", "f")
+        if goes_on:
+            self.put("f", "kept")
+        if goes_on or probe > e["best"]:
+            e["best_at"] = torch.tensor(float(self.epoch))
+        e.update({"k": e["k"] + float(goes_on), "moved_on": torch.tensor(float(goes_on))})
+        e.update({"hits": torch.tensor(0.0), "steps_made": torch.tensor(0.0)})
+
+    def untried(self):
+        return [] if sorted(set(self.ks)) == [0, 1, 2, 3] else ["k is not 0, 1, 2 and 3"]
+
+
+CASES = [PgdAt, Trades, Mart, FgsmAt, FgsmAtShort, FreeAt, AtAwp, TradesAwp, Fat, Gairat, GairatShort, Mma, StAt, Cat]

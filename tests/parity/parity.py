@@ -30,7 +30,7 @@ MAX_SMALL = 1e-3
 SUITES = {"blocks": blocks.CASES, "methods": methods.CASES, "budgets": budgets.CASES, "hosts": hosts.CASES}
 CASES = [case for suite in SUITES.values() for case in suite]
 GIVEN = ("x", "y", "ids", "run.epoch", "run.step")  # states that the comparison itself writes before a step
-RESULTS = ("eval.", "quick.", "final.", "probe.", "train.")  # of evaluations and controllers, which do not run here
+RESULTS = ("eval.", "quick.", "final.", "probe.", "again.", "train.")  # of evaluations and controllers, which do not run here
 
 
 def batches(case, seed):
