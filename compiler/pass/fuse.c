@@ -1,10 +1,10 @@
 /* fuse.c: several nodes become one that a back end runs in one go.
 **
-** needs:  no grad nodes     keeps: types, numbers on ref (bit for bit)     breaks: uses
+** needs:  no grad nodes     keeps: types, numbers on ref (bit for bit; see pool_linear)     breaks: uses
 ** First the rules of fuse_rules.def, one function a rule with its pattern on the line above (those about convolutions are in
-** fuse_conv.c, about batch normalisation in fuse_bn.c), then chains of elementwise nodes (fuse_ew.c). What is merged away must have
-** no other use; a value that a region yields or writes, or that another region uses, stays. Nodes that lose their uses are left to
-** dce. See tests/ir/fuse_*.advg.
+** fuse_conv.c, about batch normalisation in fuse_bn.c, about the end of a network in fuse_head.c), then chains of elementwise nodes
+** (fuse_ew.c). What is merged away must have no other use; a value that a region yields or writes, or that another region uses, stays.
+** Nodes that lose their uses are left to dce. See tests/ir/fuse_*.advg.
 */
 #include "compiler/pass/fuse.h"
 #include "compiler/pass/pass_list.h"
@@ -46,12 +46,6 @@ bool fuse_same_dtype(const Fuse *f, AdvValueId a, AdvValueId b)
     return adv_value_type(f->g, a)->dtype == adv_value_type(f->g, b)->dtype;
 }
 
-bool fuse_is_zero(const Fuse *f, AdvValueId v)
-{
-    double x;
-    return adv_value_number(f->g, v, &x) && x == 0;
-}
-
 void fuse_why(Fuse *f, AdvNodeId node, AdvNodeId with, const char *reason)
 {
     AdvPassCtx *p = f->p;
@@ -64,6 +58,29 @@ void fuse_why(Fuse *f, AdvNodeId node, AdvNodeId with, const char *reason)
                  file ? (unsigned)adv_line_col(file, at.off).line : 0u, adv_node(f->g, node)->op->name, adv_node(f->g, with)->op->name,
                  reason);
     p->why_write(p->why_user, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+static bool is_zero(const Fuse *f, AdvValueId v)
+{
+    double x;
+    return adv_value_number(f->g, v, &x) && x == 0;
+}
+
+/* The gt(y, 0) of node n = select(gt(y, 0), g, 0), or none. */
+AdvNodeId fuse_relu_mask(const Fuse *f, AdvNodeId n)
+{
+    AdvNodeId none = {0};
+    if (!adv_node_is(f->g, n, "select") || !is_zero(f, fuse_in(f, n, 2))) return none;
+    AdvNodeId gt = fuse_made_by(f, fuse_in(f, n, 0), "gt");
+    return gt.i && is_zero(f, fuse_in(f, gt, 1)) ? gt : none;
+}
+
+/* Is v [1,C,1,1], a number for each channel of y, in y's type? */
+bool fuse_is_by_channel(const Fuse *f, AdvValueId v, AdvValueId y)
+{
+    const AdvTensorType *t = adv_value_type(f->g, v), *like = adv_value_type(f->g, y);
+    return t->rank == 4 && like->rank == 4 && t->dtype == like->dtype && t->dim[0] == 1 && t->dim[1] == like->dim[1] && t->dim[2] == 1 &&
+           t->dim[3] == 1;
 }
 
 /* ---- replacing ---------------------------------------------------------------------------------------------------------- */
@@ -97,6 +114,16 @@ bool fuse_replace(Fuse *f, AdvNodeId n, AdvValueId v)
     if (!fuse_fits(f, old, v)) return false;
     fuse_replace_value(f, old, v);
     return true;
+}
+
+/* The vector [C] behind a value [1,C], [1,C,1,1] and the like. */
+AdvValueId fuse_vector_of(Fuse *f, AdvGraphBuild *b, AdvValueId v)
+{
+    AdvNodeId view = fuse_made_by(f, v, "reshape");
+    int64_t n = adv_value_type(f->g, v)->dim[1];
+    AdvAttr dims = adv_attr_ints(&n, 1);
+    if (view.i && adv_value_type(f->g, fuse_in(f, view, 0))->rank == 1) return fuse_in(f, view, 0);
+    return adv_build_op(b, "reshape", &v, 1, &dims);
 }
 
 /* ---- rules --------------------------------------------------------------------------------------------------------------- */
@@ -145,10 +172,9 @@ bool rule_pool_mask(Fuse *f, AdvNodeId n)
 {
     AdvGraph *g = f->g;
     AdvGraphBuild b;
-    if (!adv_node_is(g, n, "select") || !fuse_is_zero(f, fuse_in(f, n, 2))) return false;
-    AdvNodeId gt = fuse_made_by(f, fuse_in(f, n, 0), "gt");
-    AdvNodeId grad = fuse_only_by(f, n, fuse_in(f, n, 1), "max_pool_grad");
-    if (!gt.i || !grad.i || !fuse_is_zero(f, fuse_in(f, gt, 1)) || fuse_in(f, gt, 0).i != fuse_in(f, grad, 0).i) return false;
+    AdvNodeId gt = fuse_relu_mask(f, n);
+    AdvNodeId grad = gt.i ? fuse_only_by(f, n, fuse_in(f, n, 1), "max_pool_grad") : gt;
+    if (!grad.i || fuse_in(f, gt, 0).i != fuse_in(f, grad, 0).i) return false;
     AdvNodeId pool = pool_before(f, n, fuse_in(f, grad, 0), grad);
     if (!pool.i) return false;
     fuse_builder(f, n, gt, grad, &b);

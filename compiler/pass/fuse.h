@@ -1,4 +1,4 @@
-/* fuse.h: what the rules (fuse.c, fuse_conv.c, fuse_bn.c) and the chains (fuse_ew.c) of pass fuse share. */
+/* fuse.h: what the rules (fuse.c, fuse_conv.c, fuse_bn.c, fuse_head.c) and the chains (fuse_ew.c) of pass fuse share. */
 #ifndef ADV_COMPILER_FUSE_H
 #define ADV_COMPILER_FUSE_H
 
@@ -37,8 +37,14 @@ AdvNodeId fuse_only_by(const Fuse *f, AdvNodeId user, AdvValueId v, const char *
 bool fuse_same_shape(const Fuse *f, AdvValueId a, AdvValueId b);
 bool fuse_same_dtype(const Fuse *f, AdvValueId a, AdvValueId b);
 
-/* Is v the number 0? */
-bool fuse_is_zero(const Fuse *f, AdvValueId v);
+/* The gt(y, 0) of node n = select(gt(y, 0), g, 0), or none. */
+AdvNodeId fuse_relu_mask(const Fuse *f, AdvNodeId n);
+
+/* Is v [1,C,1,1], a number for each channel of y, in y's type? */
+bool fuse_is_by_channel(const Fuse *f, AdvValueId v, AdvValueId y);
+
+/* The vector [C] behind a value [1,C], [1,C,1,1] and the like. */
+AdvValueId fuse_vector_of(Fuse *f, AdvGraphBuild *b, AdvValueId v);
 
 /* A builder before node n, at the joined location of n and two more (each may be none). */
 void fuse_builder(Fuse *f, AdvNodeId n, AdvNodeId a, AdvNodeId b, AdvGraphBuild *out);

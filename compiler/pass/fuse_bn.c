@@ -99,12 +99,10 @@ static AdvNodeId grad_of(const Fuse *f, AdvNodeId bn, AdvValueId v, AdvRegionId 
 bool rule_bn_mask(Fuse *f, AdvNodeId n)
 {
     AdvGraph *g = f->g;
-    AdvNodeId mask, bn, grad, none = {0};
+    AdvNodeId mask = fuse_relu_mask(f, n), bn, grad, none = {0};
     AdvValueId gy;
     AdvGraphBuild b;
-    if (!adv_node_is(g, n, "select") || !fuse_is_zero(f, fuse_in(f, n, 2))) return false;
-    mask = fuse_made_by(f, fuse_in(f, n, 0), "gt");
-    if (!mask.i || !fuse_is_zero(f, fuse_in(f, mask, 1))) return false;
+    if (!mask.i) return false;
     bn = bn_above(f, fuse_in(f, mask, 0));
     grad = bn.i ? grad_of(f, bn, adv_node_out(g, n, 0), f->region_of[n.i]) : none;
     gy = fuse_in(f, n, 1);

@@ -9,24 +9,6 @@
 
 #include <string.h>
 
-/* Is v [1,C,1,1], a number for each channel of y, in y's type? */
-static bool is_by_channel(const Fuse *f, AdvValueId v, AdvValueId y)
-{
-    const AdvTensorType *t = adv_value_type(f->g, v), *like = adv_value_type(f->g, y);
-    return t->rank == 4 && like->rank == 4 && t->dtype == like->dtype && t->dim[0] == 1 && t->dim[1] == like->dim[1] && t->dim[2] == 1 &&
-           t->dim[3] == 1;
-}
-
-/* The vector [C] behind a value [1,C,1,1]. */
-static AdvValueId vector_of(Fuse *f, AdvGraphBuild *b, AdvValueId v)
-{
-    AdvNodeId view = fuse_made_by(f, v, "reshape");
-    int64_t n = adv_value_type(f->g, v)->dim[1];
-    AdvAttr dims = adv_attr_ints(&n, 1);
-    if (view.i && adv_value_type(f->g, fuse_in(f, view, 0))->rank == 1) return fuse_in(f, view, 0);
-    return adv_build_op(b, "reshape", &v, 1, &dims);
-}
-
 /* add(conv2d(x, w), b) or add(b, conv2d(x, w)), b [1,O,1,1]  ->  conv2d_bias(x, w, b as [O]) */
 bool rule_conv2d_bias(Fuse *f, AdvNodeId n)
 {
@@ -38,11 +20,11 @@ bool rule_conv2d_bias(Fuse *f, AdvNodeId n)
         AdvGraphBuild b;
         AdvValueId arg[3];
         AdvAttr attrs[3];
-        if (!conv.i || !is_by_channel(f, fuse_in(f, n, 1 - k), fuse_in(f, n, k))) continue;
+        if (!conv.i || !fuse_is_by_channel(f, fuse_in(f, n, 1 - k), fuse_in(f, n, k))) continue;
         fuse_builder(f, n, conv, none, &b);
         arg[0] = fuse_in(f, conv, 0);
         arg[1] = fuse_in(f, conv, 1);
-        arg[2] = vector_of(f, &b, fuse_in(f, n, 1 - k));
+        arg[2] = fuse_vector_of(f, &b, fuse_in(f, n, 1 - k));
         attrs[0] = adv_node_attr(g, conv)[0];
         attrs[1] = adv_node_attr(g, conv)[1];
         attrs[2] = adv_attr_i(0);
@@ -117,7 +99,7 @@ static AdvNodeId affine_of(const Fuse *f, AdvNodeId n, AdvValueId v, AdvValueId 
         *out_t = fuse_in(f, add, 1 - k / 2);
         *out_z = fuse_in(f, mul, k % 2);
         *out_s = fuse_in(f, mul, 1 - k % 2);
-        if (fuse_same_shape(f, *out_z, v) && is_by_channel(f, *out_s, v) && is_by_channel(f, *out_t, v)) return mul;
+        if (fuse_same_shape(f, *out_z, v) && fuse_is_by_channel(f, *out_s, v) && fuse_is_by_channel(f, *out_t, v)) return mul;
     }
     return none;
 }
@@ -157,8 +139,8 @@ bool rule_sum_affine(Fuse *f, AdvNodeId n)
     if (!may_wait(f, conv, z, n, mul)) return false;
     fuse_builder(f, n, conv, mul, &b);
     for (uint32_t k = 0; k < 3; k++) arg[k] = fuse_in(f, conv, k);
-    arg[3] = vector_of(f, &b, s);
-    arg[4] = vector_of(f, &b, t);
+    arg[3] = fuse_vector_of(f, &b, s);
+    arg[4] = fuse_vector_of(f, &b, t);
     if (adv_node(g, conv)->n_in == 4) arg[n_arg++] = fuse_in(f, conv, 3);
     AdvAttr attrs[3] = {adv_node_attr(g, conv)[0], adv_node_attr(g, conv)[1], adv_attr_i(keeps)};
     AdvValueId y = adv_build_op(&b, "conv2d_sum_affine", arg, n_arg, attrs), kept = {y.i + 1};
@@ -184,13 +166,10 @@ static AdvNodeId gx_of(const Fuse *f, AdvNodeId n, AdvValueId v, AdvNodeId *out_
 bool rule_gx_mask(Fuse *f, AdvNodeId n)
 {
     AdvGraph *g = f->g;
-    AdvNodeId mask, gx, add;
+    AdvNodeId mask = fuse_relu_mask(f, n), gx, add;
     AdvValueId arg[4], skip, out = adv_node_out(g, n, 0);
     AdvGraphBuild b;
-    double zero;
-    if (!adv_node_is(g, n, "select") || !adv_value_number(g, fuse_in(f, n, 2), &zero) || zero != 0) return false;
-    mask = fuse_made_by(f, fuse_in(f, n, 0), "gt");
-    if (!mask.i || !adv_value_number(g, fuse_in(f, mask, 1), &zero) || zero != 0) return false;
+    if (!mask.i) return false;
     gx = gx_of(f, n, fuse_in(f, n, 1), &add, &skip);
     arg[0] = gx.i ? fuse_in(f, gx, 0) : skip;
     arg[2] = fuse_in(f, mask, 0);
@@ -215,10 +194,10 @@ bool rule_gx_affine(Fuse *f, AdvNodeId n)
         AdvAttr attrs[5] = {{0}};
         AdvValueId arg[5];
         AdvGraphBuild b;
-        if (!gx.i || !is_by_channel(f, fuse_in(f, n, 1 - k), fuse_in(f, n, k))) continue;
+        if (!gx.i || !fuse_is_by_channel(f, fuse_in(f, n, 1 - k), fuse_in(f, n, k))) continue;
         fuse_builder(f, n, gx, none, &b);
         for (uint32_t i = 0; i < 3; i++) arg[i] = fuse_in(f, gx, i);
-        arg[3] = vector_of(f, &b, fuse_in(f, n, 1 - k));
+        arg[3] = fuse_vector_of(f, &b, fuse_in(f, n, 1 - k));
         if (adv_node(g, gx)->n_in == 4) arg[4] = fuse_in(f, gx, 3);
         memcpy(attrs, adv_node_attr(g, gx), 4 * sizeof *attrs);
         return fuse_replace(f, n, adv_build_op(&b, "conv2d_gx_affine", arg, adv_node(g, gx)->n_in + 1, attrs));

@@ -1,7 +1,7 @@
 /* cudnn_conv.c: convolution and its gradients by cuDNN, one candidate against another.
 **
-** A convolution with a tail (bias, residual, relu; skip, mask; the next block's scale, shift and relu) can be done in several ways, and which is fastest changes with
-** channels and size (docs: 160 channels want the plain kernel and a pass, 512 the fused one):
+** A convolution with a tail (bias, residual, relu; skip, mask; the next block's scale, shift and relu) can be done in several ways, and
+** which is fastest changes with channels and size (docs: 160 channels want the plain kernel and a pass, 512 the fused one):
 **   one     the library's graph with the tail as epilogue
 **   turned  a gradient by the image of stride 1 as a forward convolution by turned weights, with the same epilogue
 **   two     the library's plain kernel, and the tail as one pass of ours over its result

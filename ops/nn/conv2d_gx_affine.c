@@ -17,7 +17,7 @@ static const AdvPortDef out[] = {{"gz", ADV_PORT_FLOAT, "gradient by what was sc
 static const AdvAttrDef attrs[] = {ADV_CONV_ATTRS,
                                    {"h", ADV_ATTR_INT, NAN, 1, 1 << 20, NULL, "rows of the image"},
                                    {"w", ADV_ATTR_INT, NAN, 1, 1 << 20, NULL, "columns of the image"},
-                                   {"last", ADV_ATTR_INT, 0, 0, 1, NULL, "1: skip is a gradient by z, 0: by the image, as the convolution's"},
+                                   {"last", ADV_ATTR_INT, 0, 0, 1, NULL, "1: skip is a gradient by z; 0: by the image"},
                                    {0}};
 
 static AdvStatus infer(AdvInferCtx *c)
@@ -50,8 +50,8 @@ static double flops(const AdvSig *sig)
 }
 
 const AdvOpDef adv_op_conv2d_gx_affine = {
-    ADV_OP_HEADER, .name = "conv2d_gx_affine", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_CONV,
-    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .expand = expand, .flops = flops,
+    ADV_OP_HEADER, .name = "conv2d_gx_affine", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY,
+    .flags = ADV_OP_CONV, .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .expand = expand, .flops = flops,
     .doc = "Gradient of `conv2d` by its image where the image is above 0, and 0 elsewhere, scaled channel by channel, maybe plus another\n"
            "gradient: before the mask, or at the end. Equal to conv2d_gx_mask, mul and add; made by fusion, after gradients.",
 };

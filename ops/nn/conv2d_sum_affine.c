@@ -49,8 +49,9 @@ static double flops(const AdvSig *sig)
 }
 
 const AdvOpDef adv_op_conv2d_sum_affine = {
-    ADV_OP_HEADER, .name = "conv2d_sum_affine", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY, .flags = ADV_OP_CONV,
-    .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .expand = expand, .flops = flops,
-    .doc = "Convolution plus a tensor, maybe plus a bias, and relu of that sum scaled and shifted channel by channel: the end of a residual\n"
-           "block before one that begins with batch norm. Equal to conv2d_sum, mul, add and relu; made by fusion, after gradients.",
+    ADV_OP_HEADER, .name = "conv2d_sum_affine", .version = 1, .precision = ADV_PREC_LOW, .layout = ADV_LAYOUT_OP_ANY,
+    .flags = ADV_OP_CONV, .in = in, .out = out, .attrs = attrs, .infer = infer, .grad = ADV_GRAD_NEVER, .expand = expand, .flops = flops,
+    .doc = "Convolution plus a tensor, maybe plus a bias, and relu of that sum scaled and shifted channel by channel: the end of a\n"
+           "residual block before one that begins with batch norm. Equal to conv2d_sum, mul, add and relu; made by fusion, after\n"
+           "gradients.",
 };

@@ -43,7 +43,7 @@ static double macs_of(const AdvGraph *g, AdvNodeId n)
         return (double)elems(y) * (double)inner;
     }
     if (node->op->flags & ADV_OP_WGRAD) return (double)elems(b) * (double)(elems(y) / y->dim[0]);
-    bool by_input = strncmp(node->op->name, "conv2d_gx", 9) == 0; /* and what is fused with it */
+    bool by_input = strstr(node->op->name, "_gx") != NULL; /* of conv2d and of pool_linear, whatever is fused with it */
     return (double)elems(by_input ? a : y) * (double)(elems(b) / b->dim[0]);
 }
 

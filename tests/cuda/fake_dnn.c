@@ -1,9 +1,8 @@
 /* fake_dnn.c: cuDNN of the fake device: the back-end API as far as our graphs go (ops/cuda/cudnn_graph.c), computed in double.
 **
 ** A descriptor is a list of the attributes it was given. A graph is a convolution and pointwise operations on its result, which may be
-** written on the way, too; every graph
-** is offered in three configurations, of which the last is marked as not deterministic. A plan wants a workspace and writes over it.
-** A plan holds all it needs; as text it is the version and its bytes in hexadecimal. Freed descriptors that something still names show
+** written on the way, too; every graph is offered in three configurations, of which the last is marked as not deterministic. A plan wants
+** a workspace and writes over it. A plan holds all it needs; as text it is the version and its bytes in hexadecimal. Freed descriptors that something still names show
 ** under AddressSanitizer.
 */
 #include "tests/cuda/fake.h"

@@ -80,8 +80,9 @@ static void check_tail(const AdvDnnConv *c)
 {
     char form[160];
     bool is_even = c->image->dim[1] % 8 == 0 && c->output->dim[1] % 8 == 0;
-    snprintf(form, sizeof form, "a tail: kind %d, type %d, stride %d, window %d, bias %d, sum %d%s, kept %d, mask %d, scale %d, shift %d, relu %d",
-             c->kind, c->image->dtype, (int)c->stride, (int)c->weights->dim[2], c->bias != NULL, c->sum != NULL, c->sum_last ? " last" : "",
+    snprintf(form, sizeof form,
+             "a tail: kind %d, type %d, stride %d, window %d, bias %d, sum %d%s, kept %d, mask %d, scale %d, shift %d, relu %d", c->kind,
+             c->image->dtype, (int)c->stride, (int)c->weights->dim[2], c->bias != NULL, c->sum != NULL, c->sum_last ? " last" : "",
              c->kept != NULL, c->mask != NULL, c->scale != NULL, c->shift != NULL, c->relu);
     if (!is_even || !is_new(form)) return;
     n_forms++;

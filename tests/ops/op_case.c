@@ -150,7 +150,8 @@ static bool fill(Parse *p, CaseTensor *t, const char *kind, uint8_t port)
     }
     if (strcmp(kind, "distinct") == 0) return fill_distinct(p, t), true;
     if (strcmp(kind, "prob") == 0) return fill_prob(p, t), true;
-    if (*kind && strcmp(kind, "bit") != 0 && !read_range(kind, &lo, &hi)) return bad(p, "there is no kind `%s`", kind);
+    t->is_f32 = strcmp(kind, "f32") == 0;
+    if (*kind && !t->is_f32 && strcmp(kind, "bit") != 0 && !read_range(kind, &lo, &hi)) return bad(p, "there is no kind `%s`", kind);
     for (int64_t i = 0; i < t->n; i++) t->f[i] = strcmp(kind, "bit") == 0 ? (double)below(p, 2) : uniform(p, lo, hi);
     return true;
 }

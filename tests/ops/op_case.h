@@ -7,8 +7,8 @@
 **
 ** Operand: dims as 2x3x4, or () for one number; then `:kind`; then `{values}` in row order, one value filling all.
 **   kinds: classK (i32 in 0..K-1), idM (i64 in 0..M-1, distinct while they last), i32, i64 (0..9), u8, bit (float 0 or 1),
-**   prob (rows sum to 1), distinct (no two nearer than 0.1), lo..hi (float range). Without a kind: floats in -2..2, or in
-**   the ports that take integers alone i32. Random values depend on the line alone and are exact in f32.
+**   prob (rows sum to 1), distinct (no two nearer than 0.1), f32 (floats of at least that type), lo..hi (float range). Without a
+**   kind: floats in -2..2, or in the ports that take integers alone i32. Random values depend on the line alone and are exact in f32.
 ** Expectations, all optional:
 **   want={..}, want1={..}   result 0, 1: in f64 to 1e-9, in f32 to 1e-5, relative to the largest
 **   grad.x={..}             gradient by x when every float result has gradient 1, to 1e-9: for kinks and frozen numbers
@@ -30,6 +30,7 @@
 
 typedef struct CaseTensor {
     AdvTensorType type; /* floats as F64 */
+    bool is_f32;        /* in f32 where the others have 16 bits */
     double *f;          /* floats */
     int64_t *i;         /* integers */
     int64_t n;

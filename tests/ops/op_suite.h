@@ -63,12 +63,13 @@ bool buf_guards_ok(Suite *s, const Buf *b);
 /* Do the elements have the same bits? */
 bool buf_same(const Buf *a, const Buf *b);
 
-/* Type of operand k where floats are float_dtype: vectors of an op that keeps statistics apart are never below f32 (ADV_PREC_STATS). */
+/* Type of operand k where floats are float_dtype: never below f32 are those that the case says, and vectors of an op that keeps
+** statistics apart (ADV_PREC_STATS). */
 static inline uint8_t suite_dtype(const OpCase *c, uint32_t k, uint8_t float_dtype)
 {
-    bool is_vector = c->op->precision == ADV_PREC_STATS && c->in[k].type.rank <= 1;
+    bool is_wide = c->in[k].is_f32 || (c->op->precision == ADV_PREC_STATS && c->in[k].type.rank <= 1);
     if (c->in[k].type.dtype != ADV_F64) return c->in[k].type.dtype;
-    return is_vector && float_dtype != ADV_F64 ? (uint8_t)ADV_F32 : float_dtype;
+    return is_wide && float_dtype != ADV_F64 ? (uint8_t)ADV_F32 : float_dtype;
 }
 
 /* ---- devices (op_device.c) ---- */
