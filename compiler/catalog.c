@@ -294,8 +294,6 @@ static void passes(json_t *list)
     for (const AdvPassDef *p = adv_passes; p->name; p++) row(list, p->name, p->doc);
 }
 
-const char *const adv_catalog_kinds[] = {"ops", "builtins", "layers", "std", "lints", "codes", "datasets", "passes", "targets", NULL};
-
 AdvStatus adv_catalog(const char *kind, json_t **out)
 {
     json_t *list = json_array();

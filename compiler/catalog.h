@@ -8,9 +8,6 @@
 
 #include <jansson.h>
 
-/* The names of all kinds, ended by NULL. */
-extern const char *const adv_catalog_kinds[];
-
 /* An array of objects, each with "name" and "doc" (may be ""), most with "signature". What else:
 **   ops       version, in [{name,kind,repeat,doc}], out, attrs [{name,kind,default,min,max,choices,doc}], facts [text],
 **             gradient "rule" | "zero" | "never", fused

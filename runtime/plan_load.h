@@ -99,8 +99,4 @@ uint64_t adv_plan_value_bytes(const AdvPlanValue *v);
 ** ds->sources): after it, file k of the plan's locations is file first+k of ds, where the result is `first` (0-based shift). */
 uint32_t adv_plan_add_sources(const AdvPlan *plan, AdvDiags *ds);
 
-/* Readable text of a plan: everything, or one section ("states", "ops", "sources", "program", "locs", "insts", "values",
-** "entries", "info"), of all targets or the one named. plan_dump.c. */
-void adv_plan_dump(const AdvPlan *plan, const char *target, const char *section, AdvWriteFn *write, void *user);
-
 #endif

@@ -119,7 +119,8 @@ void adv_run_close(AdvSession *s)
     s->run = NULL;
 }
 
-AdvStatus adv_run_get(AdvSession *s, AdvDiags *ds, AdvRun **out)
+/* The session's run, made when first asked for. */
+static AdvStatus run_of(AdvSession *s, AdvDiags *ds, AdvRun **out)
 {
     AdvRun *r = s->run;
     if (!r) {
@@ -581,7 +582,7 @@ AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *d
         for (uint32_t i = 0; i < s->plan->n_states; i++)
             if (!s->states[i].data) return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", adv_state_name(s, i));
     }
-    ADV_TRY(adv_run_get(s, ds, &r));
+    ADV_TRY(run_of(s, ds, &r));
     r->o = o;
     r->wants_stop = false;
     r->begin_ns = r->saved_ns = now_ns(r);
@@ -636,7 +637,7 @@ AdvStatus adv_session_save(AdvSession *s, const char *dir, AdvDiags *ds)
 {
     AdvRun *r = NULL;
     ADV_TRY(adv_session_ready(s, ds));
-    ADV_TRY(adv_run_get(s, ds, &r));
+    ADV_TRY(run_of(s, ds, &r));
     return adv_checkpoint_save(r, dir, ds);
 }
 
@@ -644,6 +645,6 @@ AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *ds)
 {
     AdvRun *r = NULL;
     ADV_TRY(adv_session_ready(s, ds));
-    ADV_TRY(adv_run_get(s, ds, &r));
+    ADV_TRY(run_of(s, ds, &r));
     return adv_session_settle(s, adv_checkpoint_load(r, dir, ds), ds);
 }

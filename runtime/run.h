@@ -91,9 +91,6 @@ struct AdvRun {
 
 enum { ADV_FLAG_ALIVE = 1, ADV_FLAG_RIGHT = 2 };
 
-/* The session's run, made when first asked for. */
-AdvStatus adv_run_get(AdvSession *s, AdvDiags *ds, AdvRun **out) ADV_MUST_USE;
-
 /* Sends an event to the caller, and remembers a wish to stop. */
 void adv_run_event(AdvRun *r, AdvEvent *e);
 

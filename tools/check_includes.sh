@@ -12,7 +12,6 @@ set -eu
 EDGES='
 tools/advdata.c        tools/* runtime/adv.h runtime/adv_types.h runtime/base/*
 tools/data/*           tools/* runtime/adv_types.h runtime/base/*
-tools/advdump.c        tools/* runtime/adv.h runtime/adv_types.h runtime/plan.h runtime/base/*
 tools/plugin/*         tools/* tests/ops/*.h compiler/embed.h ops/*.h ops/cpu/kernels_cpu.h runtime/module.h runtime/adv_types.h runtime/base/*
 tools/*                tools/* compiler/adv_compile.h runtime/adv.h runtime/adv_types.h ops/adv_op.h
 dsl/*                  dsl/* runtime/base/* runtime/adv_types.h

@@ -319,7 +319,6 @@ struct El {
 ElVal el_poison(AdvSpan at);
 ElVal el_number(double v, AdvSpan at);
 ElVal el_ratio(int64_t p, int64_t q, AdvSpan at);
-ElVal el_name(El *el, const char *name, AdvSpan at);
 ElVal el_tensor(El *el, AdvValueId t, AdvRate rate, ElSort sort, AdvSpan at);  /* poison if t is none */
 /* One node, made once: the location is the present call chain at `at`. Result k of out is first.i + k. */
 AdvValueId el_node(El *el, AdvSpan at, const char *op, const AdvValueId *in, uint32_t n_in, const AdvAttr *attrs);
@@ -340,7 +339,6 @@ ElVal el_class(El *el, AdvValueId t, int64_t n_classes, AdvSpan at); /* a class 
 bool el_class_fits(El *el, ElVal cls, ElVal row, AdvSpan at);
 const char *el_describe(El *el, ElVal v);  /* "[N,3,32,32]", "one number per sample", "a model", ... */
 const char *el_describe_type(El *el, const AdvTensorType *t);  /* "[16,3,3,3]" */
-const char *el_rate_words(uint8_t rate);
 /* Elementwise op on operands that fit (language: 2); folds numbers. Reports and returns poison where they do not. */
 ElVal el_elementwise(El *el, AdvSpan at, const char *shown, const char *op, const ElVal *v, uint32_t n, ElSort sort);
 /* `v` as a [N]-or-scalar value broadcast to the shape of `like`'s elementwise partner: reshape [N] to [N,1,..]. */
@@ -408,7 +406,6 @@ ElVal el_model_touch(El *el, ElModel *m, ElArg *args, uint32_t n_args, AdvSpan a
 bool el_weights_of(El *el, ElVal e, ElModel *m, AdvValueId *out_w);
 uint32_t el_n_weights(const ElModel *m);                         /* without running statistics */
 ElVal el_grad(El *el, AdvSpan at, ElVal e, const ElVal *of, uint32_t n_of, ElVal *out, bool live);
-bool el_depends(El *el, AdvValueId e, AdvValueId v);
 void el_init_entry(El *el);
 
 /* ---- batch.c ---- */
@@ -488,7 +485,6 @@ AdvStateId el_slot_at(El *el, AdvSpan at, const char *name, AdvTensorType t, uin
 bool el_recipe(El *el, uint32_t file, json_t **out_program);
 ElVal el_progress(El *el, AdvSpan at);
 ElVal el_epoch(El *el, AdvSpan at);
-bool el_state_update(El *el, ElItem *st, ElVal v, AdvSpan at);
 /* `name <- e`: evaluated here, written by el_flush. */
 bool el_update(El *el, ElScope *s, AstId st);
 bool el_flush(El *el, uint32_t from);

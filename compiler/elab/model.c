@@ -479,7 +479,7 @@ static uint8_t *reach(El *el, AdvValueId e)
     return seen;
 }
 
-bool el_depends(El *el, AdvValueId e, AdvValueId v) { return reach(el, e)[v.i]; }
+static bool depends(El *el, AdvValueId e, AdvValueId v) { return reach(el, e)[v.i]; }
 
 bool el_weights_of(El *el, ElVal e, ElModel *m, AdvValueId *out_w)
 {
@@ -537,7 +537,7 @@ ElVal el_grad(El *el, AdvSpan at, ElVal e, const ElVal *of, uint32_t n_of, ElVal
             if (!el_weights_of(el, e, of[i].model, v + at_v)) return no_dependence(el, of[i].span, el_text(el, of[i].span));
             at_v += el_n_weights(of[i].model);
         } else {
-            if (!el_depends(el, e.t, of[i].t)) return no_dependence(el, of[i].span, el_text(el, of[i].span));
+            if (!depends(el, e.t, of[i].t)) return no_dependence(el, of[i].span, el_text(el, of[i].span));
             v[at_v++] = of[i].t;
         }
     }

@@ -72,7 +72,7 @@ ElVal el_state_read(El *el, ElItem *it, AdvSpan at)
     return el_tensor(el, el_n2(el, at, "gather", v, el->ids.t), ADV_RATE_SAMPLE, EL_NUM, at);
 }
 
-bool el_state_update(El *el, ElItem *it, ElVal v, AdvSpan at)
+static bool state_update(El *el, ElItem *it, ElVal v, AdvSpan at)
 {
     if (!state_make(el, it) || el_bad(v)) return false;
     AdvTensorType t = el->g->states.at[it->state.i].type;
@@ -103,7 +103,7 @@ bool el_flush(El *el, uint32_t from)
         ElVal p = el->pending.at[i];
         ElItem *it = el_item(el, el->recipe, p.name);
         bool ok =
-            it->kind == EL_ITEM_MODEL ? el_model_update(el, it->model, p.list[0], p.span) : el_state_update(el, it, p.list[0], p.span);
+            it->kind == EL_ITEM_MODEL ? el_model_update(el, it->model, p.list[0], p.span) : state_update(el, it, p.list[0], p.span);
         if (!ok) return false;
     }
     el->pending.n = from;

@@ -28,7 +28,6 @@ ElVal el_ratio(int64_t p, int64_t q, AdvSpan at)
     return (ElVal){.kind = EL_NUMBER, .span = at, .num = (double)(p / d) / (double)(q / d), .p = p / d, .q = q / d};
 }
 
-ElVal el_name(El *el, const char *name, AdvSpan at) { return (ElVal){.kind = EL_NAME, .span = at, .name = adv_intern(el->names, name)}; }
 
 ElVal el_tensor(El *el, AdvValueId t, AdvRate rate, ElSort sort, AdvSpan at)
 {
@@ -212,7 +211,7 @@ int64_t el_dim(const El *el, ElVal v, uint32_t k)
     return adv_value_type(el->g, v.t)->dim[k + (v.rate == ADV_RATE_SAMPLE)];
 }
 
-const char *el_rate_words(uint8_t rate)
+static const char *rate_words(uint8_t rate)
 {
     static const char *const words[] = {"a constant", "one number per epoch", "one number per batch", "one number per sample"};
     return words[rate < ADV_RATE_COUNT ? rate : ADV_RATE_SAMPLE];
@@ -234,7 +233,7 @@ const char *el_describe(El *el, ElVal v)
     }
     uint32_t rank = el_rank(el, v);
     if (v.sort == EL_CLASS && !rank) return "a class index";
-    if (!rank) return el_rate_words(v.rate);
+    if (!rank) return rate_words(v.rate);
     char text[256];
     int n = snprintf(text, sizeof text, "[%s", v.rate == ADV_RATE_SAMPLE ? "N" : "");
     for (uint32_t i = 0; i < rank; i++)

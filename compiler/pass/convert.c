@@ -25,7 +25,8 @@ void adv_convert_begin(Convert *c, AdvGraph *g, AdvArena *scratch)
     for (uint32_t e = 0; e < g->entries.n; e++) find_regions(c, g->entries.at[e]);
 }
 
-void adv_convert_builder(Convert *c, AdvValueId v, AdvGraphBuild *b)
+/* A builder that appends right behind the definition of v (a parameter: at the start of its body). */
+static void builder_behind(Convert *c, AdvValueId v, AdvGraphBuild *b)
 {
     AdvGraph *g = c->g;
     const AdvValue *val = adv_value(g, v);
@@ -88,7 +89,7 @@ AdvValueId adv_convert(Convert *c, AdvValueId v, uint32_t kind, const char *op, 
     AdvValueId r = {0};
     while (c->made[kind].n <= v.i) (void)ADV_PUSH(c->scratch, &c->made[kind]);
     if (c->made[kind].at[v.i].i) return c->made[kind].at[v.i];
-    adv_convert_builder(c, v, &b);
+    builder_behind(c, v, &b);
     if (adv_value(g, v)->def.i && adv_node_is(g, adv_value(g, v)->def, "const")) r = convert_const(c, &b, v, op, i);
     if (!r.i) r = adv_build_op(&b, op, &v, 1, &attr);
     assert(r.i);

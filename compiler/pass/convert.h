@@ -22,9 +22,6 @@ void adv_convert_begin(Convert *c, AdvGraph *g, AdvArena *scratch);
 ** numbers for dtypes, the same data for layouts. */
 AdvValueId adv_convert(Convert *c, AdvValueId v, uint32_t kind, const char *op, int64_t i);
 
-/* A builder that appends right behind the definition of v (a parameter: at the start of its body). */
-void adv_convert_builder(Convert *c, AdvValueId v, AdvGraphBuild *b);
-
 /* A copy of a region's list of nodes, so that it may be walked while nodes are inserted. */
 AdvNodeId *adv_convert_list(Convert *c, AdvRegionId r, uint32_t *out_n);
 

@@ -302,7 +302,8 @@ static void count_region(Fuse *f, AdvRegionId r)
     for (uint32_t k = 0; k < reg->results.n; k++) f->n_uses[reg->results.at[k].i] += 2;
 }
 
-void fuse_count(Fuse *f)
+/* Counts uses of listed nodes and notes their regions; forgets replacements. */
+static void count_uses(Fuse *f)
 {
     AdvGraph *g = f->g;
     f->n_values = g->values.n;
@@ -312,8 +313,6 @@ void fuse_count(Fuse *f)
     f->map = ADV_NEW_ARRAY(f->p->scratch, AdvValueId, g->values.n);
     for (uint32_t e = 0; e < g->entries.n; e++) count_region(f, g->entries.at[e]);
 }
-
-void fuse_apply(Fuse *f) { adv_graph_replace(f->g, f->map, f->n_values); }
 
 static void each_region(Fuse *f, AdvRegionId r, void (*fn)(Fuse *f, AdvRegionId r))
 {
@@ -343,14 +342,14 @@ bool adv_pass_fuse(AdvPassCtx *p, AdvGraph *g)
     if (!p->target || !p->target->fuses) return false;
     do { /* a rule may open another; each round leaves fewer nodes in reach */
         f.changed = false;
-        fuse_count(&f);
+        count_uses(&f);
         for (uint32_t e = 0; e < g->entries.n; e++) each_region(&f, g->entries.at[e], try_rules);
-        fuse_apply(&f);
+        adv_graph_replace(g, f.map, f.n_values);
         if (f.changed) (void)adv_pass_dce(p, g); /* what was merged away counts as a use no more */
         any = any || f.changed;
     } while (f.changed);
-    fuse_count(&f);
+    count_uses(&f);
     for (uint32_t e = 0; e < g->entries.n; e++) each_region(&f, g->entries.at[e], fuse_chains);
-    fuse_apply(&f);
+    adv_graph_replace(g, f.map, f.n_values);
     return any || f.changed;
 }

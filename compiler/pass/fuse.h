@@ -15,12 +15,6 @@ typedef struct Fuse {
     bool changed;
 } Fuse;
 
-/* Counts uses of listed nodes and notes their regions; forgets replacements. */
-void fuse_count(Fuse *f);
-
-/* Puts the replacements into effect. */
-void fuse_apply(Fuse *f);
-
 /* A line for --why=fuse: what was not merged with what, and why. */
 void fuse_why(Fuse *f, AdvNodeId node, AdvNodeId with, const char *reason);
 
@@ -63,7 +57,7 @@ bool fuse_replace(Fuse *f, AdvNodeId n, AdvValueId v);
 #include "compiler/pass/fuse_rules.def"
 #undef RULE
 
-/* fuse_ew.c: chains of elementwise nodes become fused_ew. Call fuse_count before. */
+/* fuse_ew.c: chains of elementwise nodes become fused_ew. After uses were counted. */
 void fuse_chains(Fuse *f, AdvRegionId r);
 
 #endif

@@ -126,7 +126,8 @@ void adv_move_run(const AdvMove *m, void *dst, const void *src, uint32_t n_threa
     else run_rows(m, dst, src, n_threads);
 }
 
-AdvView adv_view_part(const AdvView *v, uint32_t axis, int64_t start, int64_t n, int64_t *out_at)
+/* `v` with dims[axis] = n, starting at `start`; offset in elements of its first element goes to *out_at. */
+static AdvView part_of(const AdvView *v, uint32_t axis, int64_t start, int64_t n, int64_t *out_at)
 {
     AdvView r = *v;
     r.dim[axis] = n;
@@ -173,7 +174,7 @@ static AdvStatus prepare_slice(AdvPrep *p, void **out_state)
     const AdvAttr *a = p->sig->attr;
     int64_t at;
     if (!s) return ADV_ENOMEM;
-    AdvView src = adv_view_part(&p->sig->in[0], (uint32_t)a[0].i, a[1].i, a[2].i - a[1].i, &at);
+    AdvView src = part_of(&p->sig->in[0], (uint32_t)a[0].i, a[1].i, a[2].i - a[1].i, &at);
     adv_move_make(&s->part[0].move, &p->sig->out[0], &src);
     s->part[0].src_at = at * s->part[0].move.elem_bytes;
     *out_state = s;
@@ -188,7 +189,7 @@ static AdvStatus prepare_concat(AdvPrep *p, void **out_state)
     MoveState *s = new_state(p, sig->n_in);
     if (!s) return ADV_ENOMEM;
     for (uint32_t k = 0; k < sig->n_in; k++) {
-        AdvView dst = adv_view_part(&sig->out[0], axis, start, sig->in[k].dim[axis], &at);
+        AdvView dst = part_of(&sig->out[0], axis, start, sig->in[k].dim[axis], &at);
         adv_move_make(&s->part[k].move, &dst, &sig->in[k]);
         s->part[k].dst_at = at * s->part[k].move.elem_bytes;
         start += sig->in[k].dim[axis];

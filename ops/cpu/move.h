@@ -16,9 +16,6 @@ void adv_move_make(AdvMove *m, const AdvView *dst, const AdvView *src);
 /* dst and src point to the element at index 0. */
 void adv_move_run(const AdvMove *m, void *dst, const void *src, uint32_t n_threads);
 
-/* `v` with dims[axis] = n, starting at `start`; offset in elements of its first element goes to *out_at. */
-AdvView adv_view_part(const AdvView *v, uint32_t axis, int64_t start, int64_t n, int64_t *out_at);
-
 /* Row 0 of a table [M,...] as a view [...]. */
 AdvView adv_view_row(const AdvView *v);
 

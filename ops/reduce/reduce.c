@@ -25,7 +25,8 @@ AdvView adv_view_at(const AdvView *v, int64_t at)
     return r;
 }
 
-AdvView adv_view_squeeze(const AdvView *v)
+/* Drops dims of 1 and joins those that follow each other in memory; row order stays. */
+static AdvView squeeze(const AdvView *v)
 {
     AdvView r = *v;
     r.rank = 0;
@@ -39,13 +40,14 @@ AdvView adv_view_squeeze(const AdvView *v)
     return r;
 }
 
-void adv_reduce_split(const AdvView *x, const AdvAttr *dims, AdvView *out_rest, AdvView *out_group)
+/* x split by dims: `rest` walks the results (dims reduced are 1), `group` the elements of one (dims kept are 1). */
+static void split(const AdvView *x, const AdvAttr *dims, AdvView *out_rest, AdvView *out_group)
 {
     bool mark[ADV_MAX_RANK];
     adv_dims_mark(dims, x->rank, mark);
     *out_rest = *out_group = *x;
     for (uint32_t i = 0; i < x->rank; i++) (mark[i] ? out_rest : out_group)->dim[i] = 1;
-    *out_group = adv_view_squeeze(out_group);
+    *out_group = squeeze(out_group);
 }
 
 AdvView adv_reduce_result(const AdvView *y, const AdvView *rest)
@@ -73,7 +75,7 @@ AdvStatus adv_ref_reduce(const AdvRefCall *c, double (*fold)(const AdvView *grou
 {
     AdvView rest, group, y;
     AdvIter it;
-    adv_reduce_split(&c->in[0], &c->attr[0], &rest, &group);
+    split(&c->in[0], &c->attr[0], &rest, &group);
     y = adv_reduce_result(&c->out[0], &rest);
     adv_iter_init(&it, rest.rank, rest.dim);
     adv_iter_add(&it, &rest);

@@ -17,14 +17,8 @@ AdvStatus adv_infer_reduce(AdvInferCtx *c, const char *op) ADV_MUST_USE;
 ** the sum of doubles is the same whatever the layout; stores what it returns. */
 AdvStatus adv_ref_reduce(const AdvRefCall *c, double (*fold)(const AdvView *group)) ADV_MUST_USE;
 
-/* x split by dims: `rest` walks the results (dims reduced are 1), `group` the elements of one (dims kept are 1). */
-void adv_reduce_split(const AdvView *x, const AdvAttr *dims, AdvView *out_rest, AdvView *out_group);
-
-/* The same for a result of the reduction, kept or not, as walked by `rest`. */
+/* A result of a reduction, kept or not, as walked by `rest`: the operand with dims of 1 where it is reduced. */
 AdvView adv_reduce_result(const AdvView *y, const AdvView *rest);
-
-/* Drops dims of 1 and joins those that follow each other in memory; row order stays. */
-AdvView adv_view_squeeze(const AdvView *v);
 
 /* The view `v` moved by `at` elements. */
 AdvView adv_view_at(const AdvView *v, int64_t at);

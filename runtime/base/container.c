@@ -38,10 +38,10 @@ const char *adv_dtype_st_name(uint8_t dtype)
     return dtype_rows[dtype < ADV_DTYPE_COUNT ? dtype : ADV_DTYPE_NONE].st_name;
 }
 
-uint8_t adv_dtype_parse(const char *name)
+static uint8_t dtype_of(const char *st_name)
 {
     for (int i = ADV_DTYPE_NONE + 1; i < ADV_DTYPE_COUNT; i++)
-        if (strcmp(name, dtype_rows[i].name) == 0 || strcmp(name, dtype_rows[i].st_name) == 0) return (uint8_t)i;
+        if (strcmp(st_name, dtype_rows[i].st_name) == 0) return (uint8_t)i;
     return ADV_DTYPE_NONE;
 }
 
@@ -144,8 +144,8 @@ static AdvStatus read_blob(Reader *r, const char *name, json_t *entry, AdvBlob *
         return REFUSE(r, "`%s`: tensor `%s` must have exactly `dtype`, `shape` and `data_offsets`", r->what, name);
     }
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
-    b->dtype = dtype ? adv_dtype_parse(dtype) : ADV_DTYPE_NONE;
-    if (b->dtype == ADV_DTYPE_NONE || strcmp(dtype, adv_dtype_st_name(b->dtype)) != 0) {
+    b->dtype = dtype ? dtype_of(dtype) : ADV_DTYPE_NONE;
+    if (b->dtype == ADV_DTYPE_NONE) {
         return REFUSE(r, "`%s`: tensor `%s` has the type `%s`: F32, F64, BF16, F16, I32, I64 and U8 are known", r->what, name,
                       dtype ? dtype : "none");
     }

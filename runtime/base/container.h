@@ -70,6 +70,5 @@ void adv_container_digest(const AdvBlob *blobs, uint32_t n_blobs, const AdvMeta 
 uint32_t adv_dtype_bytes(uint8_t dtype);
 const char *adv_dtype_name(uint8_t dtype);   /* "f32", as in dumps */
 const char *adv_dtype_st_name(uint8_t dtype);
-uint8_t adv_dtype_parse(const char *name);   /* either spelling; ADV_DTYPE_NONE if unknown */
 
 #endif

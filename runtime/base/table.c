@@ -24,15 +24,10 @@ void adv_table_cell(AdvTable *t, const char *fmt, ...)
     va_end(ap);
 }
 
-void adv_table_end_line(AdvTable *t)
-{
-    while (t->cells.n % t->n_columns) *ADV_PUSH(t->arena, &t->cells) = NULL;
-}
-
 static uint32_t width(const char *s)
 {
     uint32_t n = 0;
-    for (; s && *s; s++) n += (*s & 0xc0) != 0x80;
+    for (; *s; s++) n += (*s & 0xc0) != 0x80;
     return n;
 }
 
@@ -44,11 +39,11 @@ static void spaces(uint32_t n, AdvWriteFn *write, void *user)
 static void print_line(const AdvTable *t, const char *const *cell, const uint32_t *widths, AdvWriteFn *write, void *user)
 {
     uint32_t n_last = t->n_columns, due = 0;
-    while (n_last && !(cell[n_last - 1] && cell[n_last - 1][0])) n_last--;
+    while (n_last && !cell[n_last - 1][0]) n_last--;
     for (uint32_t c = 0; c < n_last; c++) {
         uint32_t n = width(cell[c]), pad = widths[c] - n;
         spaces(due + (t->is_right[c] ? pad : 0), write, user);
-        if (cell[c]) write(user, cell[c], strlen(cell[c]));
+        write(user, cell[c], strlen(cell[c]));
         due = 2 + (t->is_right[c] ? 0 : pad);
     }
     write(user, "\n", 1);

@@ -140,11 +140,7 @@ static void dtypes(void)
         CHECK_EQ(adv_dtype_bytes(rows[i].dtype), rows[i].bytes);
         CHECK_STR(adv_dtype_name(rows[i].dtype), rows[i].name);
         CHECK_STR(adv_dtype_st_name(rows[i].dtype), rows[i].st);
-        CHECK_EQ(adv_dtype_parse(rows[i].name), rows[i].dtype);
-        CHECK_EQ(adv_dtype_parse(rows[i].st), rows[i].dtype);
     }
-    CHECK_EQ(adv_dtype_parse("F8"), ADV_DTYPE_NONE);
-    CHECK_EQ(adv_dtype_parse("none"), ADV_DTYPE_NONE);
     CHECK_EQ(adv_dtype_bytes(200), 0);
     CHECK_STR(adv_dtype_name(200), "none");
 }

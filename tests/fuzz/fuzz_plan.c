@@ -4,6 +4,7 @@
 #include "runtime/plan_load.h"
 #include "runtime/program.h"
 #include "tests/fuzz/blobs.h"
+#include "tests/runtime/plan_dump.h"
 #include "tests/runtime/toy.h"
 
 enum { MOST_BYTES = 64 << 20, MOST_WORK = 1 << 22 };
@@ -70,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (plan) {
         size_t n = 0;
         double work = 0;
-        adv_plan_dump(plan, NULL, NULL, fuzz_count, &n);
+        plan_dump(plan, fuzz_count, &n);
         for (uint32_t i = 0; i < plan->n_targets; i++) work += work_of(&plan->targets[i]);
         if (work < MOST_WORK) {
             run(ctx, plan, "cpu", ds);

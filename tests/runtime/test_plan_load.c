@@ -10,6 +10,7 @@
 #include "compiler/pass/target.h"
 #include "runtime/plan_load.h"
 #include "tests/compiler/world.h"
+#include "tests/runtime/plan_dump.h"
 
 static const char text[] =
     "state x : f32[4,3] slot\n"
@@ -86,7 +87,7 @@ static AdvStatus try_bytes(File *f, const void *bytes, uint64_t n)
     CHECK(st == ADV_OK || st == ADV_EDATA);
     if (plan) {
         size_t n_text = 0;
-        adv_plan_dump(plan, NULL, NULL, count_text, &n_text);
+        plan_dump(plan, count_text, &n_text);
         CHECK(n_text > 0);
     }
     adv_plan_free(plan);

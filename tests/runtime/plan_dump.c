@@ -3,7 +3,7 @@
 **   step.main                                        recipe.adv:12
 **      0  image  = conv2d x, w {stride=1 pad=1}      f32[8,4,9,9] temp+1024 ...
 */
-#include "runtime/plan_load.h"
+#include "tests/runtime/plan_dump.h"
 
 #include "ops/view.h"
 
@@ -233,7 +233,7 @@ typedef struct Part {
     void (*dump)(Dump *d);
 } Part;
 
-void adv_plan_dump(const AdvPlan *plan, const char *target, const char *section, AdvWriteFn *write, void *user)
+void plan_dump(const AdvPlan *plan, AdvWriteFn *write, void *user)
 {
     static const Part common[] = {
         {"sources", dump_sources}, {"ops", dump_ops},   {"plugins", dump_plugins},
@@ -241,15 +241,12 @@ void adv_plan_dump(const AdvPlan *plan, const char *target, const char *section,
     static const Part of_target[] = {{"entries", dump_entries}, {"values", dump_values}, {"insts", dump_insts}, {"info", dump_info}};
     Dump d = {plan, NULL, write, user};
     for (size_t i = 0; i < sizeof common / sizeof *common; i++) {
-        if (section && strcmp(section, common[i].name) != 0) continue;
-        if (!section) putf(&d, "== %s\n", common[i].name);
+        putf(&d, "== %s\n", common[i].name);
         common[i].dump(&d);
     }
     for (uint32_t t = 0; t < plan->n_targets; t++) {
         d.t = &plan->targets[t];
-        if (target && strcmp(target, d.t->name) != 0) continue;
         for (size_t i = 0; i < sizeof of_target / sizeof *of_target; i++) {
-            if (section && strcmp(section, of_target[i].name) != 0) continue;
             putf(&d, "== %s.%s\n", d.t->name, of_target[i].name);
             of_target[i].dump(&d);
         }
