@@ -119,7 +119,6 @@ typedef struct AdvHostSelf {
     AdvBackendOpts opts;
     AdvHostBlock *blocks;       /* what kernels took in prepare */
     AdvHostBlock *pool;         /* for intermediate values of definitions: reset at each launch */
-    uint64_t pool_used;
     uint64_t n_run_allocs;
     bool is_first;              /* the launch under way is the instruction's first */
 } AdvHostSelf;

@@ -1,6 +1,6 @@
 /* plan.h: the plan file, the contract between compiler and runtime. Format only: structs as they lie in the file.
 **
-** A plan is a container (runtime/base/container.h). __metadata__: "adv.plan" = "1" (format major), "adv.plan.minor",
+** A plan is a container (runtime/base/container.h). __metadata__: "adv.plan" = "1" (ADV_PLAN_FORMAT),
 ** "adv.recipe" (name), "adv.hash" (hash of sources, overrides and op versions), "adv.targets" ("cpu,cuda").
 ** Sections are blobs of dtype U8; integers little-endian; every index is checked before first use (plan_load.c).
 **
@@ -41,8 +41,7 @@
 
 #include "runtime/adv_types.h"
 
-#define ADV_PLAN_MAJOR 1
-#define ADV_PLAN_MINOR 0
+#define ADV_PLAN_FORMAT "1" /* a program reads its own format and no other */
 #define ADV_PLAN_NONE 0xffffffffu
 #define ADV_PLAN_MAX_TURNS (1 << 20)
 #define ADV_PLAN_MAX_LIST 512 /* instructions that may run at once */

@@ -404,10 +404,11 @@ static AdvStatus split_targets(Load *l, const char *names)
 
 static AdvStatus read_meta(Load *l)
 {
-    const char *major = adv_container_meta(&l->c, "adv.plan"), *names = adv_container_meta(&l->c, "adv.targets");
-    if (!major) return BAD(l, "`%s` is not a plan: its metadata has no `adv.plan`", l->what);
-    if (strcmp(major, "1") != 0)
-        return BAD(l, "plan `%s` has format %.20s, but this program reads format %d", l->what, major, ADV_PLAN_MAJOR);
+    const char *format = adv_container_meta(&l->c, "adv.plan"), *names = adv_container_meta(&l->c, "adv.targets");
+    if (!format) return BAD(l, "`%s` is not a plan: its metadata has no `adv.plan`", l->what);
+    if (strcmp(format, ADV_PLAN_FORMAT) != 0)
+        return BAD(l, "plan `%s` has format %.20s, but this program reads format " ADV_PLAN_FORMAT ": compile its recipe anew", l->what,
+                   format);
     if (!names) return BAD(l, "plan `%s` names no targets", l->what);
     ADV_TRY(copy_text(l, adv_container_meta(&l->c, "adv.recipe"), &l->p->recipe));
     ADV_TRY(copy_text(l, adv_container_meta(&l->c, "adv.hash"), &l->p->hash));

@@ -95,7 +95,8 @@ check_line() {
   return 1
 }
 
-files=$(find dsl compiler runtime ops tools tests -type f \( -name '*.[chy]' -o -name '*.def' -o -name '*.re' -o -name '*.cu' -o -name '*.cuh' \) | sort)
+files=$(find dsl compiler runtime ops tools tests -type f \
+  \( -name '*.[chy]' -o -name '*.def' -o -name '*.re' -o -name '*.cu' -o -name '*.cuh' \) | sort)
 n_files=$(printf '%s\n' "$files" | grep -c .)
 lines=$(printf '%s\n' "$files" | xargs grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' /dev/null |
   sed -E 's/^([^:]+):([0-9]+):[^"<]*(["<])([^">]+).*/\1 \2 \3 \4/')

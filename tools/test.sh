@@ -91,8 +91,9 @@ cover() {
   gcovr -r . --csv --gcov-ignore-parse-errors --exclude 'build-test/.*' "$out/asan/dsl" "$out/asan/runtime" "$out/asan/compiler" \
     >"$out/coverage.csv" 2>"$out/coverage.log" || true
   while read -r part pattern; do
-    counts=$(awk -F, -v p="$pattern" '$1 ~ p { n += $2; ran += $3 } END { if (n) printf "%d %d %.1f %d", ran, n, 100 * ran / n, (ran * 10 >= n * 9) }' \
-      "$out/coverage.csv")
+    counts=$(awk -F, -v p="$pattern" '
+      $1 ~ p { n += $2; ran += $3 }
+      END { if (n) printf "%d %d %.1f %d", ran, n, 100 * ran / n, (ran * 10 >= n * 9) }' "$out/coverage.csv")
     # shellcheck disable=SC2086
     set -- ${counts:-0 0 0 0}
     printf '%-24s %6d of %6d lines  %s%%\n' "$part" "$1" "$2" "$3"
@@ -117,7 +118,8 @@ fuzz_one() {
   mkdir -p "$out/corpus/$name" "$out/fuzz-seeds/$name"
   set -- "$1" "$2" "$out/corpus/$name" "$out/fuzz-seeds/$name"
   [ -d "tests/fuzz/corpus/$name" ] && set -- "$@" "tests/fuzz/corpus/$name"
-  "$1" -seed="${FUZZ_SEED:-1}" -max_total_time="$2" -timeout=60 -rss_limit_mb=2048 -artifact_prefix="$out/$name-" "${@:3}" >"$out/$name.log" 2>&1
+  "$1" -seed="${FUZZ_SEED:-1}" -max_total_time="$2" -timeout=60 -rss_limit_mb=2048 -artifact_prefix="$out/$name-" "${@:3}" \
+    >"$out/$name.log" 2>&1
 }
 
 # fuzz: every program of tests/fuzz, one a core at a time.
@@ -175,7 +177,8 @@ fetch() {
 tools/deps.sh test || echo "test: going on with what is installed"
 
 unit='--no-suite tree --no-suite parity --no-suite recipes'
-# -g1: lines for reports, and no more. gcc counts lines with locked instructions where threads are linked, which takes longer than the tests.
+# -g1: lines for reports, and no more. gcc counts lines with locked instructions where threads are linked, which takes longer than
+# the tests.
 counted='-g1 -fprofile-update=single'
 # shellcheck disable=SC2086
 if build asan gcc -Dcuda=disabled -Dlibraries=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false \
@@ -185,20 +188,23 @@ if build asan gcc -Dcuda=disabled -Dlibraries=false -Dbuildtype=debug -Doptimiza
   cover
 fi
 if build release gcc -Dbuildtype=release; then
-  [ -f "$out/release/ops/cuda/adv_cuda.so" ] || skip adv_cuda.so 'there is no nvcc, or not all of the headers of CUDA, cuBLAS, cuDNN and NVRTC'
+  [ -f "$out/release/ops/cuda/adv_cuda.so" ] ||
+    skip adv_cuda.so 'there is no nvcc, or not all of the headers of CUDA, cuBLAS, cuDNN and NVRTC'
   fetch
   suites release
   analyze
 fi
 threads='test_runtime_threads test_runtime_session api_threads api_cancel'
 # shellcheck disable=SC2086
-if build tsan gcc -Dcuda=disabled -Dlibraries=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=thread -Db_lundef=false -- $(printf 'tests/%s ' $threads); then
+if build tsan gcc -Dcuda=disabled -Dlibraries=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=thread -Db_lundef=false \
+  -- $(printf 'tests/%s ' $threads); then
   suites tsan $threads
 fi
 if ! command -v clang >/dev/null 2>&1; then
   skip clang 'clang is not installed'
   skip fuzz 'clang is not installed'
-elif build clang clang -Dcuda=disabled -Dlibraries=false -Dbuildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
+elif build clang clang -Dcuda=disabled -Dlibraries=false -Dbuildtype=debugoptimized -Dfuzz=true \
+  -Db_sanitize=address,undefined -Db_lundef=false \
   -Dc_args=-g1; then
   # shellcheck disable=SC2086
   suites clang $unit --no-suite cuda --no-suite tools --no-suite api

@@ -366,8 +366,7 @@ static AdvStatus render(Emit *e, const AdvAlloc *a, AdvDiags *ds, void **out_byt
         PUT(name, "entries", t->entries);
         put_blob(e, &blobs, name, "info", t->info, strlen(t->info));
     }
-    AdvMeta meta[] = {{"adv.plan", "1"},
-                      {"adv.plan.minor", "0"},
+    AdvMeta meta[] = {{"adv.plan", ADV_PLAN_FORMAT},
                       {"adv.recipe", in->recipe ? in->recipe : ""},
                       {"adv.hash", in->hash ? in->hash : ""},
                       {"adv.targets", names}};

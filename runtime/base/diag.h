@@ -4,7 +4,7 @@
 ** Wording (language reference, "Diagnostics"): lower case, no full stop, names in backticks, expected and found in the
 ** recipe's words; only a help says what to change.
 **
-**   AdvDiag *d = adv_diag(ds, ADV_D_SHAPE_MISMATCH, span, "`+` needs equal shapes, but its sides are %s and %s", a, b);
+**   AdvDiag *d = adv_diag(ds, ADV_D_SHAPE_FIT, span, "`+` needs equal shapes, but its sides are %s and %s", a, b);
 **   adv_diag_label(d, span2, "only the stride is tested");
 **   adv_diag_help(d, "project the shortcut when the channel count changes");
 **

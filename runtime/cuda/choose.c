@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_RUNS = 3, N_TOGETHER = 2, MAX_LABEL = 128 };
+enum { N_RUNS = 3, N_TOGETHER = 2 };
 
 /* Lists of choices outlive `unprepare`, so they have memory of their own. */
 static char *dup_text(const AdvCudaBack *b, const char *text, size_t n)

@@ -34,7 +34,8 @@ exports() {
   name=$1
   shift
   nm -D --defined-only "$lib/$name" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort >"$work/has"
-  (cd "$include" && cat "$@") | tr '\n' ' ' | grep -oE 'ADV_API [^;{]*\(' | grep -oE 'adv_[a-z0-9_]+ ?\(' | tr -d ' (' | sort -u >"$work/says"
+  (cd "$include" && cat "$@") | tr '\n' ' ' | grep -oE 'ADV_API [^;{]*\(' | grep -oE 'adv_[a-z0-9_]+ ?\(' | tr -d ' (' |
+    sort -u >"$work/says"
   if [ -s "$work/says" ] && diff "$work/says" "$work/has" >"$work/diff"; then pass; else
     fail "$name exports (>) other names than its headers declare (<):"
     cat "$work/diff"
@@ -69,7 +70,9 @@ bytes=$(wc -c <"$work/stripped")
 if [ "$bytes" -le 1048576 ]; then pass; else fail "libadv.so is $bytes bytes stripped, more than 1 MiB"; fi
 version=$(sed -n 's/^#define ADV_VERSION "\(.*\)"$/\1/p' "$include/runtime/adv_types.h")
 for name in adv advc; do
-  if [ "$(pkg-config --modversion $name)" = "$version" ]; then pass; else fail "$name.pc says another version than adv_types.h: $version"; fi
+  if [ "$(pkg-config --modversion $name)" = "$version" ]; then pass; else
+    fail "$name.pc says another version than adv_types.h: $version"
+  fi
 done
 
 case $(pkg-config --variable=backend_dir adv) in */adv) pass ;; *) fail 'adv.pc does not say where back ends lie' ;; esac
@@ -80,8 +83,8 @@ example() {
   mkdir -p "$work/$name"
   cp "$1" "$work/$name"
   # shellcheck disable=SC2046
-  if (cd "$work/$name" && $2 -std="$3" -O1 -Wall -Wextra -Wpedantic -Werror "$name" $(pkg-config --cflags --libs advc) -pthread -o example) >"$work/log" 2>&1 &&
-    (cd "$root" && "$work/$name/example") >"$work/log" 2>&1; then pass; else
+  if (cd "$work/$name" && $2 -std="$3" -O1 -Wall -Wextra -Wpedantic -Werror "$name" $(pkg-config --cflags --libs advc) -pthread \
+    -o example) >"$work/log" 2>&1 && (cd "$root" && "$work/$name/example") >"$work/log" 2>&1; then pass; else
     fail "$name, built against the installed library, fails:"
     cat "$work/log"
   fi

@@ -60,7 +60,8 @@ says 74 'cannot' full 1 "$advrun" --threads=1 --progress=none --run-dir=full sma
 "$advrun" --threads=1 --progress=none --run-dir=good small.plan >good.txt 2>&1
 ok 'a run' test $? -eq 0
 grep '^final' good.txt >want.txt
-says 74 'cannot write' full 0 "$advrun" --threads=1 --progress=none --eval=final --weights="good/$(cat good/LATEST)" --run-dir=good2 small.plan
+says 74 'cannot write' full 0 "$advrun" --threads=1 --progress=none --eval=final --weights="good/$(cat good/LATEST)" --run-dir=good2 \
+  small.plan
 "$advrun" --threads=1 --progress=none --resume=good >again.txt 2>&1
 ok 'what was there still is' test $? -eq 0
 grep '^final' again.txt >got.txt

@@ -40,7 +40,8 @@ fi
 # vim_group LINE TEXT WANT: the highlight group of the first character of TEXT.
 vim_group() {
   printf '%s\n' "call cursor($1, 1)" "call search('\\V\\<$2\\>', 'c', $1)" \
-    "call add(g:out, synIDattr(synID(line('.'), col('.'), 1), 'name') ==# '$3' ? 'ok' : '$1 $2: ' . synIDattr(synID(line('.'), col('.'), 1), 'name') . ', expected $3')" >>"$work/script"
+    "let group = synIDattr(synID(line('.'), col('.'), 1), 'name')" \
+    "call add(g:out, group ==# '$3' ? 'ok' : '$1 $2: ' . group . ', expected $3')" >>"$work/script"
 }
 if command -v vim >/dev/null 2>&1 && vim --version | grep -q '+syntax'; then
   printf '%s\n' 'let g:out = []' 'syntax on' "source $root/tools/editors/adv.vim" >"$work/script"
