@@ -522,11 +522,11 @@ const char *adv_explain(const char *name, char *buffer, size_t n_bytes)
         return buffer;
     }
     const ElBuiltin *tables[2] = {el_builtins, el_layers};
+    size_t n = 0; /* `linear` is a schedule, and in nets a layer */
     for (int k = 0; k < 2; k++)
         for (const ElBuiltin *b = tables[k]; b->name; b++)
-            if (!strcmp(b->name, name)) {
-                snprintf(buffer, n_bytes, "%s(%s)%s\n  %s\n", b->name, b->params, k ? "  [layer: in nets only]" : "", b->doc);
-                return buffer;
-            }
-    return NULL;
+            if (!strcmp(b->name, name) && n < n_bytes)
+                n += (size_t)snprintf(buffer + n, n_bytes - n, "%s(%s)%s\n  %s\n", b->name, b->params, k ? "  [layer: in nets only]" : "",
+                                      b->doc);
+    return n ? buffer : NULL;
 }

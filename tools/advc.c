@@ -12,7 +12,7 @@ static const CliVerb verbs[] = {
     {"expand", "recipe.adv", "print it with --set values in place and constant defaults written out"},
     {"plan", "--explain recipe.adv", "work, memory and estimated time of every instruction, for --target (cpu)"},
     {"graph", "[--format=dot] recipe.adv", "print the graph: for Graphviz, or as json"},
-    {"explain", "CODE|NAME", "page of a diagnostic code, built-in function or layer"},
+    {"explain", "CODE|NAME", "page of a diagnostic code, function, layer or op"},
     {"doc", "[NAME|KIND]", "manual page of an op, function or layer, or of all ops, builtins, layers, std"},
     {"list", "[--json] KIND", "ops, builtins, layers, std, lints, codes, datasets, passes, targets"},
     {NULL, NULL, NULL},
@@ -138,9 +138,9 @@ static int do_explain(const Cli *cli, AdvDiags *ds)
     static char buffer[16384];
     const char *page = adv_explain(cli->args[1], buffer, sizeof buffer);
     (void)ds;
-    if (!page)
-        return cli_fail(cli, EXIT_NO_INPUT, "nothing is known of `%s`; see `advc list codes` and `advc list builtins`", cli->args[1]);
-    fputs(page, stdout);
+    if (page) fputs(page, stdout);
+    else if (adv_compile_doc(cli->args[1], ADV_DOC_TEXT, out, stdout) != ADV_OK)
+        return cli_fail(cli, EXIT_NO_INPUT, "nothing is known of `%s`; see `advc list` codes, builtins, layers, std and ops", cli->args[1]);
     return 0;
 }
 

@@ -513,7 +513,7 @@ const ElBuiltin el_builtins[] = {
     {"each", "n, e", fn_each, false, "the list e(0) .. e(n-1)"},
     {"mc_variance", "e, draws", fn_mc_variance, false, "biased variance of e(0) .. e(draws-1), averaged over the shape"},
     {"steps", "keys, at=", fn_steps, false, "piecewise constant; at = epoch"},
-    {"linear_schedule", "keys, at=", fn_linear, false, "piecewise linear; at = epoch"},
+    {"linear", "keys, at=", fn_linear, false, "piecewise linear; at = epoch"},
     {"scaled_like", "g, f", fn_scaled_like, false, "per tensor g*norm2(w)/norm2(g); 0 for tensors of fewer than 2 dimensions"},
     {"rank", "v", el_fn_rank, false, "ranks within the batch, 0..1, ties their mean; gradient 0"},
     {"quantile", "v, q", el_fn_quantile, false, "quantile of the batch, linear between samples; gradient to these"},
@@ -524,8 +524,6 @@ const ElBuiltin el_builtins[] = {
 
 const ElBuiltin *el_builtin(const char *name)
 {
-    /* `linear` is a layer in a net and a schedule elsewhere */
-    if (!strcmp(name, "linear")) name = "linear_schedule";
     for (const ElBuiltin *b = el_builtins; b->name; b++)
         if (!strcmp(b->name, name)) return b;
     return NULL;

@@ -7,10 +7,10 @@
 **   versions   world.now[state] is the present version of each state; updates replace it, reads use it (language: 3.1)
 **   one value  equal pure nodes are made once (el_node looks them up), and equal model calls are one call (model.c)
 **
-** Files: value.c values and arithmetic; expr.c expressions; builtin.c built-in functions, batch.c those that
-** couple samples; weights.c arithmetic of weights, copies of models; call.c functions
-** and blocks; loop.c loops; layer.c layers of nets; model.c models, modes, versions; item.c files, imports, names;
-** plugin.c plugins and their ops; data.c data sets; step.c steps, updates, optimisers; budget.c; eval.c; program.c phases and run.
+** Files: value.c values and arithmetic; expr.c expressions; builtin.c built-in functions, batch.c those that couple samples;
+** weights.c arithmetic of weights, copies of models; call.c functions and blocks; loop.c loops; layer.c layers of nets; model.c
+** models, modes, versions; item.c files, imports, names; plugin.c plugins and their ops; data.c data sets; step.c steps, updates,
+** optimisers; budget.c; eval.c; program.c phases and run; diag.c messages with their chains; lint.c.
 */
 #ifndef ADV_COMPILER_ELAB_H
 #define ADV_COMPILER_ELAB_H
@@ -281,9 +281,9 @@ struct El {
     ElTurn *replay;            /* the turns of `replay`, which progress counts */
     uint32_t serial;           /* of the entry: memo of equations */
     ADV_VEC(ElMemo *) memos;
-    struct { uint64_t hash; AdvRegionId region; AdvNodeId node; } *cons;
-    uint32_t n_prepares;       /* calls of el_prepare so far */
-    bool lacks_json;           /* a part of the program found no memory: the whole is worth nothing */
+    ADV_VEC(ElVersion) versions; /* every version a state had, oldest first */
+    ADV_VEC(ElVal) pending;    /* `<-` of the step: name, list[0] = value; applied at the end of the step or turn */
+    struct { uint64_t hash; AdvRegionId region; AdvNodeId node; } *cons; /* nodes made, by what they are */
     uint32_t n_cons, cap_cons;
     int64_t n_batch;           /* rows of the entry's batch; 0 outside a batch */
     bool in_eval, in_step, in_init;
@@ -293,29 +293,32 @@ struct El {
     ElVal budget_eps;          /* EL_TENSOR once the budget is computed */
     ElWithin budget_within;
     bool budget_done, budget_busy, budget_envelope;
-    bool told_selection;       /* of test_used_for_selection one warning */
+    ElWorst worst;
+    const char *layer;         /* the layer being made, or NULL */
 
     /* the whole */
     ADV_VEC(ElPhase *) phases;
     ADV_VEC(ElModel *) models;
     ADV_VEC(ElLog) logs;
+    ADV_VEC(ElParam) inits;    /* every saved state's first value */
     ElData data;
     int64_t epochs, steps, seed;
-    ADV_VEC(ElVal) pending;    /* `<-` of the step: name, list[0] = value; applied at the end of the step or turn */
-    ADV_VEC(ElParam) inits;    /* every saved state's first value */
-    ADV_VEC(ElVersion) versions; /* every version a state had in this entry, oldest first */
-    ElWorst worst;
-    const char *layer;         /* the layer being made, or NULL */
+    json_t *evals;
+    uint32_t n_prepares;       /* calls of el_prepare so far */
     uint32_t depth, n_calls;   /* of expressions in progress; of calls in all */
-    bool budget_seen;
     bool gave_up;              /* the recipe unfolds into too much: all further calls and nodes are poison */
+    bool lacks_json;           /* a part of the program found no memory: the whole is worth nothing */
+
+    /* lints */
+    bool budget_seen;
+    bool told_selection;       /* of test_used_for_selection one warning */
     ADV_VEC(double) radii;     /* constant radii of training */
     ADV_VEC(double) eval_radii;
     bool radii_open;           /* training has others, not known before the run */
-    json_t *evals;
 };
 
 /* ---- value.c ---- */
+AdvTensorType el_type(uint8_t dtype, uint32_t rank, const int64_t *dim);
 ElVal el_poison(AdvSpan at);
 ElVal el_number(double v, AdvSpan at);
 ElVal el_ratio(int64_t p, int64_t q, AdvSpan at);
@@ -506,17 +509,16 @@ void el_layers_end(El *el, uint32_t from, const char *name, ElVal result, AdvSpa
 bool el_size_ok(El *el, const AdvTensorType *t, AdvSpan at);
 /* False, once with a diagnostic: more calls or nodes than a recipe may unfold into. */
 bool el_work_ok(El *el, AdvSpan at);
-/* Lints. */
+/* Reports; returns poison so that `return el_error(...)` reads well. */
+ElVal el_error(El *el, AdvDiagId id, AdvSpan at, const char *fmt, ...) ADV_PRINTF(4, 5);
+static inline bool el_bad(ElVal v) { return v.kind == EL_POISON; }
+
+/* ---- lint.c ---- */
 void el_lint_radius(El *el, ElVal eps);               /* an attack's radius, as called */
 void el_lint_eval_radii(El *el, const char *name, AdvSpan at);
 void el_lint_zero(El *el, ElVal eps, ElVal lo, AdvSpan at);  /* lo: the bound of `within`, or poison */
 void el_lint_selection(El *el, const char *eval, AdvSpan at, const char *decides);
 void el_lint_again(El *el, const ElModel *m, const ElMemo *memo, AdvSpan at);
 void el_lint_locals(El *el, const ElScope *s);
-
-/* Reports; returns poison so that `return el_error(...)` reads well. */
-ElVal el_error(El *el, AdvDiagId id, AdvSpan at, const char *fmt, ...) ADV_PRINTF(4, 5);
-AdvTensorType el_type(uint8_t dtype, uint32_t rank, const int64_t *dim);
-static inline bool el_bad(ElVal v) { return v.kind == EL_POISON; }
 
 #endif
