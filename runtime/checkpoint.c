@@ -24,14 +24,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PATH = 4200, MAX_NAME = 32, MAX_FOLDERS = 4096 };
+enum { MAX_NAME = 32, MAX_FOLDERS = 4096 };
 static const char state_file[] = "state.safetensors";
 static const char manifest_file[] = "MANIFEST.json";
 
 static AdvStatus join(char *path, const char *dir, const char *a, const char *b, AdvDiags *ds)
 {
-    int n = snprintf(path, MAX_PATH, "%s/%s%s%s", dir, a, b ? "/" : "", b ? b : "");
-    if (n > 0 && n < MAX_PATH) return ADV_OK;
+    int n = snprintf(path, ADV_PATH_BYTES, "%s/%s%s%s", dir, a, b ? "/" : "", b ? b : "");
+    if (n > 0 && n < ADV_PATH_BYTES) return ADV_OK;
     return adv_fail(ds, ADV_EINVAL, ADV_D_RUN_DIR, "the path of the run folder is too long");
 }
 
@@ -102,7 +102,7 @@ static void add_place(AdvRun *r, Blobs *b)
 /* The digest that the container holds of itself; the bytes are read back as a loader would. */
 static AdvStatus write_manifest(AdvRun *r, const char *dir, const char *name, const void *data, uint64_t n_bytes, AdvDiags *ds)
 {
-    char text[1024], path[MAX_PATH];
+    char text[1024], path[ADV_PATH_BYTES];
     AdvArena arena;
     AdvContainer c;
     int n = 0;
@@ -123,7 +123,7 @@ static AdvStatus write_manifest(AdvRun *r, const char *dir, const char *name, co
 static AdvStatus make_folder(AdvRun *r, const char *dir, const char *kind, int64_t step, char *out_name, AdvDiags *ds)
 {
     const AdvIo *io = r->s->ctx->io;
-    char path[MAX_PATH];
+    char path[ADV_PATH_BYTES];
     for (int k = 1; k < 100; k++) {
         if (k == 1) snprintf(out_name, MAX_NAME, "%s-%08" PRId64, kind, step);
         else snprintf(out_name, MAX_NAME, "%s-%08" PRId64 "-%d", kind, step, k);
@@ -137,7 +137,7 @@ static AdvStatus make_folder(AdvRun *r, const char *dir, const char *kind, int64
 
 static AdvStatus write_folder(AdvRun *r, const char *dir, const char *name, Blobs *b, bool has_place, AdvDiags *ds)
 {
-    char path[MAX_PATH], threads[16];
+    char path[ADV_PATH_BYTES], threads[16];
     void *data = NULL;
     uint64_t n_bytes = 0;
     const AdvAlloc *a = &r->s->ctx->alloc;
@@ -155,7 +155,7 @@ static AdvStatus write_folder(AdvRun *r, const char *dir, const char *name, Blob
 
 static AdvStatus write_pointer(AdvRun *r, const char *dir, const char *file, const char *name, AdvDiags *ds)
 {
-    char path[MAX_PATH], text[MAX_NAME + 2];
+    char path[ADV_PATH_BYTES], text[MAX_NAME + 2];
     int n = snprintf(text, sizeof text, "%s\n", name);
     ADV_TRY(join(path, dir, file, NULL, ds));
     return adv_write_file(r->s->ctx->io, &r->s->ctx->alloc, path, text, (uint64_t)n, ds);
@@ -227,7 +227,7 @@ static int list_folders(const AdvRun *r, const char *dir, const char *kind, Fold
 static void remove_folder(const AdvRun *r, const char *dir, const char *name)
 {
     const AdvIo *io = r->s->ctx->io;
-    char path[MAX_PATH];
+    char path[ADV_PATH_BYTES];
     /* the manifest first: from then on it is no checkpoint */
     if (join(path, dir, name, manifest_file, NULL) == ADV_OK) io->unlink(io->user, path);
     if (join(path, dir, name, state_file, NULL) == ADV_OK) io->unlink(io->user, path);
@@ -303,7 +303,7 @@ static AdvStatus broken(Loading *l, AdvStatus st, const char *fmt, ...)
 /* Reads a file without adding to the diagnostics; the newest message of a list of its own becomes `why`. */
 static AdvStatus read_quietly(Loading *l, const char *file, uint64_t max_bytes, void **out, uint64_t *out_bytes)
 {
-    char path[MAX_PATH];
+    char path[ADV_PATH_BYTES];
     const AdvCtx *ctx = l->r->s->ctx;
     AdvDiags *own = adv_diags_new(ctx->alloc);
     AdvStatus st = join(path, l->dir, l->name, file, own);
@@ -572,7 +572,7 @@ static AdvStatus try_folder(AdvRun *r, const char *dir, const char *name, char *
 /* The name in RUN/LATEST, or "". */
 static void read_latest(const AdvRun *r, const char *dir, char *out)
 {
-    char path[MAX_PATH];
+    char path[ADV_PATH_BYTES];
     void *text;
     uint64_t n;
     Folder f;
@@ -589,7 +589,7 @@ static void read_latest(const AdvRun *r, const char *dir, char *out)
 static bool has_manifest(const AdvRun *r, const char *dir, const char *name)
 {
     const AdvIo *io = r->s->ctx->io;
-    char path[MAX_PATH];
+    char path[ADV_PATH_BYTES];
     if (join(path, dir, name, manifest_file, NULL) != ADV_OK) return false;
     int fd = io->open(io->user, path, O_RDONLY | O_CLOEXEC, 0);
     if (fd >= 0) io->close(io->user, fd);

@@ -96,7 +96,7 @@ void adv_events_close(AdvRun *r)
 
 AdvStatus adv_events_open(AdvRun *r, AdvDiags *ds)
 {
-    char path[4096];
+    char path[ADV_PATH_BYTES];
     const AdvIo *io = r->s->ctx->io;
     r->events_fd = -1;
     if (!r->o.run_dir) return ADV_OK;
@@ -247,7 +247,7 @@ AdvStatus adv_events_note(AdvRun *r, const char *kind, AdvDiags *ds)
 
 AdvStatus adv_events_result(AdvRun *r, uint32_t ix, AdvDiags *ds)
 {
-    char name[300], path[4096];
+    char name[300], path[ADV_PATH_BYTES];
     Json j = {.a = &r->s->ctx->alloc};
     if (!r->o.run_dir) return ADV_OK;
     snprintf(name, sizeof name, "eval-%s.json", r->p->evals[ix].name);

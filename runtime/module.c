@@ -36,7 +36,7 @@ AdvStatus adv_module_open(const char *path, AdvDiags *ds, const AdvModule **out)
 
 AdvStatus adv_module_load(AdvCtx *ctx, const char *name, const char *dir, AdvDiags *ds, const AdvBackend **out)
 {
-    char path[4200];
+    char path[ADV_PATH_BYTES];
     const AdvModule *m = NULL;
     *out = NULL;
     for (uint32_t i = 0; i < ctx->n_modules; i++) {

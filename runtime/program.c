@@ -441,7 +441,7 @@ static AdvStatus save_now(AdvRun *r, AdvDiags *ds)
     ADV_TRY(adv_checkpoint_save(r, r->o.run_dir, ds));
     r->saved_ns = now_ns(r);
     r->saved_step = r->at.total_step;
-    char path[4200];
+    char path[ADV_PATH_BYTES];
     snprintf(path, sizeof path, "%s/%s", r->o.run_dir, r->this_dir);
     AdvEvent e = {.kind = ADV_EVENT_SAVED, .step = r->at.step, .n_steps = r->p->steps, .text = path};
     adv_run_event(r, &e);

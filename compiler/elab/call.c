@@ -438,21 +438,51 @@ static ElVal attack_result(El *el, ElVal r, const ElArg *bound, uint32_t n, uint
     return r;
 }
 
+static Formal *formals_of(El *el, const ElFn *fn, uint32_t *out_n)
+{
+    AstId names = ast(fn->ast, fn->node)->first;
+    if (fn->kind != EL_FN_LAMBDA) return formals(el, fn->module, names, out_n);
+    Formal *f = ADV_NEW_ARRAY(el->arena, Formal, ast_n_children(fn->ast, names) + 1);
+    *out_n = 0;
+    for (AstId c = ast(fn->ast, names)->first; c.i; c = ast(fn->ast, c)->next)
+        f[(*out_n)++] = (Formal){ast(fn->ast, c)->name, {0}, ast(fn->ast, c)->span};
+    return f;
+}
+
+static bool depth_ok(El *el, AdvSpan at)
+{
+    uint32_t depth = 0;
+    for (ElFrame *f = el->frame; f; f = f->up) depth++;
+    if (depth <= MAX_CALLS) return true;
+    el->gave_up = true;
+    el_error(el, ADV_D_TOO_MANY_CALLS, at, "calls are nested deeper than %d here: a function may not call itself", MAX_CALLS);
+    return false;
+}
+
+/* Gives each parameter its argument, which `bound` holds where `have` says so, or its default. Those of an attack are constants. */
+static bool bind_params(El *el, const ElFn *fn, const Formal *f, uint32_t n, const bool *have, ElArg *bound, ElScope *s, bool is_attack)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        ElVal *v = &bound[k].val;
+        bound[k].name = f[k].name;
+        if (!have[k]) *v = el_expr(el, fn->module, s, f[k].dflt);
+        bool ok = !el_bad(*v);
+        if (ok && is_attack && !strcmp(adv_str(el->names, f[k].name), "eps")) {
+            ok = el_radius_ok(el, *v, v->span);
+            el_lint_radius(el, *v);
+        }
+        el_bind(el, s, f[k].name, is_attack ? el_stop_grad(el, *v) : *v, f[k].at);
+        if (!ok) return false;
+    }
+    return true;
+}
+
 static ElVal call_template(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSpan at)
 {
-    ElModule *m = fn->module;
     const AstNode *item = ast(fn->ast, fn->node);
     bool is_lambda = fn->kind == EL_FN_LAMBDA, is_attack = item->kind == AST_ATTACK, is_net = item->kind == AST_NET;
     uint32_t n = 0;
-    Formal *f;
-    if (is_lambda) {
-        AstId names = item->first;
-        f = ADV_NEW_ARRAY(el->arena, Formal, ast_n_children(fn->ast, names) + 1);
-        for (AstId c = ast(fn->ast, names)->first; c.i; c = ast(fn->ast, c)->next)
-            f[n++] = (Formal){ast(fn->ast, c)->name, {0}, ast(fn->ast, c)->span};
-    } else {
-        f = formals(el, m, item->first, &n);
-    }
+    Formal *f = formals_of(el, fn, &n);
     int *slot = ADV_NEW_ARRAY(el->arena, int, n_args + 1);
     if (!match(el, fn->name, f, n, args, n_args, at, slot)) return el_poison(at);
     ElScope *s = el_scope_new(el, fn->scope);
@@ -462,11 +492,7 @@ static ElVal call_template(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSp
         bound[slot[i]].val = args[i].val;
         have[slot[i]] = true;
     }
-    uint32_t depth = 0;
-    for (ElFrame *fr = el->frame; fr; fr = fr->up) depth++;
-    if (depth > MAX_CALLS) el->gave_up = true;
-    if (depth > MAX_CALLS)
-        return el_error(el, ADV_D_TOO_MANY_CALLS, at, "calls are nested deeper than %d here: a function may not call itself", MAX_CALLS);
+    if (!depth_ok(el, at)) return el_poison(at);
     AdvStr prefix = {0};
     bool inherits = el->frame && el->frame->inherit;
     if (is_net && el->frame && el->frame->is_net) {
@@ -482,24 +508,13 @@ static ElVal call_template(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSp
         frame.label = frame.up->label;
     }
     frame.is_attack = is_attack;
-    bool ok = true;
-    for (uint32_t k = 0; k < n && ok; k++) {
-        bound[k].name = f[k].name;
-        if (!have[k]) bound[k].val = el_expr(el, m, s, f[k].dflt);
-        ok = !el_bad(bound[k].val);
-        if (ok && is_attack && !strcmp(adv_str(el->names, f[k].name), "eps")) {
-            ok = el_radius_ok(el, bound[k].val, bound[k].val.span);
-            el_lint_radius(el, bound[k].val);
-        }
-        ElVal v = is_attack ? el_stop_grad(el, bound[k].val) : bound[k].val;
-        el_bind(el, s, f[k].name, v, f[k].at);
-    }
+    bool ok = bind_params(el, fn, f, n, have, bound, s, is_attack);
     ElVal r = el_poison(at);
     const char *layer = el->layer;
     uint32_t passed = el_layers_begin(el);
     el->layer = NULL;
-    if (ok && is_lambda) r = el_expr(el, m, s, ast_child(fn->ast, fn->node, 1));
-    else if (ok && block(el, m, s, ast_child(fn->ast, fn->node, 1), &r) && el_bad(r))
+    if (ok && is_lambda) r = el_expr(el, fn->module, s, ast_child(fn->ast, fn->node, 1));
+    else if (ok && block(el, fn->module, s, ast_child(fn->ast, fn->node, 1), &r) && el_bad(r))
         r = el_error(el, ADV_D_NO_RESULT, item->span, "`%s` returns nothing", fn->name);
     uint8_t norm = frame.attack_norm;
     if (prefix.i && !inherits) el_layers_end(el, passed, "", r, at);

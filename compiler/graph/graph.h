@@ -169,6 +169,16 @@ static inline bool adv_node_is(const AdvGraph *g, AdvNodeId n, const char *op)
     const char *name = n.i ? g->nodes.at[n.i].op->name : "";
     return name[0] == op[0] && strcmp(name, op) == 0; /* asked so often that the call counts */
 }
+/* Empties a region's list, for a pass that makes it anew; what was in it stays readable, as lists lie in the arena. */
+typedef struct AdvNodeList { const AdvNodeId *at; uint32_t n; } AdvNodeList;
+static inline AdvNodeList adv_region_take(AdvGraph *g, AdvRegionId r)
+{
+    AdvRegion *reg = &g->regions.at[r.i];
+    AdvNodeList old = {reg->nodes.at, reg->nodes.n};
+    reg->nodes.at = NULL;
+    reg->nodes.n = reg->nodes.cap = 0;
+    return old;
+}
 /* Does node `n` have op flag ADV_OP_STRUCT? */
 static inline bool adv_node_is_struct(const AdvGraph *g, AdvNodeId n) { return (g->nodes.at[n.i].op->flags & ADV_OP_STRUCT) != 0; }
 /* Does a plan have an instruction for it? Views, constants, reads and writes are only places. */

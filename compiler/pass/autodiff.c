@@ -294,18 +294,16 @@ static void expand(Diff *d, AdvNodeId id)
 static void expand_region(Diff *d, AdvRegionId r)
 {
     AdvGraph *g = d->g;
-    const AdvNodeId *old = adv_region(g, r)->nodes.at;
-    uint32_t n_old = adv_region(g, r)->nodes.n;
-    memset(&adv_region(g, r)->nodes, 0, sizeof adv_region(g, r)->nodes);
-    for (uint32_t i = 0; i < n_old; i++) {
-        const AdvNode node = *adv_node(g, old[i]);
+    AdvNodeList old = adv_region_take(g, r);
+    for (uint32_t i = 0; i < old.n; i++) {
+        const AdvNode node = *adv_node(g, old.at[i]);
         for (uint32_t k = 0; k < node.n_in; k++) g->edges.at[node.in_at + k] = now(d, g->edges.at[node.in_at + k]);
-        if (adv_node_is(g, old[i], "grad")) {
+        if (adv_node_is(g, old.at[i], "grad")) {
             d->region = r;
-            expand(d, old[i]);
+            expand(d, old.at[i]);
             continue;
         }
-        *ADV_PUSH(g->arena, &adv_region(g, r)->nodes) = old[i];
+        *ADV_PUSH(g->arena, &adv_region(g, r)->nodes) = old.at[i];
         if (node.body.i) expand_region(d, node.body);
     }
     AdvRegion *reg = adv_region(g, r);

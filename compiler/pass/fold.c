@@ -61,11 +61,9 @@ static AdvValueId scaled_conv(Fold *f, AdvRegionId r, AdvNodeId n, uint32_t k)
 static void fold_region(Fold *f, AdvRegionId r)
 {
     AdvGraph *g = f->g;
-    const AdvNodeId *old = adv_region(g, r)->nodes.at;
-    uint32_t n_old = adv_region(g, r)->nodes.n;
-    memset(&adv_region(g, r)->nodes, 0, sizeof adv_region(g, r)->nodes);
-    for (uint32_t i = 0; i < n_old; i++) {
-        AdvNodeId n = old[i];
+    AdvNodeList old = adv_region_take(g, r);
+    for (uint32_t i = 0; i < old.n; i++) {
+        AdvNodeId n = old.at[i];
         AdvValueId y = {0};
         for (uint32_t k = 0; k < adv_node(g, n)->n_in; k++) {
             AdvValueId *in = &g->edges.at[adv_node(g, n)->in_at + k];

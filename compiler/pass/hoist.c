@@ -85,17 +85,15 @@ static void pass_on(Hoist *h, AdvNodeId loop)
 static void hoist_region(Hoist *h, AdvRegionId r)
 {
     AdvGraph *g = h->g;
-    const AdvNodeId *old = adv_region(g, r)->nodes.at;
-    uint32_t n_old = adv_region(g, r)->nodes.n;
-    memset(&adv_region(g, r)->nodes, 0, sizeof adv_region(g, r)->nodes);
-    for (uint32_t i = 0; i < n_old; i++) {
-        AdvRegionId body = adv_node(g, old[i])->body;
+    AdvNodeList old = adv_region_take(g, r);
+    for (uint32_t i = 0; i < old.n; i++) {
+        AdvRegionId body = adv_node(g, old.at[i])->body;
         if (body.i) {
-            pass_on(h, old[i]);
+            pass_on(h, old.at[i]);
             hoist_region(h, body);
             split_body(h, r, body);
         }
-        *ADV_PUSH(g->arena, &adv_region(g, r)->nodes) = old[i];
+        *ADV_PUSH(g->arena, &adv_region(g, r)->nodes) = old.at[i];
     }
 }
 

@@ -355,22 +355,20 @@ static AdvValueId now(const Simplify *s, AdvValueId v) { return v.i < s->n_map &
 static void simplify_region(Simplify *s, AdvRegionId r)
 {
     AdvGraph *g = s->g;
-    const AdvNodeId *old = adv_region(g, r)->nodes.at;
-    uint32_t n_old = adv_region(g, r)->nodes.n;
-    memset(&adv_region(g, r)->nodes, 0, sizeof adv_region(g, r)->nodes);
-    for (uint32_t i = 0; i < n_old; i++) {
-        const AdvNode n = *adv_node(g, old[i]);
+    AdvNodeList old = adv_region_take(g, r);
+    for (uint32_t i = 0; i < old.n; i++) {
+        const AdvNode n = *adv_node(g, old.at[i]);
         for (uint32_t k = 0; k < n.n_in; k++) g->edges.at[n.in_at + k] = now(s, g->edges.at[n.in_at + k]);
         adv_build_init(&s->b, g, r, n.loc);
-        AdvValueId v = n.op->flags & ADV_OP_STRUCT ? none : apply(s, old[i]);
+        AdvValueId v = n.op->flags & ADV_OP_STRUCT ? none : apply(s, old.at[i]);
         if (v.i) {
-            AdvValueId out = adv_node_out(g, old[i], 0);
+            AdvValueId out = adv_node_out(g, old.at[i], 0);
             s->map[out.i] = v;
             if (!g->values.at[v.i].name.i) g->values.at[v.i].name = g->values.at[out.i].name;
             s->changed = true;
             continue;
         }
-        *ADV_PUSH(g->arena, &adv_region(g, r)->nodes) = old[i];
+        *ADV_PUSH(g->arena, &adv_region(g, r)->nodes) = old.at[i];
         if (n.body.i) simplify_region(s, n.body);
     }
     AdvRegion *reg = adv_region(g, r);

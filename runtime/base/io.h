@@ -5,6 +5,8 @@
 
 #include "runtime/base/diag.h"
 
+#define ADV_PATH_BYTES 4200 /* of a path that is put together: a folder of PATH_MAX, and a name of ours in it */
+
 /* A part of a file to be written. */
 typedef struct AdvPiece {
     const void *data;

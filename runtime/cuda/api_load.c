@@ -45,7 +45,7 @@ typedef struct Search { const Names *names; char why[300]; } Search;
 /* NVRTC opens the file of its built-in functions by name alone, which the loader knows if it is open already. */
 static void open_builtins(const char *dir)
 {
-    char pattern[4200];
+    char pattern[ADV_PATH_BYTES];
     glob_t g;
     int len = snprintf(pattern, sizeof pattern, "%s/libnvrtc-builtins.so.*", dir);
     if (len < 0 || (size_t)len >= sizeof pattern || glob(pattern, 0, NULL, &g)) return;
@@ -55,7 +55,7 @@ static void open_builtins(const char *dir)
 
 static void *open_in(const char *dir, Search *s)
 {
-    char path[4200];
+    char path[ADV_PATH_BYTES];
     for (uint32_t i = 0; s->names->files[i]; i++) {
         const char *file = s->names->files[i];
         int len = dir ? snprintf(path, sizeof path, "%s/%s", dir, file) : snprintf(path, sizeof path, "%s", file);
@@ -73,7 +73,7 @@ static void *open_in_dirs(const char *dirs, Search *s)
 {
     void *lib = NULL;
     while (dirs && *dirs && !lib) {
-        char pattern[4200];
+        char pattern[ADV_PATH_BYTES];
         size_t len = strcspn(dirs, ":");
         glob_t g;
         if (len && len < sizeof pattern) {

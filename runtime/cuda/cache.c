@@ -58,7 +58,7 @@ static Head head_of(const AdvCudaBytes *bytes, const uint64_t id[2])
 
 void adv_cuda_cache_read(AdvCudaBack *b, const char *kind, const uint64_t id[2], AdvCudaBytes *out)
 {
-    char path[CUDA_MAX_PATH];
+    char path[ADV_PATH_BYTES];
     void *data = NULL;
     uint64_t n = 0;
     *out = (AdvCudaBytes){NULL, NULL, 0, 0};
@@ -76,7 +76,7 @@ void adv_cuda_cache_read(AdvCudaBack *b, const char *kind, const uint64_t id[2],
 /* Without a cache the next session does the work again: a warning, no error. */
 void adv_cuda_cache_write(AdvCudaBack *b, const char *kind, const uint64_t id[2], AdvCudaBytes *bytes)
 {
-    char path[CUDA_MAX_PATH];
+    char path[ADV_PATH_BYTES];
     if (!path_of(b, kind, id, path, sizeof path)) return;
     Head h = head_of(bytes, id);
     h.made = (uint64_t)time(NULL);
@@ -117,7 +117,7 @@ static int note_file(void *user, const char *name)
 {
     KeptFiles *l = user;
     KeptFile f;
-    char path[CUDA_MAX_PATH];
+    char path[ADV_PATH_BYTES];
     if (!is_name_of_ours(name)) return 0;
     snprintf(f.name, sizeof f.name, "%s", name);
     int len = snprintf(path, sizeof path, "%s/%s", l->b->host.opts.cache_dir, name);
@@ -147,7 +147,7 @@ void adv_cuda_cache_trim(AdvCudaBack *b)
     const AdvBackendOpts *o = &b->host.opts;
     uint64_t limit = o->cache_limit_bytes ? o->cache_limit_bytes : DEFAULT_LIMIT_BYTES;
     KeptFiles l = {.b = b};
-    char path[CUDA_MAX_PATH];
+    char path[ADV_PATH_BYTES];
     if (!b->has_kept || adv_io_read(o->io, &l.io) != ADV_OK) return;
     b->has_kept = false;
     (void)l.io.list(l.io.user, o->cache_dir, note_file, &l);

@@ -131,7 +131,7 @@ static bool cache_path(AdvCudaBack *b, char *path, size_t n)
 
 static AdvStatus read_cache(AdvCudaBack *b)
 {
-    char path[CUDA_MAX_PATH];
+    char path[ADV_PATH_BYTES];
     void *data = NULL;
     uint64_t n = 0;
     uint32_t n_bad = 0;
@@ -147,7 +147,7 @@ static AdvStatus read_cache(AdvCudaBack *b)
 
 AdvStatus adv_cuda_choices_end(AdvCudaBack *b)
 {
-    char path[CUDA_MAX_PATH];
+    char path[ADV_PATH_BYTES];
     if (b->n_new && !b->cuda.is_deterministic && cache_path(b, path, sizeof path)) {
         ADV_TRY(to_text(b, &b->cached));
         if (adv_write_file(b->host.opts.io, &b->host.opts.alloc, path, b->choice_text, b->choice_text_bytes - 1, NULL) != ADV_OK)

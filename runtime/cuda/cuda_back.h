@@ -34,7 +34,6 @@ typedef struct CudaChoices { CudaChoice *at; uint32_t n, cap; } CudaChoices;
 typedef struct CudaKept { struct CudaKept *next; void *p; } CudaKept;
 typedef struct CudaRelease { struct CudaRelease *next; const AdvKernel *k; void *state; } CudaRelease;
 
-enum { CUDA_MAX_PATH = 4200 /* a folder of PATH_MAX, and a file of ours in it */ };
 enum { CUDA_STAGES = 4, CUDA_STAGE_BYTES = 4 << 20 };
 
 typedef struct AdvCudaBack {

@@ -52,11 +52,11 @@ static void to_stderr(void *user, const char *text, size_t n_bytes)
 
 /* ---- the two sides ------------------------------------------------------------------------------------------------------- */
 
-static AdvStatus open_side(Gate *g, Side *side, const char *text, size_t n_text, bool is_low)
+static AdvStatus open_side(Gate *g, Side *side, bool is_low)
 {
     const char *where = g->backend_dir ? "cuda" : "cpu";
     const AdvSet sets[] = {{"run.precision", is_low ? "bf16" : "f32"}, {"run.device", where}};
-    AdvCompileOpts co = {.struct_size = sizeof co, .name = g->recipe, .text = text, .n_bytes = n_text, .targets = where, .allow = "all",
+    AdvCompileOpts co = {.struct_size = sizeof co, .name = g->recipe, .targets = where, .allow = "all",
                          .sets = sets, .n_sets = 2};
     AdvSessionOpts so = {.struct_size = sizeof so, .flags = ADV_SESSION_STRICT, .n_threads = g->n_threads, .backend = where,
                          .backend_dir = g->backend_dir};
@@ -202,11 +202,11 @@ static double compare_accuracy(const Gate *g)
 
 /* ---- the program --------------------------------------------------------------------------------------------------------- */
 
-static AdvStatus run_gate(Gate *g, const char *text, size_t n_text, bool *out_passed)
+static AdvStatus run_gate(Gate *g, bool *out_passed)
 {
     double agreement = 0, difference;
-    AdvStatus st = open_side(g, &g->low, text, n_text, true);
-    if (st == ADV_OK) st = open_side(g, &g->full, text, n_text, false);
+    AdvStatus st = open_side(g, &g->low, true);
+    if (st == ADV_OK) st = open_side(g, &g->full, false);
     if (st == ADV_OK) st = adv_session_step(g->full.s, g->n_steps, g->ds);
     if (st == ADV_OK) st = carry_model(g);
     if (st == ADV_OK) st = evaluate(g, &g->full);
@@ -217,15 +217,6 @@ static AdvStatus run_gate(Gate *g, const char *text, size_t n_text, bool *out_pa
     *out_passed = agreement >= MIN_AGREEMENT && difference <= MAX_DIFFERENCE;
     printf("the gate is %s\n", *out_passed ? "passed" : "not passed");
     return ADV_OK;
-}
-
-static char *read_text(const char *path, size_t *out_bytes)
-{
-    FILE *f = fopen(path, "rb");
-    char *text = f ? malloc(1 << 20) : NULL;
-    if (text) *out_bytes = fread(text, 1, 1 << 20, f);
-    if (f) fclose(f);
-    return text;
 }
 
 static bool read_args(Gate *g, int argc, char **argv)
@@ -247,19 +238,13 @@ static bool read_args(Gate *g, int argc, char **argv)
 int main(int argc, char **argv)
 {
     Gate g = {.n_steps = 100, .n_batches = 4};
-    size_t n_text = 0;
     bool passed = false;
     if (!read_args(&g, argc, argv)) {
         fputs("gate [--steps=N] [--batches=N] [--threads=N] [--backend-dir=FOLDER] RECIPE DATA_FILE\n", stderr);
         return 64;
     }
-    char *text = read_text(g.recipe, &n_text);
-    if (!text) {
-        fprintf(stderr, "gate: cannot read `%s`\n", g.recipe);
-        return 66;
-    }
     if (adv_ctx_new(NULL, &g.ctx) != ADV_OK || adv_diags_open(g.ctx, &g.ds) != ADV_OK) return 71;
-    AdvStatus st = run_gate(&g, text, n_text, &passed);
+    AdvStatus st = run_gate(&g, &passed);
     if (st != ADV_OK) adv_diags_render(g.ds, ADV_PRINT_HUMAN, to_stderr, NULL);
     adv_session_close(g.full.s);
     adv_session_close(g.low.s);
@@ -267,7 +252,6 @@ int main(int argc, char **argv)
     adv_plan_close(g.low.plan);
     adv_diags_free(g.ds);
     adv_ctx_free(g.ctx);
-    free(text);
-    if (st != ADV_OK) return st == ADV_EUNAVAILABLE ? 69 : 70;
+    if (st != ADV_OK) return adv_status_exit(st);
     return passed ? 0 : 1;
 }

@@ -55,15 +55,6 @@ static long memory_kb(const char *field)
     return kb;
 }
 
-static char *read_text(const char *path, size_t *out_bytes)
-{
-    FILE *f = fopen(path, "rb");
-    char *text = f ? malloc(1 << 20) : NULL;
-    if (text) *out_bytes = fread(text, 1, 1 << 20, f);
-    if (f) fclose(f);
-    return text;
-}
-
 /* ---- a session ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct Ours {
@@ -82,11 +73,7 @@ static AdvStatus load_plan(Ours *w, const char *recipe, const char *batch)
                          .plugins = plugins, .n_plugins = 1};
     void *bytes;
     uint64_t n_bytes;
-    char *text = read_text(recipe, &co.n_bytes);
-    co.text = text;
-    if (!text) return ADV_ENOENT;
     AdvStatus st = adv_compile(&co, w->ds, &bytes, &n_bytes);
-    free(text);
     if (st != ADV_OK) return st;
     st = adv_plan_load(w->ctx, bytes, (size_t)n_bytes, w->ds, &w->plan);
     adv_compile_free(&co, bytes, n_bytes);
