@@ -103,7 +103,7 @@ static AdvStatus default_path(const AdvSession *s, AdvArena *arena, AdvDiags *ds
     return *out ? ADV_OK : adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while binding data");
 }
 
-static void shape_text(uint32_t rank, const int64_t *dim, uint8_t dtype, char *text, size_t n_bytes)
+void adv_dims_text(uint32_t rank, const int64_t *dim, uint8_t dtype, char *text, size_t n_bytes)
 {
     int n = snprintf(text, n_bytes, "%s[", adv_dtype_name(dtype));
     for (uint32_t k = 0; k < rank && n > 0 && (size_t)n < n_bytes; k++)
@@ -186,8 +186,8 @@ static AdvStatus check_blob(const AdvSession *s, uint32_t state, const AdvBlob *
     for (uint32_t k = 0; fits && k < t->rank; k++) fits = b->dim[k] == t->dim[k];
     if (fits) return ADV_OK;
     char got[128], want[128];
-    shape_text(b->rank, b->dim, b->dtype, got, sizeof got);
-    shape_text(t->rank, t->dim, t->dtype, want, sizeof want);
+    adv_dims_text(b->rank, b->dim, b->dtype, got, sizeof got);
+    adv_dims_text(t->rank, t->dim, t->dtype, want, sizeof want);
     return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` in `%s` is %s, but the plan was compiled for %s", b->name, path, got, want);
 }
 
@@ -207,11 +207,16 @@ AdvStatus adv_data_check_labels(const AdvSession *s, uint32_t state, const void 
     return ADV_OK;
 }
 
-/* The tensor of a data state. */
-static const AdvBlob *blob_of(const AdvSession *s, uint32_t state, const AdvContainer *c)
+/* What a data file calls a data state: "train.x". */
+static const char *name_in_file(const AdvSession *s, uint32_t state)
 {
     const char *name = adv_state_name(s, state);
-    return adv_container_blob(c, !strncmp(name, "data.", 5) ? name + 5 : name);
+    return !strncmp(name, "data.", 5) ? name + 5 : name;
+}
+
+static const AdvBlob *blob_of(const AdvSession *s, uint32_t state, const AdvContainer *c)
+{
+    return adv_container_blob(c, name_in_file(s, state));
 }
 
 /* All of them, before any is bound. */
@@ -221,7 +226,7 @@ static AdvStatus check_data(const AdvSession *s, const AdvContainer *c, const ch
         if (s->plan->states[i].kind != ADV_STATE_DATA) continue;
         const AdvBlob *b = blob_of(s, i, c);
         if (!b)
-            return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` lacks the tensor `%s` that the plan needs", path, adv_state_name(s, i));
+            return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` lacks the tensor `%s` that the plan needs", path, name_in_file(s, i));
         ADV_TRY(check_blob(s, i, b, path, ds));
         ADV_TRY(adv_data_check_labels(s, i, b->data, b->dim[0], path, ds));
     }

@@ -158,6 +158,8 @@ const char *adv_operand_name(const AdvSession *s, uint32_t inst, uint32_t k);
 
 /* ---- data.c ---- */
 void adv_mappings_close(AdvSession *s);
+/* "f32[24,2]", for messages about files. */
+void adv_dims_text(uint32_t rank, const int64_t *dim, uint8_t dtype, char *text, size_t n_bytes);
 /* Binds dense data of the state's shape and dtype (or f32 for f64); borrowed where it can be. */
 AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void *data, AdvDiags *ds) ADV_MUST_USE;
 /* The same of memory of the session's device, of the state's dtype. Checks labels. */

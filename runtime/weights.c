@@ -61,6 +61,18 @@ static bool same_shape(const AdvBlob *b, const AdvTensorType *t)
     return fits;
 }
 
+static void note_misfit(AdvDiag *d, const char *name, const AdvBlob *b, const AdvTensorType *t)
+{
+    char have[128], want[128];
+    if (!b) {
+        adv_diag_note(d, (AdvSpan){0, 0, 0}, "it lacks `%s`", name);
+        return;
+    }
+    adv_dims_text(b->rank, b->dim, b->dtype, have, sizeof have);
+    adv_dims_text(t->rank, t->dim, t->dtype, want, sizeof want);
+    adv_diag_note(d, (AdvSpan){0, 0, 0}, "`%s` is %s there, and %s in the plan", name, have, want);
+}
+
 static AdvStatus check(const AdvSession *s, const AdvContainer *c, const Want *w, const char *path, AdvDiags *ds)
 {
     AdvDiag *d = NULL;
@@ -71,8 +83,7 @@ static AdvStatus check(const AdvSession *s, const AdvContainer *c, const Want *w
         const AdvBlob *b = find(s, c, i, w);
         if (b && same_shape(b, &s->t->state_types[i]) && b->dtype != ADV_U8) continue;
         if (!d) d = adv_diag(ds, ADV_D_WEIGHTS_MISSING, (AdvSpan){0, 0, 0}, "`%s` does not have the weights of this plan", path);
-        if (n_bad++ < 5)
-            adv_diag_note(d, (AdvSpan){0, 0, 0}, b ? "`%s` has another shape or type there" : "it lacks `%s`", adv_state_name(s, i));
+        if (n_bad++ < 5) note_misfit(d, adv_state_name(s, i), b, &s->t->state_types[i]);
     }
     if (n_bad > 5) adv_diag_note(d, (AdvSpan){0, 0, 0}, "and %u more", n_bad - 5);
     if (n_bad) return ADV_EDATA;

@@ -5,6 +5,7 @@
 */
 #include "tools/run.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ typedef struct Run {
     AdvSession *s;
     Show show;
     char dir[RUN_PATH], data[RUN_PATH], backend_dir[RUN_PATH], cache_dir[RUN_PATH];
+    FILE *trace;
     const char *plan_path, *plugins[CLI_MAX];
     bool has_backend_dir;
     long long n_threads, save_s, save_steps, cache_mib;
@@ -123,6 +125,8 @@ static bool options_are_right(Run *r)
         return cli_fail(c, false, "`--eval` needs the weights to evaluate: --weights=FILE, or --resume=FOLDER");
     if (cli_get(c, "resume") && (cli_get(c, "run-dir") || cli_get(c, "weights")))
         return cli_fail(c, false, "`--resume` goes on in its own folder with its own weights: leave out --run-dir and --weights");
+    if (cli_get(c, "resume") && cli_get(c, "set") && !c->n_args)
+        return cli_fail(c, false, "`--resume` goes on with the run's own plan, which `--set` cannot change");
     if (cli_get(c, "digest"))
         return c->n_args == 0 || cli_fail(c, false, "`--digest` reads a checkpoint and runs nothing: it takes no plan");
     if (r->cli.n_args > 1 || (!r->cli.n_args && !(cli_get(c, "resume") && cli_get(c, "resume")[0]))) return cli_usage(c) == 0;
@@ -204,7 +208,8 @@ static int load_weights(Run *r)
     if (!stat(path, &sb) && S_ISDIR(sb.st_mode)) {
         snprintf(inside, sizeof inside, "%s/LATEST", path);
         if (!access(inside, F_OK))
-            return cli_fail(&r->cli, EXIT_NO_INPUT, "`%s` is the folder of a run: name one of the checkpoints in it, %s/ckpt-...", path, path);
+            return cli_fail(&r->cli, EXIT_NO_INPUT, "`%s` is the folder of a run: name one of the checkpoints in it, %s/ckpt-...", path,
+                            path);
         snprintf(inside, sizeof inside, "%s/state.safetensors", path);
         path = inside;
     }
@@ -270,15 +275,20 @@ static int dry_run(Run *r)
     return rc;
 }
 
+/* Before the run, so that it is not for nothing. */
+static int open_trace(Run *r)
+{
+    const char *path = cli_get(&r->cli, "trace");
+    if (!path || (r->trace = fopen(path, "w"))) return 0;
+    return cli_fail(&r->cli, EXIT_IO, "cannot write `%s`: %s", path, strerror(errno));
+}
+
 /* Also of a run that failed: it shows how far it came. */
 static int write_trace(Run *r)
 {
-    const char *path = cli_get(&r->cli, "trace");
-    if (!path) return 0;
-    FILE *f = fopen(path, "w");
-    if (!f) return cli_fail(&r->cli, EXIT_IO, "cannot write `%s`", path);
-    adv_session_trace(r->s, out, f);
-    return fclose(f) ? cli_fail(&r->cli, EXIT_IO, "cannot write `%s`", path) : 0;
+    if (!r->trace) return 0;
+    adv_session_trace(r->s, out, r->trace);
+    return fclose(r->trace) ? cli_fail(&r->cli, EXIT_IO, "cannot write `%s`: %s", cli_get(&r->cli, "trace"), strerror(errno)) : 0;
 }
 
 static int print_digest(Run *r)
@@ -301,6 +311,7 @@ static int run(Run *r)
     if (!rc && cli_get(&r->cli, "explain")) return adv_status_exit(adv_session_explain(r->s, out, stdout));
     if (!rc) rc = bind_data(r);
     if (!rc) rc = load_weights(r);
+    if (!rc) rc = open_trace(r);
     if (!rc) rc = choose_dir(r);
     if (rc) return rc;
     if (r->show.mode != SHOW_NONE && r->show.mode != SHOW_JSON) show_first_screen(r->plan, r->s, r->plan_path, r->data, r->dir);

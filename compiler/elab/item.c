@@ -476,6 +476,7 @@ static ElVal unknown(El *el, ElModule *m, ElScope *s, const char *word, AdvSpan 
             *ADV_PUSH(el->arena, &names) = adv_str(el->names, m->imports.at[i]->items.at[k]->name);
     for (const ElBuiltin *b = el_builtins; b->name; b++) *ADV_PUSH(el->arena, &names) = b->name;
     for (const ElBuiltin *b = el_layers; b->name; b++) *ADV_PUSH(el->arena, &names) = b->name;
+    for (size_t i = 0; closed_names[i]; i++) *ADV_PUSH(el->arena, &names) = closed_names[i];
     if (only_in_phases(el, m, word, at)) return el_poison(at);
     AdvDiag *d = el_diag(el, ADV_D_UNKNOWN_NAME, at,
                          callable ? "no function, net, attack or model is called `%s`" : "nothing here is called `%s`", word);

@@ -61,6 +61,7 @@ transcript helps check helps.adv
 transcript meant check meant.adv
 transcript classes check classes.adv
 transcript nowhere check nowhere.adv
+transcript names check names.adv
 transcript set_without_value --message-format=json --set rate check tiny.adv
 transcript set_unknown expand --set speed=1 tiny.adv
 transcript expand expand --set rate=1/4 --set train.seed=7 uses.adv

@@ -71,6 +71,9 @@ expect 64 'given twice' --threads=2 small.plan
 expect 66 'nothing.plan' nothing.plan
 expect 64 'no option `--thread=2`; did you mean `--threads`?' --thread=2 small.plan
 expect 66 '`.` is no folder of a run' --resume=.
+expect 64 'which `--set` cannot change' --resume=. --set=rate=1
+expect 74 'cannot write `none/trace.json`: No such file' --trace=none/trace.json small.plan
+ok 'a run that cannot be traced does not begin' test ! -e runs
 expect 69 'there are `auto`, `cuda`, `cpu`, `ref` and `null`' --backend=tpu small.plan
 expect 69 'no part for target `ref64`' --target=ref64 small.plan
 expect 69 '`advc list targets` prints what there is' --target=ref64 small.plan
@@ -127,6 +130,10 @@ expect 65 'ADV5' --digest=odd
 
 # ---- another plan, damage
 "$advc" -o other.plan --set rate=0.01 small.adv
+sed 's/width = 16/width = 8/' small.adv >narrow.adv
+"$advc" -o narrow.plan narrow.adv
+expect 65 '`f.fc1.weight` is f32[16,2] there, and f32[8,2] in the plan' --eval=final \
+  --weights="runs/small/$(cat runs/small/LATEST)" narrow.plan
 expect 66 'have another plan' --resume other.plan
 expect 65 'does not belong to this plan' --resume=runs/small other.plan
 expect 65 '`advrun --resume=runs/small`, or take its weights alone' --resume=runs/small other.plan

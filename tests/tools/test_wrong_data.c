@@ -110,7 +110,7 @@ static void wrong_counts_sizes_and_types(void)
         write_set(&s);
         expect(65, says);
         right_set(&s);
-        snprintf(says, sizeof says, "lacks the tensor `data.%s`", s.blobs[blob].name);
+        snprintf(says, sizeof says, "lacks the tensor `%s`", s.blobs[blob].name);
         s.blobs[blob].name = "other";
         write_set(&s);
         expect(65, says);
