@@ -327,32 +327,29 @@ stage_sanitizer() {
   fan sanitizer 200 190 "$n_jobs" < <(sanitized)
 }
 
-# peer_case NAME MODEL BATCH [METHOD]: a row of what the peer makes of it; $ours are our images a second.
-peer_case() {
-  local name=peer-$1${4:+-$4} theirs
-  step "$name" 200 python3 "$peer" --model "$2" --bs "$3" --steps 10 --modes cgraph ${4:+--method "$4"}
-  theirs=$(sed -nE 's/.*"img_s": ([0-9.]+).*/\1/p' "$logs/$name.log" | sort -g | tail -n 1)
-  grep -h '"error"' "$logs/$name.log" | cut -c1-200
-  bench_rows+=$(awk -v a="${ours:-0}" -v b="${theirs:-0}" -v m="${4:-pgd}" \
-    'BEGIN { if (a > 0 && b > 0) printf "%-14s %30.0f img/s by the peer (%s): %.2f times that", "", b, m, a / b }')$'\n'
-}
-
-# bench_case NAME [MODEL BATCH [METHOD...]]: ours, then the peer once a method; rows of the table of images a second.
+# bench_case NAME: rows of the table of images a second.
 bench_case() {
-  local name=$1 model=${2:-} batch=${3:-} ours files="--cases=tools/bench/gpu_cases.txt" steps= method
-  shift $(($# < 3 ? $# : 3))
+  local files="--cases=tools/bench/gpu_cases.txt" steps=
   if [ -n "$trial" ]; then
-    echo "$name | pgd_at_toy.adv | 0 | steps = 10 | steps = 1 | batch=8" >"$work/cases.txt"
+    echo "$1 | pgd_at_toy.adv | 0 | steps = 10 | steps = 1 | batch=8" >"$work/cases.txt"
     files=--cases=$work/cases.txt
     steps='--warm=3 --steps=2'
   fi
-  step "bench-$name" 240 $of_kit "$bin/bench_gpu" --backend-dir="$work/kit/cuda" --cache="$work/bench-cache" $files $steps "$name"
-  ours=$(awk -v c="$name" '$1 == c && NF > 8 { print $4 }' "$logs/bench-$name.log")
-  grep -hE '^warning' "$logs/bench-$name.log" | sort | uniq -c | head -n 3
-  bench_head=$(awk '$1 == "case"' "$logs/bench-$name.log")
-  bench_rows+=$(awk -v c="$name" '$1 == c' "$logs/bench-$name.log")$'\n'
-  [ -n "$has_peer" ] && [ -n "$model" ] || return 0
-  for method in "${@:-}"; do peer_case "$name" "$model" "$batch" "$method"; done
+  step "bench-$1" 240 $of_kit "$bin/bench_gpu" --backend-dir="$work/kit/cuda" --cache="$work/bench-cache" $files $steps "$1"
+  grep -hE '^warning' "$logs/bench-$1.log" | sort | uniq -c | head -n 3
+  bench_head=$(awk '$1 == "case"' "$logs/bench-$1.log")
+  bench_rows+=$(awk -v c="$1" '$1 == c' "$logs/bench-$1.log")$'\n'
+}
+
+# peer_case NAME MODEL BATCH METHOD: a row of what the peer makes of the same.
+peer_case() {
+  local ours theirs log=peer-$1-$4
+  step "$log" 200 python3 "$peer" --model "$2" --bs "$3" --steps 10 --modes cgraph $([ "$4" = pgd ] || echo --method "$4")
+  ours=$(awk -v c="$1" '$1 == c && NF > 8 { print $4 }' "$logs/bench-$1.log")
+  theirs=$(sed -nE 's/.*"img_s": ([0-9.]+).*/\1/p' "$logs/$log.log" | sort -g | tail -n 1)
+  grep -h '"error"' "$logs/$log.log" | cut -c1-200
+  bench_rows+=$(awk -v a="${ours:-0}" -v b="${theirs:-0}" -v c="$1" -v m="$4" \
+    'BEGIN { if (a > 0 && b > 0) printf "%-14s %30.0f img/s by the peer (%s): %.2f times that", c, b, m, a / b }')$'\n'
 }
 
 # What the budget of ADES costs: the published figure is 1.12 times the time of PGD-AT.
@@ -362,25 +359,23 @@ ades_ratio() {
 }
 
 stage_bench() {
-  local line has_peer=
+  local line
   bench_rows=
   bench_head=
   mkdir -p "$work/bench-cache"
-  [ -z "$trial" ] && timeout 60 python3 -c 'import torch; torch.zeros(1).cuda()' 2>/dev/null && has_peer=1
-  if [ -n "$trial" ]; then bench_case tiny
-  else
-    bench_case resnet18-128 rn18 128
-    bench_case resnet18-512 rn18 512
-    bench_case wrn34-128 wrn34-10 128
-    bench_case trades-128 rn18 128 trades trades_hoisted
-    bench_case pgd20-wrn34
-    bench_case ades20-wrn34
-    ades_ratio
-    bench_case bandwidth
-    [ -n "$has_peer" ] || row peer SKIP 'Python has no PyTorch that finds the device'
-  fi
+  for line in $([ -n "$trial" ] && echo tiny || echo resnet18-128 resnet18-512 wrn34-128 trades-128 pgd20-wrn34 ades20-wrn34 bandwidth); do
+    bench_case "$line"
+  done
+  [ -n "$trial" ] || ades_ratio
   line=$(cat "$work"/bench-cache/adv-cuda-choices-*.txt 2>/dev/null | sed -E 's/[0-9]*([.]engine.*)?\t.*//' | sort | uniq -c | tr -s ' \n' ' ')
-  bench_rows+="convolutions by way of computing them:${line:- none was chosen by time}"
+  bench_rows+="convolutions by way of computing them:${line:- none was chosen by time}"$'\n'
+  [ -n "$trial" ] && return
+  timeout 60 python3 -c 'import torch; torch.zeros(1).cuda()' 2>/dev/null || { row peer SKIP 'Python has no PyTorch that finds the device'; return; }
+  peer_case resnet18-128 rn18 128 pgd
+  peer_case resnet18-512 rn18 512 pgd
+  peer_case wrn34-128 wrn34-10 128 pgd
+  peer_case trades-128 rn18 128 trades
+  peer_case trades-128 rn18 128 trades_hoisted
 }
 
 # Trains until the time of this call is over, or to the end; then the best weights have to lie where published ones do.
