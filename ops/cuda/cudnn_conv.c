@@ -190,9 +190,15 @@ static void list_known(Problem *s)
 
 /* ---- running --------------------------------------------------------------------------------------------------------------- */
 
-static AdvStatus run_plan(Session *c, const AdvDnnPlan *plan, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], void *workspace)
+/* The library says that plans made for a description run on a device like it. Where one does not, there is one more way to make it; the
+** first run of an entry, or a trial, finds that out, so a recording has the plan that runs. */
+static AdvStatus run_plan(Session *c, AdvDnnPlan *plan, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], void *workspace)
 {
     cudnnStatus_t st = adv_dnn_run(c->cuda->api, c->handle, plan->d, pack, pointer, workspace);
+    if (st != CUDNN_STATUS_SUCCESS && adv_dnn_by_handle(plan, c->cuda, c->handle)) {
+        (void)c->cuda->api->cudaGetLastError();
+        st = adv_dnn_run(c->cuda->api, c->handle, plan->d, pack, pointer, workspace);
+    }
     if (st == CUDNN_STATUS_SUCCESS) return ADV_OK;
     cudaError_t e = c->cuda->api->cudaGetLastError();
     if (e == cudaSuccess) e = st == CUDNN_STATUS_ALLOC_FAILED ? cudaErrorMemoryAllocation : cudaErrorNotSupported;

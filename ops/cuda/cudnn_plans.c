@@ -89,6 +89,25 @@ void adv_dnn_build(AdvDnnPlan *p)
     }
 }
 
+bool adv_dnn_by_handle(AdvDnnPlan *p, AdvCuda *cuda, cudnnHandle_t handle)
+{
+    AdvDnnFor to = *p->to;
+    cudnnBackendDescriptor_t d = NULL;
+    AdvCudaBytes text;
+    int64_t workspace = 0, n = p->is_by_handle || !to.device ? 0 : adv_dnn_plan_text(to.api, p->d, NULL, 0);
+    p->is_by_handle = true;
+    if (n <= 0 || adv_cuda_bytes_new(cuda, (size_t)n, &text) != ADV_OK) return false;
+    to.device = NULL;
+    to.handle = handle;
+    if (adv_dnn_plan_text(to.api, p->d, (char *)text.at, n) == n) (void)adv_dnn_plan_of_text(&to, (const char *)text.at, n, &d, &workspace);
+    adv_cuda_bytes_drop(cuda, &text);
+    if (d && workspace > p->workspace) (void)to.api->cudnnBackendDestroyDescriptor(d);
+    if (!d || workspace > p->workspace) return false;
+    (void)to.api->cudnnBackendDestroyDescriptor(p->d);
+    p->d = d;
+    return true;
+}
+
 static bool build_job(AdvCudaJob *job, AdvCudaCrew *crew)
 {
     AdvDnnPlan *p = (AdvDnnPlan *)job;
@@ -125,7 +144,7 @@ void adv_dnn_plan_fini(const AdvCudaApi *api, AdvDnnPlan *p)
 {
     if (p->d) (void)api->cudnnBackendDestroyDescriptor(p->d);
     p->d = NULL;
-    p->is_built = p->is_wanted = p->is_chosen = false;
+    p->is_built = p->is_wanted = p->is_chosen = p->is_by_handle = false;
 }
 
 void adv_dnn_sweep(AdvDnnShared *list, bool all)

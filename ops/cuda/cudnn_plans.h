@@ -18,6 +18,7 @@ typedef struct AdvDnnPlan {
     bool is_wanted;                /* before the instructions choose */
     bool is_built;                 /* or refused: status */
     bool is_chosen;
+    bool is_by_handle;             /* made again for the device itself: adv_dnn_by_handle */
     cudnnStatus_t status;
     char why[160];                 /* what the library said when it refused, or "" */
     cudnnBackendDescriptor_t d;    /* NULL: not built, or refused */
@@ -47,6 +48,10 @@ void adv_dnn_add_text(AdvDnnPlan *p, AdvCudaCrew *crew);
 /* Now, on this thread, where no job did: the graph, whose configurations may be none, and a plan, which may be refused. */
 void adv_dnn_make(AdvDnnShared *g);
 void adv_dnn_build(AdvDnnPlan *p);
+
+/* A plan that was made for a description of the device did not run on it: makes it again from its own text, by the handle, once. False:
+** it was by the handle already, or is as it was. Its workspace is as large as before. */
+bool adv_dnn_by_handle(AdvDnnPlan *p, AdvCuda *cuda, cudnnHandle_t handle);
 
 /* Ends plans that were not chosen, and graphs with no plan left. With `all` the others too. */
 void adv_dnn_sweep(AdvDnnShared *list, bool all);

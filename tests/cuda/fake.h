@@ -33,6 +33,7 @@ typedef struct AdvFake {
     uint32_t wait_for;        /* who builds waits until so many have built at once, or 20 s */
     size_t dnn_version;       /* 91900 */
     bool refuses_text;        /* no plan is made from text */
+    bool runs_by_handle;      /* plans made for a description of the device do not run */
     int sm;                   /* 90 */
     cudaStream_t only;        /* NULL, or: whatever is asked of another stream is counted in n_elsewhere */
     uint64_t n_elsewhere;

@@ -392,6 +392,7 @@ static cudnnStatus_t execute(cudnnHandle_t h, cudnnBackendDescriptor_t plan, cud
     const Desc *d = plan, *vp = pack;
     const Attr *workspace = find(vp, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
     if (!d->work || !workspace || !h->stream || !vp->is_final || !d->is_final) return CUDNN_STATUS_BAD_PARAM;
+    if (adv_fake.runs_by_handle && !find(d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE)) return CUDNN_STATUS_BAD_PARAM;
     Work w = *d->work;
     AdvView *views[] = {&w.image, &w.weights, &w.output, &w.result};
     for (int k = 0; k < 4; k++) resolve(views[k], vp);

@@ -394,6 +394,18 @@ static void plans_are_kept(void)
     CHECK_EQ(fourth.built, second.loaded);
     CHECK_STR(fourth.choices, first.choices);
 
+    adv_fake.runs_by_handle = true; /* plans that were kept find that out when they run, others when they are tried */
+    Opened kept = open_all(&o, 0);
+    CHECK_EQ(kept.st, ADV_OK);
+    CHECK(kept.built == 0 && kept.loaded == second.loaded);
+    in_folder(dir, "rm -f *");
+    adv_fake.runs_by_handle = true;
+    Opened tried = open_all(&o, 4);
+    CHECK_EQ(tried.st, ADV_OK);
+    CHECK_STR(tried.choices, first.choices);
+    CHECK_EQ(tried.built, first.built);
+    CHECK(tried.loaded >= tried.built);
+
     adv_fake.dnn_version = 92000; /* neither its choices nor its plans are of use */
     Opened fifth = open_all(&o, 0);
     CHECK(fifth.st == ADV_OK && fifth.built == first.built && fifth.loaded == 0);
