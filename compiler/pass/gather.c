@@ -77,23 +77,6 @@ static uint64_t peak_of(Gather *t, const Place *r)
     return (uint64_t)most;
 }
 
-/* Bytes that values of a region take of the block: none where they are at home (states, constants, what is written or carried), nor
-** where they are only another view. */
-static void note_bytes(Gather *t, AdvRegionId id)
-{
-    const AdvRegion *reg = adv_region(t->g, id);
-    for (uint32_t i = 0; i < reg->nodes.n; i++) {
-        AdvNodeId n = reg->nodes.at[i];
-        bool has_home = adv_node_is(t->g, n, "read") || adv_node_is(t->g, n, "const");
-        for (uint32_t o = 0; o < adv_node(t->g, n)->n_out; o++) {
-            uint32_t v = adv_node(t->g, n)->out_at + o;
-            t->bytes[v] = has_home || t->root[v] != v ? 0 : (uint64_t)adv_type_bytes(&t->g->values.at[v].type);
-        }
-        if (adv_node_is(t->g, n, "write")) t->bytes[t->root[adv_node_in(t->g, n, 0).i]] = 0;
-    }
-    for (uint32_t k = 0; k < reg->results.n; k++) t->bytes[t->root[reg->results.at[k].i]] = 0;
-}
-
 /* ---- regions ------------------------------------------------------------------------------------------------------- */
 
 static bool same_program(const AdvGraph *g, AdvNodeId a, AdvNodeId b)
@@ -135,7 +118,7 @@ static Place *open_place(Gather *t, AdvRegionId id)
     Place *r = ADV_NEW(mem, Place);
     ADV_VEC(uint32_t) use = {0};
     sched_open(&r->s, t->g, mem, id, t->root);
-    note_bytes(t, id);
+    sched_note_bytes(&r->s, t->bytes);
     note_programs(t, r);
     r->order = ADV_NEW_ARRAY(mem, uint32_t, r->s.n);
     r->at = ADV_NEW_ARRAY(mem, uint32_t, r->s.n);

@@ -247,3 +247,19 @@ void sched_open(Sched *s, AdvGraph *g, AdvArena *mem, AdvRegionId r, uint32_t *r
     index_readers(s, &reader_at, &readers);
     home_edges(s, reader_at, readers);
 }
+
+void sched_note_bytes(const Sched *s, uint64_t *bytes)
+{
+    const AdvGraph *g = s->g;
+    const AdvRegion *reg = adv_region(g, s->region);
+    for (uint32_t i = 0; i < reg->nodes.n; i++) {
+        AdvNodeId n = reg->nodes.at[i];
+        bool has_home = adv_node_is(g, n, "read") || adv_node_is(g, n, "const");
+        for (uint32_t o = 0; o < adv_node(g, n)->n_out; o++) {
+            uint32_t v = adv_node(g, n)->out_at + o;
+            bytes[v] = has_home || s->root[v] != v ? 0 : (uint64_t)adv_type_bytes(&g->values.at[v].type);
+        }
+        if (adv_node_is(g, n, "write")) bytes[s->root[adv_node_in(g, n, 0).i]] = 0;
+    }
+    for (uint32_t k = 0; k < reg->results.n; k++) bytes[s->root[reg->results.at[k].i]] = 0;
+}

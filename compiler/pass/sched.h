@@ -1,4 +1,5 @@
-/* sched.h: what must go before what in a region: shared by the passes that choose an order (schedule.c, gather.c).
+/* sched.h: what must go before what in a region: shared by the passes that choose an order (schedule.c, gather.c) or need
+** one (remat.c).
 **
 ** Data flow leaves the order open but for one thing:
 **   homes      a node that may work in place ends a version of what it updates: everything that reads that version goes
@@ -47,6 +48,10 @@ void sched_uses(Sched *s, AdvNodeId id);
 
 /* The item that makes value v, plus 1; 0: it is not made in this region. */
 uint32_t sched_item_of(const Sched *s, uint32_t v);
+
+/* Bytes that values of the region take of the block, by value: none where they are at home (states, constants, what is written or
+** carried), nor where they are only another view. */
+void sched_note_bytes(const Sched *s, uint64_t *bytes);
 
 /* Is input k of the node one that output `out` may be written over? */
 bool sched_may_take(const AdvGraph *g, AdvNodeId id, uint32_t out, uint32_t k);

@@ -3,7 +3,8 @@
 ** needs:  uses     keeps: everything but order     breaks: order
 ** Within what sched.h says, order is chosen for short lifetimes: source order, but a node that frees at least what it takes goes as
 ** soon as it can (a weight's update right behind its gradient); one that only takes waits until somebody wants it (a draw, a
-** relayout, a mask). Reads stay first and writes last. Deterministic: ties go to source order. See tests/ir/schedule_*.advg.
+** relayout, a mask). Numbers take nothing. Reads stay first and writes last. Deterministic: ties go to source order. Where updates
+** become one list (gather.c), they may wait for what all of them need where the source has it. See tests/ir/schedule_*.advg.
 */
 #include "compiler/pass/pass_list.h"
 #include "compiler/pass/sched.h"
@@ -37,7 +38,7 @@ static Cost cost_of(Sched *s, uint32_t i)
             for (uint32_t m = 0; m < n_taken; m++) in_place = in_place && taken[m] != v;
             if (in_place) taken[n_taken++] = v;
         }
-        if (!in_place) c.takes += adv_type_bytes(&s->g->values.at[n->out_at + o].type);
+        if (!in_place && s->g->values.at[n->out_at + o].type.rank > 0) c.takes += adv_type_bytes(&s->g->values.at[n->out_at + o].type);
     }
     sched_uses(s, id);
     for (uint32_t k = 0; k < s->uses.n; k++) {
@@ -123,10 +124,11 @@ static bool wants_to_wait(Sched *s, uint32_t i)
     return c.takes > 0 && c.frees == 0 && c.reads <= c.takes; /* what it keeps alive by waiting is no more than what it would take */
 }
 
-static void run(Sched *s)
+static void run(Sched *s, bool has_lists)
 {
     for (uint32_t i = 0; i < s->n; i++)
-        if (adv_node_is(s->g, s->items[i].node, "read")) emit(s, i);
+        if (adv_node_is(s->g, s->items[i].node, "read") || (!has_lists && adv_node_is(s->g, s->items[i].node, "const"))) emit(s, i);
+    if (!has_lists) emit_eager(s); /* a rate, a counter: no update waits for them */
     s->ready.n = 0;
     for (uint32_t i = 0; i < s->n; i++) {
         if (s->items[i].is_done || s->items[i].is_end) continue;
@@ -149,7 +151,7 @@ static bool schedule_region(AdvPassCtx *p, AdvGraph *g, AdvRegionId r, uint32_t 
     Sched s;
     bool changed;
     sched_open(&s, g, p->scratch, r, root);
-    run(&s);
+    run(&s, p->target && (p->target->fuses & ADV_FUSE_LISTS));
     changed = s.n && memcmp(s.order, reg->nodes.at, s.n * sizeof *s.order) != 0;
     if (s.n) memcpy(reg->nodes.at, s.order, s.n * sizeof *s.order);
     adv_arena_release(p->scratch, mark);

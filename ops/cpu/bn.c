@@ -16,7 +16,8 @@
 typedef struct BnState {
     int64_t n_outer, n_c, len, n_pieces;
     double eps;
-    bool relu, has_skip;
+    bool relu;
+    uint32_t skip_at; /* index of the input that is added, 0: none */
     uint64_t vectors_at; /* in the scratch of a gradient, behind the sums */
 } BnState;
 
@@ -40,22 +41,15 @@ static AdvStatus prepare(AdvPrep *p, void **out_state)
     return ADV_OK;
 }
 
-/* bn_relu: x, w, b, maybe skip */
+/* bn_relu, bn_relu_given */
 static AdvStatus prepare_relu(AdvPrep *p, void **out_state)
 {
     AdvStatus st = prepare(p, out_state);
     if (st != ADV_OK) return st;
     BnState *s = *out_state;
     s->relu = true;
-    s->has_skip = p->sig->n_in == 4;
+    s->skip_at = p->sig->n_in % 2 ? 0 : p->sig->n_in - 1;
     return ADV_OK;
-}
-
-static AdvStatus prepare_apply(AdvPrep *p, void **out_state)
-{
-    AdvStatus st = prepare(p, out_state);
-    if (st == ADV_OK) ((BnState *)*out_state)->relu = p->sig->attr[1].i != 0;
-    return st;
 }
 
 /* What (x - mean) is multiplied with, from the variance as it is stored. */
@@ -217,11 +211,11 @@ static void norm_all(const BnState *s, const AdvLaunch *l, const float *skip, co
     for (int64_t p = 0; p < s->n_pieces; p++) norm_piece(s, x, skip, y, coef, p);
 }
 
-/* bn_train, bn_relu */
+/* bn_train (x, w, b), bn_relu (x, w, b, skip or none) */
 static AdvStatus run_train(const AdvLaunch *l, void *state)
 {
     const BnState *s = state;
-    const float *x = l->in[0].data, *skip = s->has_skip ? l->in[3].data : NULL;
+    const float *x = l->in[0].data, *skip = s->skip_at ? l->in[s->skip_at].data : NULL;
     int n_threads = adv_cpu_threads(l->n_threads, s->n_outer * s->n_c * s->len);
     (void)n_threads;
     ADV_OMP(parallel for schedule(static) num_threads(n_threads))
@@ -231,8 +225,8 @@ static AdvStatus run_train(const AdvLaunch *l, void *state)
     return ADV_OK;
 }
 
-/* bn_apply */
-static AdvStatus run_apply(const AdvLaunch *l, void *state)
+/* x, w, b, mean, var, skip or none */
+static AdvStatus run_given(const AdvLaunch *l, void *state)
 {
     const BnState *s = state;
     const float *w = l->in[1].data, *b = l->in[2].data, *mean = l->in[3].data, *var = l->in[4].data;
@@ -242,7 +236,7 @@ static AdvStatus run_apply(const AdvLaunch *l, void *state)
         coef[s->n_c + c] = scale_of(s, w[c], var[c]);
         coef[2 * s->n_c + c] = b[c];
     }
-    norm_all(s, l, NULL, coef);
+    norm_all(s, l, s->skip_at ? l->in[s->skip_at].data : NULL, coef);
     return ADV_OK;
 }
 
@@ -452,8 +446,8 @@ static bool can(const AdvSig *s, const char **why)
 #define KERNEL(op_name, prepare_fn, run_fn) \
     const AdvKernel adv_k_cpu_##op_name##_f32 = {ADV_KERNEL_HEADER, .backend = "cpu", .op = #op_name, .name = "f32", .op_version = 1, \
                                                  .can = can, .prepare = prepare_fn, .run = run_fn};
-KERNEL(bn_apply, prepare_apply, run_apply)
 KERNEL(bn_grad, prepare_grad, run_grad)
 KERNEL(bn_relu, prepare_relu, run_train)
+KERNEL(bn_relu_given, prepare_relu, run_given)
 KERNEL(bn_relu_grad, prepare_grad, run_grad)
 KERNEL(bn_train, prepare, run_train)

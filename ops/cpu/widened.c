@@ -17,8 +17,8 @@
 
 /* Kernels for floats; of one op the better first. */
 static const AdvKernel *const kernels[] = {
-    &adv_k_cpu_avg_pool_f32,        &adv_k_cpu_avg_pool_grad_f32, &adv_k_cpu_bn_apply_f32,   &adv_k_cpu_bn_grad_f32,
-    &adv_k_cpu_bn_relu_f32,         &adv_k_cpu_bn_relu_grad_f32,  &adv_k_cpu_bn_train_f32,
+    &adv_k_cpu_avg_pool_f32,        &adv_k_cpu_avg_pool_grad_f32, &adv_k_cpu_bn_grad_f32,    &adv_k_cpu_bn_relu_f32,
+    &adv_k_cpu_bn_relu_given_f32,   &adv_k_cpu_bn_relu_grad_f32,  &adv_k_cpu_bn_train_f32,
     &adv_k_cpu_max_pool_grad_pairs, &adv_k_cpu_max_pool_grad_f32, &adv_k_cpu_max_pool_pairs, &adv_k_cpu_max_pool_f32,
     &adv_k_cpu_matmul_dots,         &adv_k_cpu_matmul_panels,
 #ifdef ADV_HAVE_DNNL
@@ -160,9 +160,9 @@ static void release(void *state)
                                                      .release = release};
 WIDENED(avg_pool)
 WIDENED(avg_pool_grad)
-WIDENED(bn_apply)
 WIDENED(bn_grad)
 WIDENED(bn_relu)
+WIDENED(bn_relu_given)
 WIDENED(bn_relu_grad)
 WIDENED(bn_train)
 WIDENED(matmul)

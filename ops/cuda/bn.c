@@ -1,4 +1,4 @@
-/* bn.c: batch normalisation on cuda (bn.cu): bn_train, bn_relu and their gradients in three launches each, bn_apply in two. */
+/* bn.c: batch normalisation on cuda (bn.cu): bn_train, bn_relu and their gradients in three launches each, bn_relu_given in two. */
 #include "ops/cuda/bn.h"
 #include "ops/cuda/geometry.h"
 #include "ops/cuda/kernels_cuda.h"
@@ -14,7 +14,7 @@ typedef struct BnState {
     AdvBnForm form;
     const void *sums, *finish, *apply;
     AdvCudaGrid by_block, by_channel, by_pack;
-    bool has_skip;
+    uint32_t skip_at; /* index of the input that is added, 0: none */
     uint64_t factor_at; /* in the scratch, behind the partial sums */
 } BnState;
 
@@ -76,7 +76,7 @@ static AdvStatus prepare(AdvPrep *p, bool is_grad, bool is_relu, void **out_stat
     s->cuda = adv_cuda_of(p);
     describe(f, x, (float)p->sig->attr[0].f);
     f->is_relu = is_relu;
-    s->has_skip = !is_grad && p->sig->n_in == 4;
+    s->skip_at = is_grad || p->sig->n_in % 2 ? 0 : p->sig->n_in - 1;
     int width = x->dtype == ADV_BF16 ? 8 : 4;
     bool is_wide = f->channel_step == 1 && f->channels % width == 0;
     if (!is_wide) width = 1;
@@ -96,7 +96,6 @@ static AdvStatus prepare(AdvPrep *p, bool is_grad, bool is_relu, void **out_stat
 
 static AdvStatus prepare_train(AdvPrep *p, void **out_state) { return prepare(p, false, false, out_state); }
 static AdvStatus prepare_relu(AdvPrep *p, void **out_state) { return prepare(p, false, true, out_state); }
-static AdvStatus prepare_apply(AdvPrep *p, void **out_state) { return prepare(p, false, p->sig->attr[1].i != 0, out_state); }
 static AdvStatus prepare_grad(AdvPrep *p, void **out_state) { return prepare(p, true, p->sig->n_in == 6, out_state); }
 
 /* bn_train (x, w, b), bn_relu (x, w, b, skip or none) */
@@ -104,7 +103,7 @@ static AdvStatus run_train(const AdvLaunch *l, void *state)
 {
     BnState *s = state;
     void *x = l->in[0].data, *w = l->in[1].data, *b = l->in[2].data, *y = l->out[0].data, *mean = l->out[1].data, *var = l->out[2].data;
-    void *partial = l->scratch, *factor = (char *)l->scratch + s->factor_at, *skip = s->has_skip ? l->in[3].data : NULL;
+    void *partial = l->scratch, *factor = (char *)l->scratch + s->factor_at, *skip = s->skip_at ? l->in[s->skip_at].data : NULL;
     void *sums[] = {&s->form, &x, &partial}, *finish[] = {&s->form, &x, &partial, &w, &b, &mean, &var, &factor},
          *apply[] = {&s->form, &x, &skip, &y, &factor};
     AdvStatus st = adv_cuda_launch(s->cuda, s->sums, &s->by_block, sums);
@@ -112,12 +111,13 @@ static AdvStatus run_train(const AdvLaunch *l, void *state)
     return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
 }
 
-static AdvStatus run_apply(const AdvLaunch *l, void *state)
+/* bn_relu_given (x, w, b, mean, var, skip or none) */
+static AdvStatus run_given(const AdvLaunch *l, void *state)
 {
     BnState *s = state;
     AdvCudaGrid each = adv_cuda_grid_x((uint64_t)s->form.channels, ADV_CUDA_BLOCK);
     void *x = l->in[0].data, *w = l->in[1].data, *b = l->in[2].data, *mean = l->in[3].data, *var = l->in[4].data, *y = l->out[0].data;
-    void *factor = (char *)l->scratch + s->factor_at, *skip = NULL;
+    void *factor = (char *)l->scratch + s->factor_at, *skip = s->skip_at ? l->in[s->skip_at].data : NULL;
     void *given[] = {&s->form, &w, &b, &mean, &var, &factor}, *apply[] = {&s->form, &x, &skip, &y, &factor};
     AdvStatus st = adv_cuda_launch(s->cuda, adv_cuda_fn(adv_cuda_fns_bn, "adv_bn_given"), &each, given);
     return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
@@ -141,8 +141,8 @@ static AdvStatus run_grad(const AdvLaunch *l, void *state)
 #define KERNEL(op_name, kernel, prepare_fn, run_fn) \
     const AdvKernel adv_k_cuda_##op_name##_##kernel = {ADV_KERNEL_HEADER, .backend = "cuda", .op = #op_name, .name = #kernel, \
                                                        .op_version = 1, .can = can, .prepare = prepare_fn, .run = run_fn};
-KERNEL(bn_apply, given, prepare_apply, run_apply)
 KERNEL(bn_grad, sums, prepare_grad, run_grad)
 KERNEL(bn_relu, sums, prepare_relu, run_train)
+KERNEL(bn_relu_given, pass, prepare_relu, run_given)
 KERNEL(bn_relu_grad, sums, prepare_grad, run_grad)
 KERNEL(bn_train, sums, prepare_train, run_train)

@@ -32,9 +32,8 @@ static AdvStatus infer(AdvInferCtx *c)
 static AdvStatus expand(AdvBuild *b, const AdvExpandCtx *c)
 {
     AdvVal norm[5] = {c->in[0], c->in[2], c->in[3], c->in[4], c->in[5]}, back[5] = {c->in[0], {0}, c->in[2], c->in[4], c->in[5]};
-    AdvAttr no_relu[2] = {c->attr[0], adv_attr_i(0)};
     AdvVal zero = b->number(b, 0, b->type(b, c->in[0])->dtype);
-    back[1] = adv_b3(b, "select", adv_b2(b, "gt", adv_ba(b, "bn_apply", norm, 5, no_relu), zero), c->in[1], zero);
+    back[1] = adv_b3(b, "select", adv_b2(b, "gt", adv_ba(b, "bn_relu_given", norm, 5, c->attr), zero), c->in[1], zero);
     b->node(b, "bn_grad", back, 5, c->attr, c->out, 3);
     return ADV_OK;
 }
@@ -44,5 +43,5 @@ const AdvOpDef adv_op_bn_relu_grad = {
     .flags = ADV_OP_BATCH | ADV_OP_JUMPS, .inplace = {ADV_INPLACE(1)}, .in = in, .out = out, .attrs = attrs, .infer = infer,
     .grad = ADV_GRAD_NEVER, .expand = expand,
     .doc = "Gradient of relu(`bn_train`) by all three inputs.\n"
-           "Equal to bn_apply, gt, select and bn_grad; made by fusion, after gradients.",
+           "Equal to bn_relu_given, gt, select and bn_grad; made by fusion, after gradients.",
 };

@@ -210,6 +210,18 @@ static void test_same_numbers_without_lists(void)
     }
 }
 
+/* What is made again for less memory has the bits that it had, in f32 and with the roundings of 16 bits. */
+static void test_same_numbers_when_made_again(void)
+{
+    Recipe *r = recipe_open("tests/recipes/bn_toy.adv");
+    for (uint32_t low = 0; low < 2; low++) {
+        if (low) recipe_put(r, "train {", "run { precision = bf16 }\ntrain {");
+        CHECK(digest_without(r, "cpu", "remat") == digest_without(r, "cpu", NULL));
+        CHECK(digest_without(r, "cuda", "remat") == digest_without(r, "cuda", NULL));
+    }
+    recipe_free(r);
+}
+
 /* The digest does see a difference: another seed is another run. */
 static void test_digest_sees_the_seed(void)
 {
@@ -227,6 +239,7 @@ int main(void)
     RUN(test_outside_is_seen);
     RUN(test_same_numbers_without_passes);
     RUN(test_same_numbers_without_lists);
+    RUN(test_same_numbers_when_made_again);
     RUN(test_cuda_on_ref);
     RUN(test_cpu_strict);
     return ADV_TEST_END();
