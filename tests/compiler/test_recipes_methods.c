@@ -67,7 +67,6 @@ static Recipe *method(const char *name)
     snprintf(path, sizeof path, "recipes/%s_mnist.adv", name);
     Recipe *r = recipe_open(path);
     recipe_put_number(r, "batch = ", 8);
-    recipe_put_number(r, "param n = ", 8);
     return r;
 }
 

@@ -447,7 +447,7 @@ class Cat(Published):
     """The batch in k + 1 parts, each attacked apart with as many steps as its number; between epochs k grows, and the weights go back."""
     recipe = "cat"
     edits = [("resnet18(classes = 10)", "tiny(classes = 4)")]
-    settings = ["n=6", "max_k=3", "patience=1", "enough=0"]
+    settings = ["max_k=3", "patience=1", "enough=0"]
     probes = [(0.5, 0.5), (0.4, 0.3), (0.35, 0.35), (0.35, 0.2), (0.1, 0.2), (0.3, 0.3)]  # of each epoch: before, and after going back
 
     @classmethod
