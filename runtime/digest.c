@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_PATH = 4200 };
-
 /* A state file while it is read. */
 typedef struct Part {
     void *data;
@@ -19,17 +17,17 @@ typedef struct Part {
     AdvContainer c;
 } Part;
 
-static AdvStatus join(char path[MAX_PATH], const char *dir, const char *a, const char *b, AdvDiags *ds)
+static AdvStatus join(char path[ADV_PATH_BYTES], const char *dir, const char *a, const char *b, AdvDiags *ds)
 {
     size_t end = strlen(dir);
-    int n = snprintf(path, MAX_PATH, "%s%s%s%s", dir, end && dir[end - 1] == '/' ? "" : "/", a, b);
-    return n > 0 && n < MAX_PATH ? ADV_OK : adv_fail(ds, ADV_EINVAL, ADV_D_RUN_DIR, "the path of the checkpoint is too long");
+    int n = snprintf(path, ADV_PATH_BYTES, "%s%s%s%s", dir, end && dir[end - 1] == '/' ? "" : "/", a, b);
+    return n > 0 && n < ADV_PATH_BYTES ? ADV_OK : adv_fail(ds, ADV_EINVAL, ADV_D_RUN_DIR, "the path of the checkpoint is too long");
 }
 
 /* The checkpoint's folder: the one that LATEST of a run names, else `path` itself. */
-static AdvStatus find_folder(const AdvCtx *ctx, const char *path, AdvDiags *ds, char out[MAX_PATH])
+static AdvStatus find_folder(const AdvCtx *ctx, const char *path, AdvDiags *ds, char out[ADV_PATH_BYTES])
 {
-    char latest[MAX_PATH];
+    char latest[ADV_PATH_BYTES];
     void *text;
     uint64_t n;
     ADV_TRY(join(latest, path, "LATEST", "", ds));
@@ -46,7 +44,7 @@ static AdvStatus find_folder(const AdvCtx *ctx, const char *path, AdvDiags *ds, 
 /* beside: "", or the way to another folder from this one. */
 static AdvStatus read_part(const AdvCtx *ctx, AdvArena *arena, const char *dir, const char *beside, AdvDiags *ds, Part *out)
 {
-    char path[MAX_PATH];
+    char path[ADV_PATH_BYTES];
     ADV_TRY(join(path, dir, beside, "state.safetensors", ds));
     ADV_TRY(adv_read_file(ctx->io, &ctx->alloc, path, UINT64_C(1) << 40, ds, &out->data, &out->n_bytes));
     return adv_container_parse(arena, out->data, out->n_bytes, path, ds, &out->c);
@@ -86,7 +84,7 @@ AdvStatus adv_ctx_checkpoint_digest(AdvCtx *ctx, const char *path, AdvDiags *ds,
     Part at = {.data = NULL}, kept = {.data = NULL};
     AdvPlace place = {.best_epoch = 0};
     AdvArena arena;
-    char dir[MAX_PATH];
+    char dir[ADV_PATH_BYTES];
     out_digest[0] = 0;
     ADV_TRY(find_folder(ctx, path, ds, dir));
     adv_arena_init(&arena, ctx->alloc);

@@ -22,6 +22,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define AHEAD_NS UINT64_C(250000000) /* of work in line at most: a stop is obeyed after it */
+#define MAX_COUNTED_CLASSES 1024     /* with more, evaluations do not count by class */
+
 static const AdvSpan no_place = {0, 0, 0};
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------- */
@@ -50,7 +53,7 @@ static int64_t log_cap(const AdvRun *r, uint32_t i)
 static void measure(AdvRun *r)
 {
     const AdvSession *s = r->s;
-    r->n_classes = r->p->classes <= 1024 ? r->p->classes : 0;
+    r->n_classes = r->p->classes <= MAX_COUNTED_CLASSES ? r->p->classes : 0;
     for (uint32_t i = 0; i < r->p->n_evals; i++) {
         const AdvProgEval *e = &r->p->evals[i];
         r->n_max_rows += 2 * e->n_stages;
@@ -294,8 +297,8 @@ static int64_t steps_at_once(const AdvRun *r, int64_t last)
 
 static void adapt(AdvRun *r, uint64_t ns)
 {
-    if (ns < UINT64_C(125000000) && r->n_ahead < ADV_RUN_AHEAD) r->n_ahead *= 2;
-    else if (ns > UINT64_C(250000000) && r->n_ahead > 1) r->n_ahead /= 2;
+    if (ns < AHEAD_NS / 2 && r->n_ahead < ADV_RUN_AHEAD) r->n_ahead *= 2;
+    else if (ns > AHEAD_NS && r->n_ahead > 1) r->n_ahead /= 2;
 }
 
 static AdvStatus do_steps(AdvRun *r, int64_t last, AdvDiags *ds)

@@ -202,7 +202,7 @@ static ElVal random_like(ElCall *c, int dist, ElVal like, uint32_t draw_ix, cons
     if (like.kind != EL_TENSOR)
         return el_error(el, ADV_D_ARGUMENT_KIND, like.span, "`like` names what the noise is shaped like, a tensor, but this is %s",
                         el_describe(el, like));
-    if (GIVEN(draw_ix) && !el_int(el, A(draw_ix), "`draw`", 0, 63, &draw)) return el_poison(c->span);
+    if (GIVEN(draw_ix) && !el_int(el, A(draw_ix), "`draw`", 0, EL_MAX_DRAWS - 1, &draw)) return el_poison(c->span);
     for (uint32_t i = 0; i < rank; i++) dim[i] = full[i] = el_dim(el, like, i);
     if (GIVEN(draw_ix + 1) && !shared_of(c, A(draw_ix + 1), rank, dim, &per_sample)) return el_poison(c->span);
     ElVal v = el_draw(el, c->span, dist, 0.5, el_purpose(el, what), per_sample, rank, dim, draw);
@@ -357,8 +357,8 @@ static ElVal fn_mc_variance(ElCall *c)
     El *el = c->el;
     int64_t n;
     if (A(0).kind != EL_FN) return wrong(c, 0, "a function of the draw, as in `i => softmax(f.mc(x, draw = i))`");
-    if (!el_int(el, A(1), "`draws`", 2, 63, &n)) return el_poison(c->span);
-    ElVal p[64], sum = {0}, square = {0};
+    if (!el_int(el, A(1), "`draws`", 2, EL_MAX_DRAWS, &n)) return el_poison(c->span);
+    ElVal p[EL_MAX_DRAWS], sum = {0}, square = {0};
     for (int64_t i = 0; i < n; i++) {
         if (el_bad(p[i] = el_call1(el, A(0).fn, el_number((double)i, c->span), c->span))) return p[i];
         ElVal add[2] = {sum, p[i]};

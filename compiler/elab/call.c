@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define MAX_CALLS 64
+#define MAX_CALLS  64 /* one inside the other */
+#define MAX_PARAMS 64 /* of one function */
 
 ElScope *el_scope_new(El *el, ElScope *parent)
 {
@@ -185,7 +186,7 @@ static const char *names_of(El *el, const Formal *f, uint32_t n)
 static bool match(El *el, const char *what, const Formal *f, uint32_t n, const ElArg *args, uint32_t n_args, AdvSpan at, int *slot_of_arg)
 {
     uint32_t next = 0;
-    bool taken[64] = {false};
+    bool taken[MAX_PARAMS] = {false};
     for (uint32_t i = 0; i < n_args; i++) {
         uint32_t k = n;
         if (args[i].name.i) {
@@ -198,7 +199,7 @@ static bool match(El *el, const char *what, const Formal *f, uint32_t n, const E
         } else if (next < n) {
             k = next++;
         }
-        if (k >= n || k >= 64) {
+        if (k >= n || k >= MAX_PARAMS) {
             AdvDiag *d =
                 el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %u argument%s, but this is one more", what, n, n == 1 ? "" : "s");
             if (n) adv_diag_help(d, "it takes %s", names_of(el, f, n));

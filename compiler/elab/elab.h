@@ -50,6 +50,7 @@ typedef enum ElKind {
 /* What a tensor (or number) means; the language's "kinds". */
 typedef enum ElSort { EL_NUM = 0, EL_COND, EL_CLASS, EL_PROBS } ElSort;
 
+#define EL_MAX_DRAWS 64 /* networks that dropout makes of one model: draws 0..63 */
 typedef enum ElMode { EL_TRAIN = 0, EL_BATCH, EL_EVAL, EL_MC, EL_AGAIN } ElMode;
 
 struct ElVal {

@@ -278,7 +278,7 @@ static bool take_named(El *el, ElModel *m, ElMode mode, ElArg *args, uint32_t *n
                 el_error(el, ADV_D_MODE, args[i].span, "`draw` belongs to `.mc` calls, the only ones with a dropout of their own");
                 return false;
             }
-            if (!el_int(el, args[i].val, "`draw`", 0, 63, draw)) return false;
+            if (!el_int(el, args[i].val, "`draw`", 0, EL_MAX_DRAWS - 1, draw)) return false;
             has_draw = true;
             continue;
         }

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { MAX_MODELS = 16 }; /* of one update */
+
 static bool statements(El *el, ElScope *s, AstId block);
 static const Ast *tree(const El *el) { return el->recipe->ast; }
 
@@ -311,9 +313,9 @@ static void clip_norm(El *el, AdvSpan at, AdvValueId *g, uint32_t n, double limi
 /* Clips by optimiser: one for two models sees the gradients of both as one. g: those of all models, one behind the other. */
 static bool clip_all(El *el, AdvSpan at, ElModel **models, uint32_t n, AdvValueId *g)
 {
-    ElItem *of[16] = {NULL};
+    ElItem *of[MAX_MODELS] = {NULL};
     uint32_t total = 0;
-    assert(n <= 16);
+    assert(n <= MAX_MODELS);
     for (uint32_t i = 0; i < n; i++) {
         if (!(of[i] = optim_of(el, models[i], at))) return false;
         total += el_n_weights(models[i]);
@@ -381,8 +383,8 @@ static bool models_of(El *el, AstId names, ElModel **out, uint32_t *out_n)
                 el_error(el, ADV_D_ARGUMENT, ast(t, c)->span, "`%s` is named twice", adv_str(el->names, v.model->name));
                 return false;
             }
-        if (n == 16) {
-            el_error(el, ADV_D_ARGUMENT, ast(t, c)->span, "an update goes to at most 16 models");
+        if (n == MAX_MODELS) {
+            el_error(el, ADV_D_ARGUMENT, ast(t, c)->span, "an update goes to at most %d models", MAX_MODELS);
             return false;
         }
         out[n++] = v.model;
@@ -405,7 +407,7 @@ static bool minimize(El *el, ElScope *s, AstId st)
 {
     const Ast *t = tree(el);
     const AstNode *n = ast(t, st);
-    ElModel *models[16];
+    ElModel *models[MAX_MODELS];
     uint32_t n_models, total = 0;
     ElVal e = el_expr(el, el->recipe, s, n->first);
     if (!models_of(el, ast_child(t, st, 1), models, &n_models) || el_bad(e)) return false;
@@ -451,7 +453,7 @@ static bool apply_stmt(El *el, ElScope *s, AstId st)
 {
     const Ast *t = tree(el);
     const AstNode *n = ast(t, st);
-    ElModel *models[16];
+    ElModel *models[MAX_MODELS];
     uint32_t n_models, total = 0, at = 0;
     ElVal g = el_expr(el, el->recipe, s, n->first);
     if (!models_of(el, ast_child(t, st, 1), models, &n_models) || el_bad(g)) return false;
