@@ -214,7 +214,7 @@ enum {
     ADV_OP_COMMUTES = 1u << 1,    /* the first two inputs may be swapped */
     ADV_OP_RANDOM = 1u << 2,      /* draws numbers: a pure function of its key all the same */
     ADV_OP_VIEW = 1u << 3,        /* out 0 is in 0's storage seen otherwise; needs row layout; no kernel */
-    ADV_OP_STRUCT = 1u << 4,      /* read, write, loop, yield, grad: handled by the compiler itself */
+    ADV_OP_STRUCT = 1u << 4,      /* read, write, loop, grad, const: handled by the compiler itself */
     ADV_OP_CONV = 1u << 5,        /* counts as a unit of work: convolution and matmul, and their gradients */
     ADV_OP_WGRAD = 1u << 6,       /* a gradient by weights */
     ADV_OP_BATCH = 1u << 7,       /* couples samples: the batch dimension is reduced */
