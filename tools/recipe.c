@@ -105,6 +105,14 @@ static bool join(const Cli *cli, const char *name, char **out)
     return to != NULL;
 }
 
+int plugins_are_there(const Cli *cli)
+{
+    const char *path;
+    for (size_t i = 0; (path = cli_get_nth(cli, "plugin", i)); i++)
+        if (access(path, R_OK)) return cli_fail_input(cli, path);
+    return 0;
+}
+
 int recipe_read(Recipe *r, const Cli *cli, const char *path)
 {
     memset(r, 0, sizeof *r);
@@ -122,8 +130,8 @@ int recipe_read(Recipe *r, const Cli *cli, const char *path)
     r->opts.deny = r->deny;
     r->opts.plugins = r->plugins;
     r->opts.n_plugins = cli_all(cli, "plugin", r->plugins);
-    for (uint32_t i = 0; i < r->opts.n_plugins; i++) /* also one that no `use plugin` names */
-        if (access(r->plugins[i], R_OK)) return cli_fail_input(cli, r->plugins[i]);
+    rc = plugins_are_there(cli);
+    if (rc) return rc;
     r->opts.text = load_text(r, path, &r->opts.n_bytes);
     return r->opts.text ? 0 : cli_fail_input(cli, path);
 }

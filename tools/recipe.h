@@ -25,6 +25,9 @@ void *file_read(const char *path, uint64_t max, uint64_t *out_n);
 /* Writes beside the target and renames: the file is there whole or not at all. 0, or 74 after a message. */
 int file_write(const Cli *cli, const char *path, const void *bytes, uint64_t n);
 
+/* Can each file of --plugin be read, also one that nothing will need? 0, or an exit code after a message. */
+int plugins_are_there(const Cli *cli);
+
 /* Reads a recipe and the options --set, --target, --allow, --deny, --plugin. 0, or an exit code after a message; recipe_free in
 ** either case. */
 int recipe_read(Recipe *r, const Cli *cli, const char *path);

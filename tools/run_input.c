@@ -29,6 +29,8 @@ int run_plan_get(const Cli *cli, const char *path, AdvCtx *ctx, AdvDiags *ds, Ru
     if (cli_get(cli, "set"))
         return cli_fail(cli, EXIT_USAGE, "a plan cannot be changed: `--set` belongs to the compiler\n  advc --set %s -o %s RECIPE.adv",
                         cli_get(cli, "set"), path);
+    int rc = plugins_are_there(cli);
+    if (rc) return rc;
     out->bytes = file_read(path, MAX_PLAN, &out->n_bytes);
     return out->bytes ? 0 : cli_fail_input(cli, path);
 }

@@ -268,6 +268,8 @@ static void test_eval(void)
     uint32_t n;
     load(&w, recipe);
     bind_all(&w);
+    CHECK_STR(adv_plan_target_name(w.plan, 0), "cpu");
+    CHECK(adv_plan_target_name(w.plan, 1) == NULL);
     CHECK_STR(adv_plan_eval_name(w.plan, 0), "final");
     CHECK(adv_plan_eval_name(w.plan, 1) == NULL);
     CHECK_EQ(adv_session_eval(w.s, "other", w.ds, &rows, &n), ADV_EINVAL);

@@ -69,6 +69,7 @@ expect 64 'needs the weights' --eval=final small.plan
 expect 64 'whole number' --save-every=-1 small.plan
 expect 64 'given twice' --threads=2 small.plan
 expect 66 'nothing.plan' nothing.plan
+expect 66 'cannot read `libnone.so`' --plugin=libnone.so small.plan
 expect 64 'no option `--thread=2`; did you mean `--threads`?' --thread=2 small.plan
 expect 66 '`.` is no folder of a run' --resume=.
 expect 64 'which `--set` cannot change' --resume=. --set=rate=1
