@@ -530,6 +530,24 @@ bool el_is_word(const char *word)
 
 /* ---- what a step needs, computed before its first line ---- */
 
+/* Which branch of `if how == "half" then … else …` the compiler takes, 1 or 2, where `how` is a parameter and no local name; else 0. */
+static uint32_t chosen(El *el, AstId condition)
+{
+    const Ast *t = el->recipe->ast;
+    const AstNode *c = ast(t, condition), *l = ast(t, c->first), *r = ast(t, l->next);
+    const char *op = c->kind == AST_BINARY ? adv_str(el->names, c->name) : "";
+    bool is_equal = !strcmp(op, "==");
+    if ((!is_equal && strcmp(op, "!=") != 0) || l->kind != AST_ID || r->kind != AST_STR) return 0;
+    ElItem *it = find_item(el->recipe, l->name, false);
+    if (!it || it->kind != EL_ITEM_PARAM) return 0;
+    for (uint32_t i = 1; i < t->nodes.n; i++) {
+        const AstNode *n = &t->nodes.at[i];
+        if (n->name.i == l->name.i && (n->kind == AST_ARG || n->kind == AST_NAME || n->kind == AST_PATH)) return 0;
+    }
+    ElVal v = el_item_value(el, it);
+    return v.kind != EL_STRING ? 0 : (v.name.i == r->name.i) == is_equal ? 1 : 2;
+}
+
 /* Each body once a call (`turn`): functions that call others twice would take for ever. A later call, made while a value was
 ** computed, has walked as much. */
 static void prepare(El *el, AstId id, uint32_t depth, uint32_t turn)
@@ -556,7 +574,9 @@ static void prepare(El *el, AstId id, uint32_t depth, uint32_t turn)
             fn->busy = false;
         }
     }
-    for (AstId c = n->first; c.i; c = ast(t, c)->next) prepare(el, c, depth + 1, turn);
+    uint32_t taken = n->kind == AST_IF ? chosen(el, n->first) : 0, k = 0;
+    for (AstId c = n->first; c.i; c = ast(t, c)->next, k++)
+        if (!taken || !k || k == taken) prepare(el, c, depth + 1, turn);
 }
 
 void el_prepare(El *el, AstId id) { prepare(el, id, 0, ++el->n_prepares); }

@@ -43,6 +43,25 @@ static void test_choice_of_texts(void)
     recipe_free(r);
 }
 
+/* What only the other branch names is not computed, so that it moves no running statistics either. */
+static void test_branch_not_taken_moves_nothing(void)
+{
+    Recipe *r = recipe_of("branch.adv",
+                          "adv 1\nparam how = \"still\" in [\"still\", \"moving\"]\n"
+                          "data synthetic { train = 8; test = 8; classes = 2; shape = [2]; batch = 4; y = id - 2*floor(id/2); x = id/9 }\n"
+                          "net small(x) { return x -> bn -> fc: linear(2) }\nmodel f = small()\nz = f(x)\n"
+                          "fn logits() = if how == \"still\" then f.eval(x) else z\n"
+                          "step { minimize ce(logits(), y) over f }\noptim f = sgd(lr = 0)\ntrain { epochs = 1; seed = 1 }\n");
+    for (int i = 0; i < 2; i++) {
+        RecipeRun *x = recipe_run_on(r, "ref64");
+        CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
+        CHECK((recipe_run_at(x, "f.bn1.running_mean", 0) != 0) == (i == 1));
+        recipe_run_close(x);
+        if (!i) recipe_put(r, "how = \"still\"", "how = \"moving\"");
+    }
+    recipe_free(r);
+}
+
 /* ---- weights as values --------------------------------------------------------------------------------------------- */
 
 static const char *const of_small[] = {"fc1.weight", "bn1.bias", "bn1.weight", "bn1.running_mean", "bn1.running_var", "fc2.weight"};
@@ -374,6 +393,7 @@ static void test_weights_from_a_file(void)
 int main(void)
 {
     RUN(test_choice_of_texts);
+    RUN(test_branch_not_taken_moves_nothing);
     RUN(test_copy_starts_the_same_and_follows);
     RUN(test_epoch_block_reads_results);
     RUN(test_epoch_blocks_in_file_order);
