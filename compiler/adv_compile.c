@@ -131,9 +131,8 @@ void el_json_push(El *el, json_t *list, json_t *value)
 /* ---- overrides ---- */
 
 /* The value of `--set`. One word is kept as such, whatever it means, since a parameter may be a text. */
-static ElVal set_value(El *el, ElModule *m)
+static ElVal set_value(El *el, ElModule *m, AstId id)
 {
-    AstId id = ast_child(m->ast, m->items.at[0]->node, 0);
     const AstNode *n = ast(m->ast, id);
     ElVal v = {.kind = EL_NAME, .span = n->span};
     if (n->kind != AST_ID || el_is_word(adv_str(el->names, n->name))) v = el_const_expr(el, m, NULL, id, "a value of `--set`");
@@ -141,26 +140,33 @@ static ElVal set_value(El *el, ElModule *m)
     return v;
 }
 
-/* `--set key=value`: the value is parsed as the recipe's own expressions are. */
+/* May the key stand before `=` in a recipe? */
+static bool is_path(const char *key)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.0123456789";
+    size_t n = strlen(key);
+    return n && key[strspn(key, letters)] == 0 && !strchr(".0123456789", key[0]) && key[n - 1] != '.';
+}
+
+/* `--set key=value`: parsed as an equation of the recipe is, and shown as one. */
 static void read_sets(Compile *c)
 {
     El *el = c->el;
     for (uint32_t i = 0; i < c->o->n_sets; i++) {
         const AdvSet *s = &c->o->sets[i];
-        static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
-        bool is_name = s->key[0] && s->key[strspn(s->key, letters)] == 0 && !strchr("0123456789", s->key[0]);
-        const char *own = is_name ? s->key : "value";
         const char *name = adv_arena_printf(&c->arena, "--set %s", s->key),
-                   *text = adv_arena_printf(&c->arena, "adv 1\nparam %s = %s\n", own, s->value);
+                   *text = adv_arena_printf(&c->arena, "adv 1\n%s = %s\n", is_path(s->key) ? s->key : "value", s->value);
         uint32_t file = adv_sources_need(&c->ds->sources, &c->arena, name, text, strlen(text));
         uint32_t before = c->ds->n_errors;
-        ElModule *m = el_module_load(el, file, adv_intern(&c->names, name), true);
-        if (c->ds->n_errors == before && ast_n_children(m->ast, m->ast->root) != 1)
-            adv_diag(c->ds, ADV_D_OVERRIDE, m->items.n ? m->items.at[0]->at : (AdvSpan){file, 0, 0},
+        ElModule *m = el_module_parse(el, file, adv_intern(&c->names, name), true);
+        AstId st = ast(m->ast, m->ast->root)->first;
+        bool is_one = ast_n_children(m->ast, m->ast->root) == 1 && ast(m->ast, st)->kind == AST_ASSIGN;
+        if (c->ds->n_errors == before && !is_one)
+            adv_diag(c->ds, ADV_D_OVERRIDE, (AdvSpan){file, 6, (uint32_t)strlen(text) - 7},
                      "`--set %s` takes one expression, and this is more", s->key);
-        if (c->ds->n_errors > before || !m->items.n) continue;
-        AdvSpan at = m->items.at[0]->at;
-        ElVal v = set_value(el, m);
+        if (c->ds->n_errors > before) continue;
+        AdvSpan at = ast(m->ast, ast(m->ast, st)->first)->span;
+        ElVal v = set_value(el, m, ast_child(m->ast, st, 1));
         ElVal rec = {
             .kind = EL_LIST, .name = adv_intern(&c->names, s->key), .n = 1, .span = at, .list = ADV_NEW_ARRAY(&c->arena, ElVal, 1)};
         rec.list[0] = v;

@@ -441,6 +441,7 @@ bool el_op_has(const AdvOpDef *op, const char *name);            /* an input por
 
 /* ---- item.c ---- */
 ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe);
+ElModule *el_module_parse(El *el, uint32_t file, AdvStr name, bool is_recipe);   /* without looking at its statements */
 ElVal el_lookup(El *el, ElModule *m, ElScope *s, AdvStr name, AdvSpan at, bool callable);
 ElItem *el_item(El *el, ElModule *m, AdvStr name);
 /* The net of that name: models do not hide nets where a model is made. NULL if there is none. */

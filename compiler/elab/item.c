@@ -143,7 +143,7 @@ static void take_stmt(El *el, ElModule *m, AstId st)
     }
 }
 
-ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe)
+ElModule *el_module_parse(El *el, uint32_t file, AdvStr name, bool is_recipe)
 {
     ElModule *m = ADV_NEW(el->arena, ElModule);
     m->name = name;
@@ -152,6 +152,12 @@ ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe)
     *ADV_PUSH(el->arena, &el->modules) = m;
     if (is_recipe) el->recipe = m;
     m->ast = adv_parse(el->arena, el->names, el->ds, file);
+    return m;
+}
+
+ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe)
+{
+    ElModule *m = el_module_parse(el, file, name, is_recipe);
     for (AstId st = ast(m->ast, m->ast->root)->first; st.i; st = ast(m->ast, st)->next) take_stmt(el, m, st);
     return m;
 }
