@@ -2,16 +2,15 @@
 **
 ** needs:  no grad nodes     keeps: types, numbers on ref (bit for bit; see pool_linear)     breaks: uses
 ** First the rules of fuse_rules.def, one function a rule with its pattern on the line above (those about convolutions are in
-** fuse_conv.c, about batch normalisation in fuse_bn.c, about the end of a network in fuse_head.c), then chains of elementwise nodes
-** (fuse_ew.c). What is merged away must have no other use; a value that a region yields or writes, or that another region uses, stays.
-** Nodes that lose their uses are left to dce. See tests/ir/fuse_*.advg.
+** fuse_conv.c, about batch normalisation in fuse_bn.c, about the end of a network in fuse_head.c, about steps of attacks in
+** fuse_step.c), then chains of elementwise nodes (fuse_ew.c). What is merged away must have no other use; a value that a region yields or
+** writes, or that another region uses, stays. Nodes that lose their uses are left to dce. See tests/ir/fuse_*.advg.
 */
 #include "compiler/pass/fuse.h"
 #include "compiler/pass/pass_list.h"
 
 #include "ops/view.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,6 +57,12 @@ void fuse_why(Fuse *f, AdvNodeId node, AdvNodeId with, const char *reason)
                  file ? (unsigned)adv_line_col(file, at.off).line : 0u, adv_node(f->g, node)->op->name, adv_node(f->g, with)->op->name,
                  reason);
     p->why_write(p->why_user, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+bool fuse_has_16_bits(const Fuse *f, AdvValueId v)
+{
+    uint8_t dtype = adv_value_type(f->g, v)->dtype;
+    return dtype == ADV_BF16 || dtype == ADV_F16;
 }
 
 static bool is_zero(const Fuse *f, AdvValueId v)
@@ -186,76 +191,6 @@ bool rule_pool_mask(Fuse *f, AdvNodeId n)
     in[1] = adv_build_op(&b, "select", masked, 3, NULL);
     g->values.at[in[1].i].type.layout = layout;
     return fuse_replace(f, n, adv_build_op(&b, "max_pool_grad", in, 2, adv_node_attr(g, grad)));
-}
-
-/* The two sides of size*sign(g), in either order. */
-static bool signed_step(const Fuse *f, AdvNodeId user, AdvValueId v, AdvValueId *out_size, AdvNodeId *out_sign)
-{
-    AdvNodeId mul = fuse_only_by(f, user, v, "mul");
-    for (uint32_t k = 0; mul.i && k < 2; k++) {
-        AdvValueId side = fuse_in(f, mul, k);
-        AdvNodeId cast = fuse_made_by(f, side, "cast");
-        *out_sign = fuse_made_by(f, cast.i ? fuse_in(f, cast, 0) : side, "sign"); /* in 16 bits a sign is a sign */
-        *out_size = fuse_in(f, mul, 1 - k);
-        if (out_sign->i) return true;
-    }
-    return false;
-}
-
-/* g in f32, as the attack's iterate is. */
-static AdvValueId as_f32(Fuse *f, AdvGraphBuild *b, AdvValueId v)
-{
-    AdvAttr to = adv_attr_i(0);
-    if (adv_value_type(f->g, v)->dtype == ADV_F32) return v;
-    AdvValueId r = adv_build_op(b, "cast", &v, 1, &to);
-    f->g->values.at[r.i].type.layout = adv_value_type(f->g, v)->layout;
-    return r;
-}
-
-/* clip(ball_linf(z + size*sign(g), x, eps), lo, hi)  ->  step_linf(z, g, x, eps, size) {lo, hi}
-** clip(ball_linf(z - size*sign(g), x, eps), lo, hi)  ->  step_linf(z, g, x, eps, neg(size)) {lo, hi} */
-bool rule_step_linf(Fuse *f, AdvNodeId n)
-{
-    AdvGraph *g = f->g;
-    AdvNodeId ball, sum, sign = {0};
-    AdvValueId size = {0}, z = {0}, arg[5];
-    AdvAttr attrs[2];
-    AdvGraphBuild b;
-    double lo, hi;
-    bool minus;
-    if (!adv_node_is(g, n, "clip")) return false;
-    ball = fuse_only_by(f, n, fuse_in(f, n, 0), "ball_linf");
-    if (!ball.i || !adv_value_number(g, fuse_in(f, n, 1), &lo) || !adv_value_number(g, fuse_in(f, n, 2), &hi)) return false;
-    if (!(fabs(lo) <= 1e30) || !(fabs(hi) <= 1e30)) return false;
-    sum = fuse_only_by(f, ball, fuse_in(f, ball, 0), "add");
-    minus = !sum.i;
-    if (minus) sum = fuse_only_by(f, ball, fuse_in(f, ball, 0), "sub");
-    if (!sum.i) return false;
-    for (uint32_t k = 0; k < 2 && !sign.i; k++) {
-        uint32_t step = 1 - k;
-        if (minus && step == 0) break; /* size*sign(g) - z is no step */
-        if (signed_step(f, sum, fuse_in(f, sum, step), &size, &sign))
-            z = fuse_in(f, sum, k);
-        else
-            sign.i = 0;
-    }
-    if (!sign.i || !fuse_same_shape(f, z, adv_node_out(g, n, 0)) || !fuse_same_shape(f, fuse_in(f, sign, 0), z) ||
-        !fuse_same_shape(f, fuse_in(f, ball, 1), z))
-        return false;
-    if (!fuse_same_dtype(f, z, size) || !fuse_same_dtype(f, z, fuse_in(f, ball, 1)) || !fuse_same_dtype(f, z, fuse_in(f, ball, 2)))
-        return false;
-    if (!fuse_same_dtype(f, z, fuse_in(f, sign, 0)) && adv_value_type(g, z)->dtype != ADV_F32) return false;
-    fuse_builder(f, n, ball, sum, &b);
-    b.loc = adv_loc_join(g, b.loc, adv_node(g, sign)->loc);
-    if (minus) size = adv_build_op(&b, "neg", &size, 1, NULL);
-    arg[0] = z;
-    arg[1] = fuse_same_dtype(f, fuse_in(f, sign, 0), z) ? fuse_in(f, sign, 0) : as_f32(f, &b, fuse_in(f, sign, 0));
-    arg[2] = fuse_in(f, ball, 1);
-    arg[3] = fuse_in(f, ball, 2);
-    arg[4] = size;
-    attrs[0] = adv_attr_f(lo);
-    attrs[1] = adv_attr_f(hi);
-    return fuse_replace(f, n, adv_build_op(&b, "step_linf", arg, 5, attrs));
 }
 
 /* relayout(cast(x))  ->  cast(x) in the relayout's order;  cast(relayout(x))  ->  cast(x) in the cast's order */

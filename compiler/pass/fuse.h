@@ -1,4 +1,4 @@
-/* fuse.h: what the rules (fuse.c, fuse_conv.c, fuse_bn.c, fuse_head.c) and the chains (fuse_ew.c) of pass fuse share. */
+/* fuse.h: what the rules (fuse.c, fuse_conv.c, fuse_bn.c, fuse_head.c, fuse_step.c) and the chains (fuse_ew.c) of pass fuse share. */
 #ifndef ADV_COMPILER_FUSE_H
 #define ADV_COMPILER_FUSE_H
 
@@ -30,6 +30,9 @@ AdvNodeId fuse_only_by(const Fuse *f, AdvNodeId user, AdvValueId v, const char *
 
 bool fuse_same_shape(const Fuse *f, AdvValueId a, AdvValueId b);
 bool fuse_same_dtype(const Fuse *f, AdvValueId a, AdvValueId b);
+
+/* Is it of a float type of 16 bits? */
+bool fuse_has_16_bits(const Fuse *f, AdvValueId v);
 
 /* The gt(y, 0) of node n = select(gt(y, 0), g, 0), or none. */
 AdvNodeId fuse_relu_mask(const Fuse *f, AdvNodeId n);

@@ -10,12 +10,6 @@
 /* Weights above which reading all of them for each sample costs more than the launches saved; channels that a kernel keeps at hand. */
 enum { MOST_WEIGHTS = 1 << 17, MOST_CHANNELS = 4096 };
 
-static bool has_16_bits(const Fuse *f, AdvValueId v)
-{
-    uint8_t dtype = adv_value_type(f->g, v)->dtype;
-    return dtype == ADV_BF16 || dtype == ADV_F16;
-}
-
 /* Is it a*w, or a*w^T where `turned`, w being few weights? */
 static bool is_layer(const Fuse *f, AdvNodeId prod, bool turned)
 {
@@ -28,15 +22,15 @@ static bool is_layer(const Fuse *f, AdvNodeId prod, bool turned)
 /* v in f32 where a cast to 16 bits made it of that; else v. */
 static AdvValueId wider(const Fuse *f, AdvValueId v)
 {
-    AdvNodeId cast = has_16_bits(f, v) ? fuse_made_by(f, v, "cast") : (AdvNodeId){0};
+    AdvNodeId cast = fuse_has_16_bits(f, v) ? fuse_made_by(f, v, "cast") : (AdvNodeId){0};
     return cast.i && adv_value_type(f->g, fuse_in(f, cast, 0))->dtype == ADV_F32 ? fuse_in(f, cast, 0) : v;
 }
 
 /* v in 16 bits where a cast widened it from that; else v. */
 static AdvValueId narrower(const Fuse *f, AdvValueId v)
 {
-    AdvNodeId cast = has_16_bits(f, v) ? (AdvNodeId){0} : fuse_made_by(f, v, "cast");
-    return cast.i && has_16_bits(f, fuse_in(f, cast, 0)) ? fuse_in(f, cast, 0) : v;
+    AdvNodeId cast = fuse_has_16_bits(f, v) ? (AdvNodeId){0} : fuse_made_by(f, v, "cast");
+    return cast.i && fuse_has_16_bits(f, fuse_in(f, cast, 0)) ? fuse_in(f, cast, 0) : v;
 }
 
 /* The mean over all places of images, maybe through a cast, that v is for node n alone. */
@@ -57,8 +51,8 @@ bool rule_pool_linear(Fuse *f, AdvNodeId n)
     bool is_cast = adv_node_is(g, n, "cast");
     AdvNodeId prod = is_cast ? fuse_only_by(f, n, fuse_in(f, n, 0), "matmul") : n;
     AdvGraphBuild b;
-    if (!is_layer(f, prod, true) || has_16_bits(f, adv_node_out(g, n, 0))) return false;
-    if (has_16_bits(f, adv_node_out(g, prod, 0)) != is_cast) return false;
+    if (!is_layer(f, prod, true) || fuse_has_16_bits(f, adv_node_out(g, n, 0))) return false;
+    if (fuse_has_16_bits(f, adv_node_out(g, prod, 0)) != is_cast) return false;
     AdvNodeId mean = global_mean_of(f, prod, fuse_in(f, prod, 0));
     if (!mean.i) return false;
     AdvValueId x = fuse_in(f, mean, 0), arg[2] = {is_cast ? narrower(f, x) : x, fuse_in(f, prod, 1)};

@@ -8,7 +8,7 @@ enum {
     ADV_FUSE_BASE = 1, /* what is faster on every back end */
     ADV_FUSE_TAILS = 2 /* a convolution and the pass over its result that follows: where a library takes it as an epilogue */,
     ADV_FUSE_LISTS = 4 /* equal elementwise nodes as a list (pass gather): where launching one costs more than a small one's work */,
-    ADV_FUSE_HEAD = 8 /* global mean and last layer, forwards and back: likewise */
+    ADV_FUSE_SMALL = 8 /* a few small nodes as one kernel of our own, the end of a network or a step in L2: likewise */
 };
 
 /* A row of targets.def: what a plan is compiled for. */

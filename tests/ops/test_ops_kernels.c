@@ -4,11 +4,11 @@
 #include "ops/cpu/kernels_cpu.h"
 #include "ops/registry.h"
 
-/* Made by fuse rules that target cpu does not run (targets.def: ADV_FUSE_TAILS, ADV_FUSE_HEAD). */
+/* Made by fuse rules that target cpu does not run (targets.def: ADV_FUSE_TAILS, ADV_FUSE_SMALL). */
 static bool is_made_for_others(const AdvOpDef *op)
 {
     static const char *const names[] = {"conv2d_sum",     "conv2d_sum_affine", "conv2d_gx_mask", "conv2d_gx_affine",
-                                        "conv2d_gx_step", "pool_linear",       "pool_linear_gx"};
+                                        "conv2d_gx_step", "pool_linear",       "pool_linear_gx", "step_l2"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(op->name, names[i])) return true;
     return false;
