@@ -17,7 +17,7 @@ AdvFake adv_fake = AT_FIRST;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what several threads may use of adv_fake */
 static pthread_cond_t together = PTHREAD_COND_INITIALIZER;
 
-enum { PAGE = 4096, MAX_BLOCKS = 4096 };
+enum { PAGE = 4096, MAX_BLOCKS = 16384 };
 
 typedef struct Block { char *map; size_t map_bytes; char *p; size_t n_bytes; bool is_host; } Block;
 static Block blocks[MAX_BLOCKS];
