@@ -9,7 +9,7 @@
 **   CYCLE    repeats along the innermost loop (per channel): tiles hold whole periods, so it too is filled once
 **   OTHER    anything else (per sample, another layout, bfloat16): gathered for each tile
 **
-** Limit: memory bandwidth for up to about ten cheap steps; exp, log, pow and tanh are calls of the C library.
+** Limit: memory bandwidth for up to about ten cheap steps; log, pow and tanh are calls of the C library, exp is ours (adv_row.h).
 */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/ew_tile.h"

@@ -4,13 +4,12 @@
 #include "ops/cpu/cpu.h"
 
 #include <math.h>
+#include <string.h>
 
-/* As in ops/math/ew.c, but without a branch, so that they vectorise. */
-static inline float pick(int c, float a, float b) { return c ? a : b; }
-static inline float min_of(float a, float b) { return pick(a != a, a, pick(a < b, a, b)); }
-static inline float max_of(float a, float b) { return pick(a != a, a, pick(a > b, a, b)); }
-#define MIN(a, b) min_of(a, b)
-#define MAX(a, b) max_of(a, b)
+ADV_ROW_FLOAT_FUNCTIONS
+#define MIN(a, b) adv_row_min(a, b)
+#define MAX(a, b) adv_row_max(a, b)
+#define expf adv_row_exp
 #define M(x) x##f
 #define K(n) n##.0f
 
