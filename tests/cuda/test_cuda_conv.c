@@ -363,9 +363,9 @@ static void in_folder(const char *dir, const char *commands)
 /* A second opening builds nothing and chooses the same; what is not as it was kept is built anew, with a warning. */
 static void plans_are_kept(void)
 {
-    char dir[] = "/tmp/adv-cuda-plans-XXXXXX";
+    char dir[64];
     AdvBackendOpts o = opts(4);
-    CHECK(mkdtemp(dir) != NULL);
+    scratch_make(dir);
     o.cache_dir = dir;
     o.log = count_warning;
     Opened first = open_all(&o, 0), second = open_all(&o, 4);
@@ -416,11 +416,11 @@ static void plans_are_kept(void)
 /* A run's own word finds its plan in the cache too, and without the cache the plan is built alone. */
 static void orders_build_one_plan(void)
 {
-    char dir[] = "/tmp/adv-cuda-plans-XXXXXX", key[160] = "", label[64], order[256];
+    char dir[64], key[160] = "", label[64], order[256];
     World *w = malloc(sizeof *w);
     AdvBackendOpts o = opts(2);
     if (!w) return;
-    CHECK(mkdtemp(dir) != NULL);
+    scratch_make(dir);
     o.cache_dir = dir;
     make_world(&cases[2], w);
     CHECK_EQ(run_by_order(w, NULL, 2, label, key), ADV_OK);
@@ -446,8 +446,8 @@ static void orders_build_one_plan(void)
 static void failures_of_an_opening(void)
 {
     static const cudaError_t with[] = {cudaErrorMemoryAllocation, cudaErrorIllegalAddress};
-    char dir[] = "/tmp/adv-cuda-plans-XXXXXX";
-    CHECK(mkdtemp(dir) != NULL);
+    char dir[64];
+    scratch_make(dir);
     for (int k = 0; k < 4; k++) {
         AdvBackendOpts o = opts(3);
         World *w = malloc(sizeof *w);
