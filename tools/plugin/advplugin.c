@@ -37,6 +37,5 @@ int main(int argc, char **argv)
         else
             return cli_usage(&cli);
     }
-    if (fflush(stdout) || ferror(stdout)) return rc ? rc : EXIT_IO;
-    return rc;
+    return cli_end(&cli, rc);
 }
