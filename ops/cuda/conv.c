@@ -79,6 +79,20 @@ AdvDnnConv adv_conv_plain(const AdvDnnConv *whole)
                         .image = whole->image, .weights = whole->weights, .output = whole->output};
 }
 
+bool adv_conv_turned(const AdvDnnConv *c, AdvDnnConv *out, AdvView *out_weights)
+{
+    const AdvView *w = c->weights;
+    if (c->kind != ADV_DNN_BY_IMAGE || c->stride != 1 || w->dim[2] != w->dim[3] || c->pad >= w->dim[2]) return false;
+    *out_weights = *w;
+    out_weights->dim[0] = w->dim[1];
+    out_weights->dim[1] = w->dim[0];
+    *out = *c;
+    out->kind = ADV_DNN_FORWARD;
+    out->pad = w->dim[2] - 1 - c->pad;
+    out->image = c->output, out->output = c->image, out->weights = out_weights;
+    return true;
+}
+
 bool adv_conv_has_tail(const AdvConvTask *t)
 {
     return t->relu || t->in[ADV_DNN_BIAS] >= 0 || t->in[ADV_DNN_SUM] >= 0 || t->in[ADV_DNN_MASK] >= 0;

@@ -21,6 +21,9 @@ void adv_conv_task(const AdvSig *s, AdvConvTask *t);
 const AdvView *adv_conv_view(const AdvSig *s, const AdvConvTask *t, int role); /* NULL: the instruction has no such operand */
 AdvDnnConv adv_conv_whole(const AdvSig *s, const AdvConvTask *t); /* with all that is done to the result */
 AdvDnnConv adv_conv_plain(const AdvDnnConv *whole);               /* without */
+/* A gradient by the image as a forward convolution of the output's gradient, by turned weights, whose view is put in *out_weights.
+** False: it is none, or not of stride 1 and a square window. */
+bool adv_conv_turned(const AdvDnnConv *c, AdvDnnConv *out, AdvView *out_weights);
 bool adv_conv_has_tail(const AdvConvTask *t);
 void adv_conv_pointers(const AdvLaunch *l, const AdvConvTask *t, void *pointer[ADV_DNN_ROLES]);
 

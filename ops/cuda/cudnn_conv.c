@@ -95,27 +95,14 @@ static AdvStatus add_way(AdvPrep *p, Problem *s, Way way, const AdvDnnConv *conv
     return ADV_OK;
 }
 
-/* The same gradient as a forward convolution of the output's gradient. */
-static AdvStatus add_turned(AdvPrep *p, Problem *s, const AdvDnnConv *c, uint32_t most)
-{
-    AdvView turned = *c->weights;
-    AdvDnnConv f = *c;
-    if (c->kind != ADV_DNN_BY_IMAGE || c->stride != 1 || turned.dim[2] != turned.dim[3] || c->pad >= turned.dim[2]) return ADV_OK;
-    turned.dim[0] = c->weights->dim[1];
-    turned.dim[1] = c->weights->dim[0];
-    f.kind = ADV_DNN_FORWARD;
-    f.pad = turned.dim[2] - 1 - c->pad;
-    f.image = c->output, f.output = c->image, f.weights = &turned;
-    return add_way(p, s, TURNED, &f, most);
-}
-
 static AdvStatus add_ways(AdvPrep *p, Problem *s)
 {
     const AdvConvTask *t = &s->task;
-    AdvDnnConv full = adv_conv_whole(p->sig, t), plain = adv_conv_plain(&full);
+    AdvDnnConv full = adv_conv_whole(p->sig, t), plain = adv_conv_plain(&full), turned;
+    AdvView weights;
     bool has_tail = adv_conv_has_tail(t);
     AdvStatus st = has_tail ? add_way(p, s, ONE, &full, 4) : ADV_OK;
-    if (st == ADV_OK) st = add_turned(p, s, &full, has_tail ? 4 : 2);
+    if (st == ADV_OK && adv_conv_turned(&full, &turned, &weights)) st = add_way(p, s, TURNED, &turned, has_tail ? 4 : 2);
     return st == ADV_OK ? add_way(p, s, TWO, &plain, has_tail ? 3 : 6) : st;
 }
 

@@ -2,8 +2,9 @@
 **
 ** The library builds plans for a device that is only described (sm_90, as an H200 describes itself). For each convolution of each
 ** recipe's plan for target cuda it must offer a configuration of the plain graph and build its first plan; a tail must be accepted as
-** an epilogue, once a form, where cuDNN says it supports it: channels in multiples of 8. Plans whose code is compiled when they are
-** built need libcuda.so.1; the toolkit's stub is enough for that, and failing to load the result counts as accepted.
+** an epilogue, once a form, where cuDNN says it supports it: channels in multiples of 8. So must a gradient by the image that is written
+** as a forward convolution. Plans whose code is compiled when they are built need libcuda.so.1; the toolkit's stub is enough for that, and
+** failing to load the result counts as accepted.
 */
 #include "tests/adv_test.h"
 
@@ -79,6 +80,8 @@ static bool is_accepted(const AdvDnnConv *c, const AdvDnnFor *to, bool build, co
 static void check_tail(const AdvDnnConv *c)
 {
     char form[160];
+    AdvDnnConv turned;
+    AdvView weights;
     bool is_even = c->image->dim[1] % 8 == 0 && c->output->dim[1] % 8 == 0;
     snprintf(form, sizeof form,
              "a tail: kind %d, type %d, stride %d, window %d, bias %d, sum %d%s, kept %d, mask %d, scale %d, shift %d, relu %d", c->kind,
@@ -86,7 +89,8 @@ static void check_tail(const AdvDnnConv *c)
              c->kept != NULL, c->mask != NULL, c->scale != NULL, c->shift != NULL, c->relu);
     if (!is_even || !is_new(form)) return;
     n_forms++;
-    CHECK(is_accepted(c, &h200_plans, false, form));
+    CHECK(is_accepted(c, &h200_plans, c->scale != NULL, form)); /* the longest ones are compiled, too */
+    if (adv_conv_turned(c, &turned, &weights)) CHECK(is_accepted(&turned, &h200_plans, c->scale != NULL, form));
 }
 
 static void check_conv(const AdvSig *s)
