@@ -42,8 +42,8 @@ static const CliOption options[] = {
     {"weights", "FILE", "begin with these weights (safetensors, or a folder with state.safetensors)", false, NULL},
     {"check", "MODE", "off, sync (wait after each instruction), finite (stop at the first NaN), ref (compare each with its definition)",
      false, "off|sync|finite|ref"},
-    {"digest", "FOLDER", "print 32 digits that two checkpoints share if their runs go on to the same bits: of all states, kept weights, place, "
-     "logged values and results, not of times and host. FOLDER: a checkpoint's, or a run's, whose newest is taken", false, NULL},
+    {"digest", "FOLDER", "print the digest of a checkpoint, or of a run's newest: equal if both go on to the same bits. It covers states, "
+     "kept weights, place, logged values, results; no times, nothing of the host", false, NULL},
     {"strict", "", "refuse to run an instruction on ref instead of a kernel of the back end", false, NULL},
     {"dry-run", "", "open everything, then run the program on back end null", false, NULL},
     {"explain", "", "open everything, print kernels, scratch and refusals, and run nothing", false, NULL},

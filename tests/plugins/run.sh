@@ -126,19 +126,16 @@ fi
 # ---- the tutorial: what docs/plugins.md says to write, written ----
 
 block() { awk -v want="$2" -v kind='```'"$1" '$0 == kind { n++; on = n == want; next } /^```/ { on = 0 } on' "$src/docs/plugins.md"; }
+ends 0 'brier/brier.adv' "$advplugin" new brier
 {
   echo '#include "ops/adv_op.h"'
-  for n in 1 2 3; do block c $n; done
-  cat <<'CODE'
-static const AdvOpDef brier = {ADV_OP_HEADER, .name = "brier", .version = 1, .precision = ADV_PREC_F32, .in = in, .out = out,
-                               .infer = infer, .grad = grad, .ref = ref, .doc = "Squared distance of probabilities and label."};
-static const AdvOpDef *const ops[] = {&brier, NULL};
-CODE
-  block c 4
+  for n in 1 2 3 4; do block c $n; done
 } >brier.c
 build libbrier.so brier.c
 ends 0 ' 0 failed' "$advplugin" test libbrier.so
-ends 0 'brier/brier.adv' "$advplugin" new brier
+sed 's/adv_val_number(b, 2, /adv_val_number(b, 3, /' brier.c >three.c
+build libthree.so three.c
+ends 1 'but differences give' "$advplugin" test libthree.so
 block adv 2 >step
 sed -e '/^step {/r step' -e '/^step {/,/^}/d' brier/brier.adv >brier.adv
 ends 0 'clean' "$advrun" --progress=none --run-dir=run-brier brier.adv
