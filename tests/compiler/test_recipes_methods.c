@@ -96,18 +96,18 @@ static void test_mwpb_without_margin_is_mart(void) { mwpb_without_margin_is("mwp
 
 static void test_mail_without_slope_is_at(void)
 {
-    Recipe *r = method("mail_at");
+    Recipe *r = method("mail");
     recipe_put(r, "slope = 10.0", "slope = 0");
     recipe_put(r, "epoch <= 2", "epoch < 1");
-    check_same_with(r, "loss = weight*ce(z_adv, y)", "loss = ce(z_adv, y)");
+    check_same_with(r, "objective(z_adv, weight)", "ce(z_adv, y)");
     recipe_free(r);
 }
 
 static void test_wat_without_alpha_is_at(void)
 {
-    Recipe *r = method("wat_at");
+    Recipe *r = method("wat");
     recipe_put(r, "alpha = 0.5", "alpha = 0");
-    check_same_with(r, "exp(-alpha*margin(softmax(z), y))*ce(z, y)", "ce(z, y)");
+    check_same_with(r, "exp(-alpha*margin(softmax(z), y))", "1");
     recipe_free(r);
 }
 
@@ -247,7 +247,7 @@ static void test_mwpb_radius_has_two_bounds(void)
 /* Weights of mean 1, and the less a sample's margin the larger, whatever the loss does with it. */
 static void test_mail_weighs_by_margin(void)
 {
-    Recipe *r = method("mail_at");
+    Recipe *r = method("mail");
     recipe_put(r, "epoch <= 2", "epoch < 1");
     recipe_after(r, "signal weight", "  signal lead = margin(softmax(z_adv), y)\n");
     RecipeRun *x = steps_of(r, 2);
@@ -264,8 +264,8 @@ static void test_mail_weighs_by_margin(void)
 /* A weight that is left out of the gradient is another method: in the update, and in the attack. */
 static void test_wat_weight_has_a_gradient(void)
 {
-    static const char whole[] = "exp(-alpha*margin(softmax(z), y))*ce", fixed[] = "detach(exp(-alpha*margin(softmax(z), y)))*ce";
-    Recipe *r = method("wat_at");
+    static const char whole[] = "exp(-alpha*margin(softmax(z), y))", fixed[] = "detach(exp(-alpha*margin(softmax(z), y)))";
+    Recipe *r = method("wat");
     recipe_put(r, "alpha = 0.5", "alpha = 5");
     recipe_after(r, "x_adv = pgd(", "  signal towards = sum((x_adv - x)*(row(x) - col(x)))\n");
     RecipeRun *a = steps_of(r, 1);
