@@ -24,6 +24,7 @@ AdvGraph *adv_graph_new(AdvArena *arena, const AdvRegistry *reg, AdvInterns *nam
     (void)ADV_PUSH(arena, &g->regions);
     (void)ADV_PUSH(arena, &g->states);
     (void)ADV_PUSH(arena, &g->locs);
+    (void)ADV_PUSH(arena, &g->attrs);
     return g;
 }
 

@@ -94,10 +94,10 @@ typedef struct AdvGraph {
     ADV_VEC(AdvRegion) regions;
     ADV_VEC(AdvState) states;
     ADV_VEC(AdvLoc) locs;
+    ADV_VEC(AdvAttr) attrs;
     uint32_t *loc_slots;           /* interning of locs: open addressing, 0 is free */
     uint32_t n_loc_slots;
-    ADV_VEC(AdvValueId) edges;
-    ADV_VEC(AdvAttr) attrs;
+    ADV_VEC(AdvValueId) edges;     /* without one */
     ADV_VEC(AdvRegionId) entries;  /* in plan order */
 } AdvGraph;
 
@@ -159,10 +159,7 @@ static inline AdvValueId adv_node_out(const AdvGraph *g, AdvNodeId n, uint32_t k
     AdvValueId v = {g->nodes.at[n.i].out_at + k};
     return v;
 }
-static inline const AdvAttr *adv_node_attr(const AdvGraph *g, AdvNodeId n)
-{
-    return g->attrs.at ? &g->attrs.at[g->nodes.at[n.i].attr_at] : NULL;
-}
+static inline const AdvAttr *adv_node_attr(const AdvGraph *g, AdvNodeId n) { return &g->attrs.at[g->nodes.at[n.i].attr_at]; }
 static inline AdvRegion *adv_region(const AdvGraph *g, AdvRegionId r) { return &g->regions.at[r.i]; }
 static inline bool adv_node_is(const AdvGraph *g, AdvNodeId n, const char *op)
 {

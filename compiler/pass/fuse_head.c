@@ -22,15 +22,15 @@ static bool is_layer(const Fuse *f, AdvNodeId prod, bool turned)
 /* v in f32 where a cast to 16 bits made it of that; else v. */
 static AdvValueId wider(const Fuse *f, AdvValueId v)
 {
-    AdvNodeId cast = fuse_has_16_bits(f, v) ? fuse_made_by(f, v, "cast") : (AdvNodeId){0};
-    return cast.i && adv_value_type(f->g, fuse_in(f, cast, 0))->dtype == ADV_F32 ? fuse_in(f, cast, 0) : v;
+    AdvNodeId cast = fuse_made_by(f, v, "cast");
+    return cast.i && fuse_has_16_bits(f, v) && adv_value_type(f->g, fuse_in(f, cast, 0))->dtype == ADV_F32 ? fuse_in(f, cast, 0) : v;
 }
 
 /* v in 16 bits where a cast widened it from that; else v. */
 static AdvValueId narrower(const Fuse *f, AdvValueId v)
 {
-    AdvNodeId cast = fuse_has_16_bits(f, v) ? (AdvNodeId){0} : fuse_made_by(f, v, "cast");
-    return cast.i && fuse_has_16_bits(f, fuse_in(f, cast, 0)) ? fuse_in(f, cast, 0) : v;
+    AdvNodeId cast = fuse_made_by(f, v, "cast");
+    return cast.i && !fuse_has_16_bits(f, v) && fuse_has_16_bits(f, fuse_in(f, cast, 0)) ? fuse_in(f, cast, 0) : v;
 }
 
 /* The mean over all places of images, maybe through a cast, that v is for node n alone. */

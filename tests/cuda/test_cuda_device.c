@@ -205,10 +205,10 @@ static void count_warning(void *user, const char *text)
     n_warnings += strstr(text, "damaged") != NULL;
 }
 
-static void shell(const char *fmt, const char *dir)
+static void in_folder(const char *dir, const char *commands)
 {
     char command[400];
-    snprintf(command, sizeof command, fmt, dir, dir);
+    snprintf(command, sizeof command, "cd %s && %s", dir, commands);
     CHECK_EQ(system(command), 0);
 }
 
@@ -236,7 +236,7 @@ static void test_choices(void)
     CHECK_EQ(chosen(&o, NULL, 1, 3, 3, &n, NULL), 1);             /* the cache's, though another is faster now */
     CHECK_EQ(n, 0);
     CHECK_EQ(chosen(&o, "three\tconv 3x3\n", 1, 3, 3, &n, NULL), 2);
-    shell("for f in %s/*.txt; do printf 'no line' > $f; done", dir);
+    in_folder(dir, "for f in *.txt; do printf 'no line' > $f; done");
     CHECK_EQ(chosen(&o, NULL, 1, 3, 3, &n, NULL), 0);
     CHECK_EQ(n_warnings, 1);
     scratch_remove(dir);
@@ -297,11 +297,11 @@ static void test_code_is_kept(void)
     n_warnings = 0;
     CHECK_EQ(compiled(&o), 1);
     CHECK_EQ(compiled(&o), 0);
-    shell("for f in %s/*.cubin; do printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>%s/log; done", dir);
+    in_folder(dir, "for f in *.cubin; do printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>log; done");
     CHECK_EQ(compiled(&o), 1);
     CHECK_EQ(n_warnings, 1);
     CHECK_EQ(compiled(&o), 0);
-    shell("for f in %s/*.cubin; do truncate -s 10 $f; done", dir);
+    in_folder(dir, "for f in *.cubin; do truncate -s 10 $f; done");
     CHECK_EQ(compiled(&o), 1);
     CHECK_EQ(n_warnings, 2);
     scratch_remove(dir);
@@ -348,7 +348,7 @@ static void test_code_is_bounded(void)
     o.cache_limit_bytes = 1;
     CHECK_EQ(compiled(&o), 0);
     CHECK(is_there(dir, SOME_ID "1.plan")); /* nothing was added, so nothing was removed */
-    shell("cd %s && rm $(ls *.cubin)", dir);
+    in_folder(dir, "rm *.cubin");
     CHECK_EQ(compiled(&o), 1);
     CHECK(!is_there(dir, SOME_ID "1.plan") && !is_there(dir, SOME_ID "3.plan"));
     CHECK_EQ(compiled(&o), 1); /* what it had added went too */
@@ -373,7 +373,7 @@ static void test_limit_without_a_disk(void)
         CHECK_EQ(compiled(&o), 1);
         CHECK_EQ(f.n_open, 0);
         if (!is_there(dir, SOME_ID "1.plan")) put_file(dir, SOME_ID "1.plan", "ADVCACHE", 1, 8 * MIB);
-        shell("cd %s && rm -f *.cubin", dir);
+        in_folder(dir, "rm -f *.cubin");
     }
     scratch_remove(dir);
 }
