@@ -16,6 +16,8 @@
 #include "runtime/base/json_text.h"
 #include "runtime/run.h"
 
+#include "ops/view.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -424,6 +426,17 @@ static bool place_is_sound(const AdvRun *r, const AdvPlace *at)
     return within(at->next, 0, p->evals[at->eval].n);
 }
 
+/* How many values were logged, by log: of an epoch, and none but SAMPLE keeps them. */
+static bool counts_are_sound(const AdvRun *r, const int64_t *counts)
+{
+    for (uint32_t i = 0; i < r->p->n_logs; i++) {
+        int64_t n, most = r->p->steps * adv_type_elems(&r->s->t->state_types[r->p->logs[i].state]);
+        memcpy(&n, (const char *)counts + i * sizeof n, sizeof n);
+        if (!within(n, 0, most)) return false;
+    }
+    return true;
+}
+
 typedef struct Parts {
     AdvPlace at;
     AdvSums sums;
@@ -460,12 +473,12 @@ static AdvStatus find_parts(Loading *l, Parts *x)
         if (!within(row.eval, 0, r->p->n_evals - (int64_t)1) || !within(row.stage, 0, r->p->evals[row.eval].n_stages - (int64_t)1) ||
             row.stage > i || row.n < 1) return broken(l, ADV_EDATA, "its results are not of this plan");
     }
+    if (st == ADV_OK && !counts_are_sound(r, x->log_n)) return broken(l, ADV_EDATA, "its logged values are not of this plan");
     for (uint32_t i = 0; st == ADV_OK && adv_place_has_logs(&x->at) && i < r->p->n_logs; i++) {
         char name[32];
         int64_t n;
         memcpy(&n, (const char *)x->log_n + i * sizeof n, sizeof n);
         if (!r->logs[i].values) continue;
-        if (!within(n, 0, r->logs[i].cap)) return broken(l, ADV_EDATA, "its logged values are not of this plan");
         snprintf(name, sizeof name, "adv.log.%u", i);
         list(l, name, ADV_F32, n, &st);
     }
