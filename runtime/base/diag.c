@@ -77,7 +77,7 @@ static const char *shortened(char *s)
 {
     size_t n = s ? strlen(s) : 0;
     if (n <= MAX_TEXT_BYTES) return s;
-    size_t head = MAX_TEXT_BYTES - KEPT_TAIL_BYTES, tail = n - KEPT_TAIL_BYTES;
+    size_t head = MAX_TEXT_BYTES - KEPT_TAIL_BYTES - 3, tail = n - KEPT_TAIL_BYTES;
     while (head > 0 && ((unsigned char)s[head] & 0xC0) == 0x80) head--;
     while (tail < n && ((unsigned char)s[tail] & 0xC0) == 0x80) tail++;
     memcpy(s + head, "...", 3);

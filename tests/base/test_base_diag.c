@@ -218,6 +218,27 @@ static void said_once(void)
     adv_diags_free(ds);
 }
 
+/* Up to 2048 bytes all of it, beyond the beginning and the end: also where hardly anything is left out, and never half a character. */
+static void long_texts_lose_their_middle(void)
+{
+    static char text[4000];
+    for (size_t n = 2040; n < 2080; n++) {
+        AdvDiags *ds = adv_diags_new(adv_alloc_default());
+        for (size_t i = 0; i < n; i++) text[i] = (char)('a' + i % 26);
+        text[n] = 0;
+        AdvDiag *d = adv_diag(ds, ADV_D_IO, (AdvSpan){0}, "%s", text);
+        size_t got = d ? strlen(d->message) : 0;
+        CHECK_EQ(got, n < 2048 ? n : 2048);
+        CHECK(d && !strncmp(d->message, text, 1533) && !strcmp(d->message + got - 512, text + n - 512));
+        CHECK(d && (n <= 2048) == !strstr(d->message, "..."));
+        for (size_t i = 0; i < n; i++) text[i] = (char)(i % 2 ? 0xA9 : 0xC3);
+        text[n / 2 * 2] = 0;
+        d = adv_diag(ds, ADV_D_IO, (AdvSpan){0}, "%s", text);
+        for (const char *at = d ? d->message : ""; *at; at++) CHECK(*at == '.' || ((unsigned char)*at == 0xC3 && (unsigned char)*++at == 0xA9));
+        adv_diags_free(ds);
+    }
+}
+
 static void allowed_lints(void)
 {
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
@@ -317,6 +338,7 @@ int main(void)
     RUN(colors);
     RUN(counts_beyond_the_limit);
     RUN(said_once);
+    RUN(long_texts_lose_their_middle);
     RUN(allowed_lints);
     RUN(failures);
     RUN(lack_of_memory);
