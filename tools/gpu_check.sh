@@ -7,7 +7,7 @@
 #
 #   kit           the programs load; which libraries there are
 #   device        a recipe from start to end
-#   ops           every case of tests/ops: each kernel against the op's definition
+#   ops           every case of tests/ops: each kernel against the op's definition; convolutions in each way of ours
 #   ref           one step of every recipe, each instruction against its definition (--check=ref), large networks replaced
 #   parity        20 steps in f32 against back end cpu
 #   gate          a network attacked in f32 and in bf16: signs of gradients, PGD accuracy within 0.3 points (tools/bench/gate.c)
@@ -210,6 +210,8 @@ stage_ops() {
   fan ops 170 160 "$n_jobs" < <(cases ops-)
   cat "$logs"/ops-*.log | awk '/kernel runs/ { runs += $1 } / passed, / { good += $1; bad += $3 } END { printf "    %d cases passed, %d failed, %d kernel runs\n", good, bad, runs }'
   grep -hE '^warning' "$logs"/ops-*.log | sort | uniq -c | head -n 5
+  step ops-ways 60 $of_kit "$bin/test_cuda_conv" "$work/kit/cuda"
+  sed -n 's/^own .* cases$/    &/p' "$logs/ops-ways.log"
 }
 
 stage_choose() { fan choose 400 390 "$n_jobs" < <(cases choose- ADV_TEST_CHOOSE=1); }
@@ -319,6 +321,7 @@ sanitized() {
     for ((k = 0; k < parts; k++)); do
       echo "$tool-$k env ADV_TEST_EVERY=$every ADV_TEST_PART=$k ADV_TEST_WITHOUT=cudnn,cublas $of_kit $with $tool $bin/test_ops_cuda $work/kit/cuda"
     done
+    [ -n "$trial" ] || echo "$tool-ways $of_kit $with $tool $bin/test_cuda_conv $work/kit/cuda"
   done
 }
 

@@ -18,7 +18,7 @@ build=$(realpath "$1")
 cd "$(dirname "$0")/.."
 kit=${2:-gpu-kit}
 PIECE=60M
-NEEDED="tools/advc tools/advplugin tools/advrun tools/bench_gpu tools/gate tests/cuda/test_cuda_recipes tests/cuda/test_ops_cuda"
+NEEDED="tools/advc tools/advplugin tools/advrun tools/bench_gpu tools/gate tests/cuda/test_cuda_recipes tests/cuda/test_ops_cuda tests/test_cuda_conv"
 module=${MODULE:-$build/ops/cuda/adv_cuda.so}
 
 [ -f "$module" ] || { echo "gpu_pack: $module is not there: meson setup -Dbuildtype=release with nvcc on PATH"; exit 66; }

@@ -105,7 +105,7 @@ void adv_conv_pointers(const AdvLaunch *l, const AdvConvTask *t, void *pointer[A
     if (t->has_kept) pointer[ADV_DNN_KEPT] = l->out[1].data;
 }
 
-static AdvConvEnd end_of(void *const pointer[ADV_DNN_ROLES])
+AdvConvEnd adv_conv_end(void *const pointer[ADV_DNN_ROLES])
 {
     return (AdvConvEnd){.bias = pointer[ADV_DNN_BIAS], .sum = pointer[ADV_DNN_SUM], .mask = pointer[ADV_DNN_MASK],
                         .scale = pointer[ADV_DNN_SCALE], .shift = pointer[ADV_DNN_SHIFT], .kept = pointer[ADV_DNN_KEPT]};
@@ -160,7 +160,7 @@ AdvStatus adv_conv_direct_run(AdvCuda *c, const AdvConvDirect *d, void *const po
     AdvConvForm form = d->form;
     void *p[ADV_DNN_ROLES];
     memcpy(p, pointer, sizeof p);
-    AdvConvEnd end = end_of(pointer);
+    AdvConvEnd end = adv_conv_end(pointer);
     void *args[] = {&form, &p[ADV_DNN_IMAGE], &p[ADV_DNN_WEIGHTS], &p[ADV_DNN_OUTPUT], &end};
     return adv_cuda_launch(c, d->fn, &d->grid, args);
 }
@@ -185,7 +185,7 @@ void adv_conv_tail_init(AdvConvTail *a, const AdvSig *s, const AdvConvTask *t)
 AdvStatus adv_conv_tail_run(AdvCuda *c, const AdvConvTail *a, void *const pointer[ADV_DNN_ROLES])
 {
     AdvConvTailForm form = a->form;
-    AdvConvEnd end = end_of(pointer);
+    AdvConvEnd end = adv_conv_end(pointer);
     void *from = pointer[a->from], *to = pointer[a->to];
     void *args[] = {&from, &to, &form, &end};
     return adv_cuda_launch(c, a->fn, &a->grid, args);

@@ -37,6 +37,22 @@ typedef struct AdvNarrowForm {
     int runs, lanes; /* of a row; of a run: a power of two */
 } AdvNarrowForm;
 
+/* ---- multiples of 160 channels on the matrix units of compute capability 9.0 (wgmma.cu) ---- */
+
+#define ADV_WGMMA_SIDE 16      /* places of a tile in a line, and lines */
+#define ADV_WGMMA_CHANNELS 160 /* of the result that a tile has */
+#define ADV_WGMMA_PART 32      /* channels that are summed over in a step */
+#define ADV_WGMMA_THREADS 256
+#define ADV_WGMMA_STAGES 8     /* steps whose weights are in shared memory */
+#define ADV_WGMMA_SHARED 220800
+
+/* All tensors dense and channels-last, the window 3x3, stride 1, pad 1: h lines of w places, c channels summed over, k of the result. */
+typedef struct AdvWgmmaForm {
+    int n, h, w, c, k, parts; /* parts: ADV_WGMMA_PART channels each */
+    int tiles_h, tiles_w, tiles_c, n_tiles;
+    int relu, sum_last;
+} AdvWgmmaForm;
+
 /* ---- the step of an attack behind a gradient by an image ---- */
 
 /* Strides of n, channel, row, column: of the gradient where it lies in memory, of the images, of radius and step size; the box. */

@@ -27,6 +27,8 @@ bool adv_conv_turned(const AdvDnnConv *c, AdvDnnConv *out, AdvView *out_weights)
 bool adv_conv_has_tail(const AdvConvTask *t);
 void adv_conv_pointers(const AdvLaunch *l, const AdvConvTask *t, void *pointer[ADV_DNN_ROLES]);
 
+AdvConvEnd adv_conv_end(void *const pointer[ADV_DNN_ROLES]); /* what is done to the result, of these */
+
 /* May our own kernels run it? One type, f32 or bf16, any strides. */
 bool adv_conv_can(const AdvSig *s, const char **why);
 
@@ -51,6 +53,18 @@ typedef struct AdvConvNarrow {
 bool adv_conv_narrow_init(AdvConvNarrow *a, const AdvSig *s, const AdvConvTask *t, bool steps);
 /* Not of one that steps, whose operands are others. */
 AdvStatus adv_conv_narrow_run(AdvCuda *c, const AdvConvNarrow *a, void *const pointer[ADV_DNN_ROLES]) ADV_MUST_USE;
+
+/* The whole of it on the matrix units of compute capability 9.0 (wgmma.cu): 3x3, stride 1, bf16, 160 channels of the result or a multiple.
+** All tensors dense and channels-last. */
+typedef struct AdvConvWgmma {
+    AdvWgmmaForm form;
+    bool by_image;
+    const void *fn;
+    AdvCudaGrid grid;
+} AdvConvWgmma;
+bool adv_conv_wgmma_takes(const AdvCuda *c, const AdvSig *s, const AdvConvTask *t);
+AdvStatus adv_conv_wgmma_init(AdvConvWgmma *a, AdvCuda *c, const AdvSig *s, const AdvConvTask *t) ADV_MUST_USE; /* of one that is taken */
+AdvStatus adv_conv_wgmma_run(AdvCuda *c, const AdvConvWgmma *a, void *const pointer[ADV_DNN_ROLES]) ADV_MUST_USE;
 
 /* The step of an attack along a gradient in memory. */
 const void *adv_conv_step_fn(uint8_t gradient_dtype);

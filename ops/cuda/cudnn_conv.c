@@ -7,6 +7,7 @@
 **   two     the library's plain kernel, and the tail as one pass of ours over its result
 **   own     the direct kernel, where the work is small
 **   narrow  our kernels for images of few channels, as networks begin (narrow.c); first in order, so what `deterministic` takes
+**   wgmma   our kernels for multiples of 160 channels on a GPU of compute capability 9.0 (wgmma.c)
 ** Each of the first three offers several engine configurations. All are candidates of one choice by time (adv_cuda_choose).
 **
 ** Preparing an instruction only says which problem it is; instructions with the same problem share it, and problems with the same graph
@@ -27,8 +28,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum Way { ONE, TURNED, TWO, OWN, NARROW, N_WAYS } Way; /* graphs of the library before OWN */
-static const char *const way_names[] = {"one", "turned", "two", "own", "narrow"};
+typedef enum Way { ONE, TURNED, TWO, OWN, NARROW, WGMMA, N_WAYS } Way; /* graphs of the library before OWN */
+static const char *const way_names[] = {"one", "turned", "two", "own", "narrow", "wgmma"};
 
 enum { MAX_CANDIDATES = 16, ALIGN = 256 };
 static const double small_work = 1e8; /* operations below which the direct kernel is a candidate */
@@ -47,6 +48,8 @@ typedef struct Problem {
     AdvConvDirect direct;
     AdvConvNarrow narrow;
     bool is_narrow;             /* narrow.c takes it */
+    AdvConvWgmma wgmma;
+    bool is_wgmma;              /* wgmma.c takes it */
     AdvConvTail tail;
     AdvConvTurn turn;
     uint64_t turned_bytes;      /* room for turned weights at the start of the scratch */
@@ -141,6 +144,7 @@ static void list_all(Problem *s)
     s->n = 0;
     if (s->is_narrow) (void)add_candidate(s, NARROW, NULL);
     for (Way way = ONE; way < OWN; way++) list_way(s, way);
+    if (s->is_wgmma) (void)add_candidate(s, WGMMA, NULL);
     if (s->n == 0 || work_of(&s->direct) < small_work) (void)add_candidate(s, OWN, NULL);
 }
 
@@ -152,7 +156,7 @@ static bool read_label(const Problem *s, const char *label, Way *out_way, uint32
         size_t n = strlen(way_names[way]);
         if (strncmp(label, way_names[way], n) != 0) continue;
         *out_way = way;
-        if (way >= OWN) return way == OWN || s->is_narrow;
+        if (way >= OWN) return way == OWN || (way == NARROW ? s->is_narrow : s->is_wgmma);
         *out_config = (uint32_t)strtoul(label + n, NULL, 10);
         return s->graph[way] && *out_config < s->most[way];
     }
@@ -220,6 +224,7 @@ static AdvStatus run_candidate(Problem *s, const Candidate *c, AdvDnnPack *pack,
     case TURNED: return run_turned(s, c, pack, pointer, scratch);
     case TWO: return run_two(s, c, pack, pointer, scratch);
     case NARROW: return adv_conv_narrow_run(s->session->cuda, &s->narrow, pointer);
+    case WGMMA: return adv_conv_wgmma_run(s->session->cuda, &s->wgmma, pointer);
     default: return adv_conv_direct_run(s->session->cuda, &s->direct, pointer);
     }
 }
@@ -426,7 +431,9 @@ static AdvStatus problem_of(AdvPrep *p, Session *session, Problem **out)
     adv_conv_tail_init(&s->tail, p->sig, &s->task);
     adv_conv_turn_init(&s->turn, adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS));
     s->turned_bytes = rounded(bytes_of(adv_conv_view(p->sig, &s->task, ADV_DNN_WEIGHTS)));
-    AdvStatus st = add_ways(p, s);
+    s->is_wgmma = adv_conv_wgmma_takes(session->cuda, p->sig, &s->task);
+    AdvStatus st = s->is_wgmma ? adv_conv_wgmma_init(&s->wgmma, session->cuda, p->sig, &s->task) : ADV_OK;
+    if (st == ADV_OK) st = add_ways(p, s);
     if (st != ADV_OK) return st;
     session->n_unsolved++;
     s->next = session->problems;

@@ -60,6 +60,17 @@ bool adv_cuda_narrow(uint64_t lines, uint64_t columns, uint64_t n_groups, uint64
     return true;
 }
 
+bool adv_cuda_wgmma(int64_t n, int64_t h, int64_t w, int64_t n_c, int64_t n_k, AdvWgmmaForm *out)
+{
+    int64_t tiles_h = (h + ADV_WGMMA_SIDE - 1) / ADV_WGMMA_SIDE, tiles_w = (w + ADV_WGMMA_SIDE - 1) / ADV_WGMMA_SIDE;
+    int64_t tiles_c = n_k / ADV_WGMMA_CHANNELS, places = tiles_h * tiles_w * ADV_WGMMA_SIDE * ADV_WGMMA_SIDE;
+    if (places == 0 || 4 * h * w < 3 * places || n > INT32_MAX / (tiles_h * tiles_w * tiles_c)) return false;
+    *out = (AdvWgmmaForm){.n = (int)n, .h = (int)h, .w = (int)w, .c = (int)n_c, .k = (int)n_k, .parts = (int)(n_c / ADV_WGMMA_PART),
+                          .tiles_h = (int)tiles_h, .tiles_w = (int)tiles_w, .tiles_c = (int)tiles_c,
+                          .n_tiles = (int)(n * tiles_h * tiles_w * tiles_c)};
+    return true;
+}
+
 AdvCudaNest adv_cuda_nest(const AdvLoop *l)
 {
     AdvCudaNest n = {.rank = (int)l->rank};

@@ -23,6 +23,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <math.h>
 #include <new>
 #include <setjmp.h>
@@ -77,6 +78,16 @@ struct AdvShimWarp {
     unsigned turn;                /* exchanges that are over */
 };
 
+/* What a thread has begun and not waited for, by groups; the last one is open (shim_wgmma.hpp). */
+struct AdvShimCopy { unsigned char *to; const void *from; bool is_there; };
+struct AdvShimProduct { float *d; const unsigned *a; uint64_t b; bool by_column; };
+struct AdvShimAsync {
+    std::deque<std::vector<AdvShimCopy>> copies;
+    std::deque<std::vector<AdvShimProduct>> products;
+    bool is_unseen, has_begun; /* copies that products may not see yet; adv_products_begin since the last group */
+    AdvShimAsync() : copies(1), products(1), is_unseen(false), has_begun(false) {}
+};
+
 /* All there is of an engine: one block at a time. */
 struct AdvShim {
     AdvShimIdx thread, block, block_dim, grid_dim;
@@ -86,7 +97,9 @@ struct AdvShim {
     bool is_backward; /* the last thread first */
     std::vector<AdvShimFiber *> waiting, idle;
     std::vector<AdvShimWarp> warps;
+    std::vector<AdvShimAsync> async; /* by thread */
     unsigned char *dynamic;
+    size_t dynamic_bytes;
     AdvShimFiber *running;
     jmp_buf scheduler;
     void *asan;
@@ -207,6 +220,7 @@ ADV_SHIM_FN void adv_shim_run_block(void)
     AdvShim &s = adv_shim;
     s.next = s.n_done = 0;
     s.warps.assign((s.n_threads + 31) / 32, AdvShimWarp());
+    s.async.clear();
     while (s.n_done < s.n_threads) {
         if (s.next < s.n_threads) adv_shim_enter(adv_shim_worker());
         else if (!adv_shim_release()) {
@@ -214,6 +228,8 @@ ADV_SHIM_FN void adv_shim_run_block(void)
             adv_shim_wrong("waits for threads that never come to the same place");
         }
     }
+    for (const AdvShimAsync &a : s.async)
+        if (a.copies.size() > 1 || a.products.size() > 1) adv_shim_wrong("ends while copies or products are under way");
 }
 
 ADV_SHIM_FN void adv_shim_run_grid(const AdvShimGeometry *g, void (*call)(const void *), const void *packed)
@@ -226,6 +242,7 @@ ADV_SHIM_FN void adv_shim_run_grid(const AdvShimGeometry *g, void (*call)(const 
     s.n_threads = g->block[0] * g->block[1] * g->block[2];
     s.dynamic = (unsigned char *)malloc(g->shared_bytes ? g->shared_bytes : 1);
     if (!s.dynamic) abort();
+    s.dynamic_bytes = g->shared_bytes;
     if (s.n_threads == 0 || s.n_threads > 1024) adv_shim_wrong("a block of no threads, or of more than 1024");
     if (g->grid[1] > 65535 || g->grid[2] > 65535 || g->grid[0] > 0x7fffffffu) adv_shim_wrong("more blocks than a grid may have");
     s.is_backward = !s.is_backward;
@@ -245,6 +262,8 @@ ADV_SHIM_FN void *adv_shim_dynamic(void) { return adv_shim.dynamic; }
 
 ADV_SHIM_FN void __syncthreads(void)
 {
+    if (!adv_shim.async.empty() && adv_shim.async[adv_shim.running->thread].is_unseen)
+        adv_shim_wrong("gives others what it copied before products may see it: adv_shared_for_products");
     adv_shim.running->wait = ADV_SHIM_AT_BLOCK;
     adv_shim_leave(adv_shim.running);
 }
@@ -334,6 +353,8 @@ static inline int __clz(unsigned x) { return x ? __builtin_clz(x) : 32; }
 static inline int __ffs(unsigned x) { return __builtin_ffs((int)x); }
 static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 template <class T> static inline T __ldg(const T *p) { return *p; }
+
+#include "tests/cuda/shim_wgmma.hpp"
 
 /* ---- kernels as the fake device sees them -------------------------------------------------------------------------- */
 

@@ -1,6 +1,8 @@
 /* test_cuda_conv.c: each way of doing a convolution on the fake device, chosen by the order that a checkpoint gives, against the op's
 ** definition; one more with a device that runs none of the library's plans; failures at each call while one is prepared; and the opening
 ** of several at once: plans built by several threads, each once, the same choices as by one thread, and from the cache none at all.
+**
+**   test_cuda_conv [FOLDER]      with a folder: our own ways on the device of its adv_cuda.so (tools/gpu_check.sh)
 */
 #include "tests/adv_test.h"
 
@@ -8,12 +10,13 @@
 #include "ops/view.h"
 #include "tests/base/scratch.h"
 #include "tests/cuda/fake.h"
+#include "tests/cuda/of_module.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MAX_IN = 6, MAX_OUT = 2, MAX_ELEMS = 4096 };
+enum { MAX_IN = 6, MAX_OUT = 2 };
 
 typedef struct Case {
     const char *op;
@@ -50,7 +53,31 @@ static const Case cases[] = {
 
 enum { N_CASES = sizeof cases / sizeof *cases, N_STEPS = 3, FIRST_STEP = N_CASES - N_STEPS };
 
-static const AdvBackend *const be = &adv_backend_fake;
+/* What wgmma.cu takes: every op; tiles cut by a border; more tiles than the fake device has multiprocessors; two tiles of channels. */
+static const Case matrix_cases[] = {
+    {"conv2d", ADV_BF16, {{1, 32, 15, 13}, {160, 32, 3, 3}}, {1, 1}},
+    {"conv2d_bias", ADV_BF16, {{5, 32, 16, 16}, {160, 32, 3, 3}, {160}}, {1, 1, 1}},
+    {"conv2d_sum", ADV_BF16, {{1, 32, 14, 30}, {160, 32, 3, 3}, {1, 160, 14, 30}, {160}}, {1, 1, 0}},
+    {"conv2d_sum_affine", ADV_BF16, {{1, 160, 16, 14}, {160, 160, 3, 3}, {1, 160, 16, 14}, {160}, {160}}, {1, 1, 1}},
+    {"conv2d_sum_affine", ADV_BF16, {{1, 32, 16, 16}, {160, 32, 3, 3}, {1, 160, 16, 16}, {160}, {160}, {160}}, {1, 1, 0}},
+    {"conv2d_gx", ADV_BF16, {{1, 32, 16, 16}, {32, 320, 3, 3}}, {1, 1, 16, 16}},
+    {"conv2d_gx_mask", ADV_BF16, {{1, 64, 13, 15}, {64, 160, 3, 3}, {1, 160, 13, 15}, {1, 160, 13, 15}}, {1, 1, 13, 15}},
+    {"conv2d_gx_affine", ADV_BF16, {{1, 160, 16, 16}, {160, 160, 3, 3}, {1, 160, 16, 16}, {160}, {1, 160, 16, 16}}, {1, 1, 16, 16, 1}},
+    {"conv2d_gx_affine", ADV_BF16, {{1, 32, 16, 16}, {32, 160, 3, 3}, {1, 160, 16, 16}, {160}}, {1, 1, 16, 16, 0}},
+};
+
+enum { N_MATRIX = sizeof matrix_cases / sizeof *matrix_cases };
+
+/* And what it does not: other channels, strides, windows, borders and types, and tiles that would be more than a quarter empty. */
+static const Case no_matrix_cases[] = {
+    {"conv2d", ADV_BF16, {{1, 32, 16, 16}, {128, 32, 3, 3}}, {1, 1}},   {"conv2d", ADV_BF16, {{1, 16, 16, 16}, {160, 16, 3, 3}}, {1, 1}},
+    {"conv2d", ADV_BF16, {{1, 32, 32, 32}, {160, 32, 3, 3}}, {2, 1}},   {"conv2d", ADV_BF16, {{1, 32, 16, 16}, {160, 32, 1, 1}}, {1, 0}},
+    {"conv2d", ADV_BF16, {{1, 32, 18, 18}, {160, 32, 3, 3}}, {1, 0}},   {"conv2d", ADV_F32, {{1, 32, 16, 16}, {160, 32, 3, 3}}, {1, 1}},
+    {"conv2d", ADV_BF16, {{4, 32, 8, 8}, {160, 32, 3, 3}}, {1, 1}},     {"conv2d_gx", ADV_BF16, {{1, 160, 16, 16}, {160, 32, 3, 3}}, {1, 1, 16, 16}},
+    {"conv2d_gw", ADV_BF16, {{1, 160, 16, 16}, {1, 160, 16, 16}}, {1, 1, 3, 3}},
+};
+
+static const AdvBackend *be = &adv_backend_fake;
 static AdvRegistry reg;
 
 /* Operands of a case, their types, and what the definition makes of them. */
@@ -58,8 +85,33 @@ typedef struct World {
     AdvSig sig;
     AdvView in[MAX_IN], out[MAX_OUT], want[MAX_OUT];
     AdvAttr attr[5];
-    unsigned char mem[MAX_IN][MAX_ELEMS * 4], got_mem[MAX_OUT][MAX_ELEMS * 4], want_mem[MAX_OUT][MAX_ELEMS * 4];
 } World;
+
+static size_t bytes_of(const AdvView *v) { return (size_t)adv_view_elems(v) * (v->dtype == ADV_BF16 ? 2 : 4); }
+
+static AdvView with_memory(const AdvTensorType *t)
+{
+    AdvView v = adv_view_of(t, NULL);
+    v.data = calloc(1, bytes_of(&v));
+    CHECK(v.data);
+    return v;
+}
+
+/* The caller ends it, and any that was there before is ended. */
+static void end_world(World *w)
+{
+    for (int k = 0; k < MAX_IN; k++) free(w->in[k].data);
+    for (int k = 0; k < MAX_OUT; k++) free(w->out[k].data), free(w->want[k].data);
+    memset(w, 0, sizeof *w);
+}
+
+static World *new_world(void) { return calloc(1, sizeof(World)); }
+
+static void free_world(World *w)
+{
+    if (w) end_world(w);
+    free(w);
+}
 
 static void make_world(const Case *c, World *w)
 {
@@ -68,13 +120,13 @@ static void make_world(const Case *c, World *w)
     uint32_t n = 0, n_out;
     char msg[256];
     bool is_step = strcmp(c->op, "conv2d_gx_step") == 0;
-    memset(w, 0, sizeof *w);
+    end_world(w);
     for (; n < MAX_IN && c->dim[n][0]; n++) {
         t[n] = (AdvTensorType){.dtype = is_step && n > 1 ? (uint8_t)ADV_F32 : c->dtype,
                                .rank = c->dim[n][1] ? 4 : 1,
                                .layout = c->dim[n][1] ? ADV_LAYOUT_CL : ADV_LAYOUT_ROW};
         memcpy(t[n].dim, c->dim[n], t[n].rank * sizeof t[n].dim[0]);
-        w->in[n] = adv_view_of(&t[n], w->mem[n]);
+        w->in[n] = with_memory(&t[n]);
         for (int64_t i = 0; i < adv_view_elems(&w->in[n]); i++) adv_st(&w->in[n], i, (double)((i * 37 + n * 11) % 23 - 11) / 8);
     }
     for (int k = 0; k < 5; k++) w->attr[k].i = c->attr[k];
@@ -84,14 +136,12 @@ static void make_world(const Case *c, World *w)
     CHECK(n_out <= MAX_OUT);
     for (uint32_t k = 0; k < n_out; k++) {
         out[k].layout = ADV_LAYOUT_CL;
-        w->out[k] = adv_view_of(&out[k], w->got_mem[k]);
-        w->want[k] = adv_view_of(&out[k], w->want_mem[k]);
+        w->out[k] = with_memory(&out[k]);
+        w->want[k] = with_memory(&out[k]);
     }
     w->sig.n_out = n_out;
     CHECK_EQ(adv_op_run_ref(&reg, w->sig.op, w->in, n, w->attr, w->want, n_out, &a), ADV_OK);
 }
-
-static size_t bytes_of(const AdvView *v) { return (size_t)adv_view_elems(v) * (v->dtype == ADV_BF16 ? 2 : 4); }
 
 /* The choice made for the op itself: its key begins with its name. */
 static bool find_choice(const char *choices, const char *op, char *label, char *key)
@@ -114,6 +164,25 @@ static void take_back(void *self, const AdvView *v)
     if (v->data) be->free(self, v->data, bytes_of(v));
 }
 
+/* In 16 bits the definition rounds what it hands from step to step, a kernel the last only. */
+static bool is_near(const AdvView *got, const AdvView *want)
+{
+    double eps = got->dtype == ADV_BF16 ? 0x1p-6 : 0x1p-20, most = 0, worst = 0;
+    for (int64_t i = 0; i < adv_view_elems(got); i++) {
+        double x = adv_ld(got, i), y = adv_ld(want, i);
+        most = fabs(y) > most ? fabs(y) : most;
+        worst = !(fabs(x - y) <= worst) ? fabs(x - y) : worst;
+    }
+    return worst <= eps * most;
+}
+
+static bool is_right(const World *w)
+{
+    bool ok = true;
+    for (uint32_t k = 0; k < w->sig.n_out; k++) ok = ok && is_near(&w->out[k], &w->want[k]);
+    return ok;
+}
+
 /* Prepares the instruction and, if it is that far, runs it and fills w->out. The label chosen is put in `label`. */
 static AdvStatus run_world(World *w, void *self, AdvDiags *ds, char *label, char *key)
 {
@@ -134,32 +203,16 @@ static AdvStatus run_world(World *w, void *self, AdvDiags *ds, char *label, char
     for (uint32_t k = 0; k < n_in && st == ADV_OK; k++) st = lend(self, &in[k], w->in[k].data);
     for (uint32_t k = 0; k < n_out && st == ADV_OK; k++) st = lend(self, &out[k], NULL);
     if (st == ADV_OK && b.scratch_bytes && !(scratch = be->alloc(self, b.scratch_bytes))) st = ADV_ENOMEM;
-    if (st == ADV_OK) st = be->launch(self, &b, scratch);
-    if (st == ADV_OK) st = be->launch(self, &b, scratch); /* again with the same addresses */
-    for (uint32_t k = 0; k < n_out && st == ADV_OK; k++)
-        st = be->copy(self, w->out[k].data, out[k].data, bytes_of(&out[k]), ADV_TO_HOST);
+    for (int turn = 0; turn < 2; turn++) { /* the second with the same addresses, and its threads in the other order */
+        if (st == ADV_OK) st = be->launch(self, &b, scratch);
+        for (uint32_t k = 0; k < n_out && st == ADV_OK; k++)
+            st = be->copy(self, w->out[k].data, out[k].data, bytes_of(&out[k]), ADV_TO_HOST);
+        CHECK(st != ADV_OK || is_right(w));
+    }
     for (uint32_t k = 0; k < n_in; k++) take_back(self, &in[k]);
     for (uint32_t k = 0; k < n_out; k++) take_back(self, &out[k]);
     if (scratch) be->free(self, scratch, b.scratch_bytes);
     return st;
-}
-
-static bool is_near(const AdvView *got, const AdvView *want)
-{
-    double eps = got->dtype == ADV_BF16 ? 0x1p-7 : 0x1p-20, most = 0, worst = 0;
-    for (int64_t i = 0; i < adv_view_elems(got); i++) {
-        double x = adv_ld(got, i), y = adv_ld(want, i);
-        most = fabs(y) > most ? fabs(y) : most;
-        worst = !(fabs(x - y) <= worst) ? fabs(x - y) : worst;
-    }
-    return worst <= eps * most;
-}
-
-static bool is_right(const World *w)
-{
-    bool ok = true;
-    for (uint32_t k = 0; k < w->sig.n_out; k++) ok = ok && is_near(&w->out[k], &w->want[k]);
-    return ok;
 }
 
 static AdvBackendOpts opts(uint32_t n_threads)
@@ -168,12 +221,11 @@ static AdvBackendOpts opts(uint32_t n_threads)
 }
 
 /* Opens the back end, gives it an order where there is one, runs. */
-static AdvStatus run_by_order(World *w, const char *order, uint32_t n_threads, char *label, char *key)
+static AdvStatus run_with(const AdvBackendOpts *o, World *w, const char *order, char *label, char *key)
 {
-    AdvBackendOpts o = opts(n_threads);
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
     void *self = NULL;
-    AdvStatus st = be->open(&o, ds, &self);
+    AdvStatus st = be->open(o, ds, &self);
     if (st == ADV_OK && order) st = be->obey(self, order);
     if (st == ADV_OK) st = run_world(w, self, ds, label, key);
     be->close(self);
@@ -181,12 +233,18 @@ static AdvStatus run_by_order(World *w, const char *order, uint32_t n_threads, c
     return st;
 }
 
+static AdvStatus run_by_order(World *w, const char *order, uint32_t n_threads, char *label, char *key)
+{
+    AdvBackendOpts o = opts(n_threads);
+    return run_with(&o, w, order, label, key);
+}
+
 static void each_way_computes_the_definition(void)
 {
     static const char *const ways[] = {"one0.engine0", "one1.engine1", "turned0.engine0", "turned1.engine1", "two0.engine0",
                                        "two1.engine1", "own",          "narrow",          "one",             "two"};
     uint32_t n_ran[10] = {0};
-    World *w = malloc(sizeof *w);
+    World *w = new_world();
     for (size_t i = 0; w && i < N_CASES; i++) {
         char label[64] = "", key[160] = "", order[256];
         make_world(&cases[i], w);
@@ -194,7 +252,7 @@ static void each_way_computes_the_definition(void)
         CHECK(is_right(w));
         for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
             snprintf(order, sizeof order, "%s\t%s\n", ways[k], key);
-            memset(w->got_mem, 0x55, sizeof w->got_mem);
+            for (uint32_t j = 0; j < w->sig.n_out; j++) memset(w->out[j].data, 0x55, bytes_of(&w->out[j]));
             AdvStatus st = run_by_order(w, order, 1, label, key);
             if (st == ADV_EUNAVAILABLE) continue; /* not a way of this problem */
             CHECK_EQ(st, ADV_OK);
@@ -210,13 +268,53 @@ static void each_way_computes_the_definition(void)
     CHECK_EQ(n_ran[8], N_STEPS);
     CHECK_EQ(n_ran[9], N_STEPS);
     CHECK_EQ(adv_fake_reset(), 0);
-    free(w);
+    free_world(w);
+}
+
+/* Makes case c, and the order to do it in a way of ours. The key is that of a choice without timing. */
+static void make_order(const Case *c, World *w, const char *way, char *order, size_t n)
+{
+    AdvBackendOpts o = opts(1);
+    char label[64], key[160] = "";
+    o.is_deterministic = true;
+    make_world(c, w);
+    CHECK_EQ(run_with(&o, w, NULL, label, key), ADV_OK);
+    snprintf(order, n, "%s\t%s\n", way, key);
+    for (uint32_t k = 0; k < w->sig.n_out; k++) memset(w->out[k].data, 0x55, bytes_of(&w->out[k]));
+}
+
+/* How many of the cases a way of ours takes; all of those are right. */
+static uint32_t count_way(const Case *all, size_t n, const char *way)
+{
+    World *w = new_world();
+    char label[64] = "", key[160] = "", order[256];
+    uint32_t n_taken = 0;
+    for (size_t i = 0; w && i < n; i++) {
+        make_order(&all[i], w, way, order, sizeof order);
+        AdvStatus st = run_by_order(w, order, 1, label, key);
+        if (st == ADV_EUNAVAILABLE) continue;
+        CHECK_EQ(st, ADV_OK);
+        CHECK_STR(label, way);
+        CHECK(is_right(w));
+        n_taken++;
+    }
+    free_world(w);
+    return n_taken;
+}
+
+static void matrix_units_compute_the_definition(void)
+{
+    CHECK_EQ(count_way(matrix_cases, N_MATRIX, "wgmma"), N_MATRIX);
+    CHECK_EQ(count_way(no_matrix_cases, sizeof no_matrix_cases / sizeof *no_matrix_cases, "wgmma"), 0);
+    adv_fake.sm = 80;
+    CHECK_EQ(count_way(matrix_cases, 2, "wgmma"), 0);
+    CHECK_EQ(adv_fake_reset(), 0);
 }
 
 /* Calls of the library and the device that can fail while a case is prepared and run: every one, or ever fewer. */
 static void failures_end_cleanly(const Case *c, cudaError_t with, uint32_t n_threads, bool every)
 {
-    World *w = malloc(sizeof *w);
+    World *w = new_world();
     uint64_t at = 1;
     if (!w) return;
     make_world(c, w);
@@ -231,7 +329,7 @@ static void failures_end_cleanly(const Case *c, cudaError_t with, uint32_t n_thr
     }
     CHECK(at > 100 && at < 4000);
     CHECK_EQ(adv_fake_reset(), 0);
-    free(w);
+    free_world(w);
 }
 
 static void memory_runs_out_anywhere(void)
@@ -253,7 +351,7 @@ static void equal_problems_are_solved_once(void)
 {
     AdvBackendOpts o = opts(1);
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
-    World *w = malloc(sizeof *w);
+    World *w = new_world();
     void *self = NULL;
     adv_fake_reset();
     CHECK_EQ(be->open(&o, ds, &self), ADV_OK);
@@ -277,7 +375,7 @@ static void equal_problems_are_solved_once(void)
     be->close(self);
     adv_diags_free(ds);
     CHECK_EQ(adv_fake_reset(), 0);
-    free(w);
+    free_world(w);
 }
 
 /* ---- opening a session ----------------------------------------------------------------------------------------------------- */
@@ -318,6 +416,7 @@ static Opened open_all(const AdvBackendOpts *o, uint32_t wait_for)
     }
     be->close(self);
     CHECK_EQ(adv_fake_reset(), 0);
+    for (size_t i = 0; w && i <= N; i++) end_world(&w[i]);
     free(w);
     free(b);
     return r;
@@ -417,7 +516,7 @@ static void plans_are_kept(void)
 static void orders_build_one_plan(void)
 {
     char dir[64], key[160] = "", label[64], order[256];
-    World *w = malloc(sizeof *w);
+    World *w = new_world();
     AdvBackendOpts o = opts(2);
     if (!w) return;
     scratch_make(dir);
@@ -439,7 +538,7 @@ static void orders_build_one_plan(void)
     }
     CHECK_EQ(adv_fake_reset(), 0);
     scratch_remove(dir);
-    free(w);
+    free_world(w);
 }
 
 /* Failures while plans of all problems are built or loaded by several threads. */
@@ -450,7 +549,7 @@ static void failures_of_an_opening(void)
     scratch_make(dir);
     for (int k = 0; k < 4; k++) {
         AdvBackendOpts o = opts(3);
-        World *w = malloc(sizeof *w);
+        World *w = new_world();
         if (!w) return;
         if (k >= 2) o.cache_dir = dir;
         if (k == 2) CHECK_EQ(open_all(&o, 0).st, ADV_OK); /* which fills it */
@@ -469,7 +568,7 @@ static void failures_of_an_opening(void)
             CHECK_EQ(adv_fake_reset(), 0);
             if (!failed) break;
         }
-        free(w);
+        free_world(w);
     }
     scratch_remove(dir);
 }
@@ -488,11 +587,30 @@ static void every_op_has_a_kernel(void)
     }
 }
 
-int main(void)
+/* On the device of a module: a device that is not of compute capability 9.0 has no `wgmma`. */
+static void our_ways_compute_the_definition(void)
 {
+    uint32_t n_own = count_way(cases, FIRST_STEP, "own"), n_narrow = count_way(cases, FIRST_STEP, "narrow");
+    uint32_t n_wgmma = count_way(matrix_cases, N_MATRIX, "wgmma");
+    CHECK_EQ(n_own, FIRST_STEP);
+    CHECK(n_narrow >= 3);
+    CHECK(n_wgmma == N_MATRIX || n_wgmma == 0);
+    printf("own %u, narrow %u, wgmma %u cases\n", (unsigned)n_own, (unsigned)n_narrow, (unsigned)n_wgmma);
+}
+
+int main(int argc, char **argv)
+{
+    const AdvKernel *const *kernels = argc > 1 ? of_module(argv[1], &be) : adv_kernels_cuda;
+    if (!kernels) return 1;
     CHECK_EQ(adv_registry_init(&reg, adv_alloc_default()), ADV_OK);
-    CHECK_EQ(adv_registry_add_kernels(&reg, adv_kernels_cuda, NULL), ADV_OK);
+    CHECK_EQ(adv_registry_add_kernels(&reg, kernels, NULL), ADV_OK);
+    if (argc > 1) {
+        RUN(our_ways_compute_the_definition);
+        adv_registry_fini(&reg);
+        return ADV_TEST_END();
+    }
     RUN(each_way_computes_the_definition);
+    RUN(matrix_units_compute_the_definition);
     RUN(memory_runs_out_anywhere);
     RUN(the_device_dies_anywhere);
     RUN(equal_problems_are_solved_once);

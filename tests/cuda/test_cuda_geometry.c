@@ -98,11 +98,26 @@ static void test_narrow(void)
     CHECK(!adv_cuda_narrow(1, UINT64_C(1) << 40, 8, 1, &runs, &lanes, &g));
 }
 
+static void test_wgmma(void)
+{
+    AdvWgmmaForm f;
+    CHECK(adv_cuda_wgmma(128, 32, 32, 160, 160, &f)); /* the first group of WRN-34-10 */
+    CHECK(f.n_tiles == 512 && f.parts == 5 && f.tiles_c == 1 && f.n == 128 && f.c == 160 && f.k == 160);
+    CHECK(adv_cuda_wgmma(3, 17, 31, 32, 480, &f) == false); /* 32x32 places for 17x31 */
+    CHECK(adv_cuda_wgmma(3, 29, 31, 32, 480, &f));
+    CHECK(f.tiles_h == 2 && f.tiles_w == 2 && f.tiles_c == 3 && f.n_tiles == 36);
+    CHECK(adv_cuda_wgmma(1, 12, 16, 32, 160, &f) && !adv_cuda_wgmma(1, 11, 16, 32, 160, &f)); /* three quarters, and less */
+    CHECK(adv_cuda_wgmma(INT32_MAX / 4, 32, 32, 32, 160, &f) && f.n_tiles == INT32_MAX / 4 * 4);
+    CHECK(!adv_cuda_wgmma(INT32_MAX / 4 + 1, 32, 32, 32, 160, &f));
+    CHECK(adv_cuda_wgmma(0, 16, 16, 32, 160, &f) && f.n_tiles == 0); /* an empty batch: no launch */
+}
+
 int main(void)
 {
     RUN(test_grids);
     RUN(test_packs);
     RUN(test_nests);
     RUN(test_narrow);
+    RUN(test_wgmma);
     return ADV_TEST_END();
 }

@@ -9,29 +9,12 @@
 #include "op_main.h"
 
 #include "ops/cuda/kernels_cuda.h"
-#include "runtime/module.h"
 #include "tests/cuda/fake.h"
+#include "tests/cuda/of_module.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-/* Takes back end and kernels of a module. */
-static const AdvKernel *const *open_module(const char *dir, const AdvBackend **be)
-{
-    char path[4096];
-    AdvModuleFn *fn = NULL;
-    snprintf(path, sizeof path, "%s/adv_cuda.so", dir);
-    void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (lib) *(void **)&fn = dlsym(lib, ADV_MODULE_SYMBOL);
-    if (!fn) {
-        printf("%s\n", dlerror());
-        return NULL;
-    }
-    *be = fn()->backend;
-    return fn()->kernels;
-}
 
 static void say(void *user, const char *text)
 {
@@ -44,7 +27,7 @@ int main(int argc, char **argv)
     static SuiteDevice dev;
     AdvRegistry none = {.alloc = adv_alloc_default()};
     const AdvBackend *be = &adv_backend_fake;
-    const AdvKernel *const *kernels = argc > 1 ? open_module(argv[1], &be) : adv_kernels_cuda;
+    const AdvKernel *const *kernels = argc > 1 ? of_module(argv[1], &be) : adv_kernels_cuda;
     AdvBackendOpts o = {.reg = &none, .log = say};
     if (!kernels) return 1;
     if (argc > 1) {
