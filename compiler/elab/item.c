@@ -536,22 +536,31 @@ bool el_is_word(const char *word)
 
 /* ---- what a step needs, computed before its first line ---- */
 
-/* Which branch of `if how == "half" then … else …` the compiler takes, 1 or 2, where `how` is a parameter and no local name; else 0. */
-static uint32_t chosen(El *el, AstId condition)
+/* Is it made of numbers, texts and parameters alone? Not of names that something local has, too. */
+static bool is_of_params(El *el, AstId id)
 {
     const Ast *t = el->recipe->ast;
-    const AstNode *c = ast(t, condition), *l = ast(t, c->first), *r = ast(t, l->next);
-    const char *op = c->kind == AST_BINARY ? adv_str(el->names, c->name) : "";
-    bool is_equal = !strcmp(op, "==");
-    if ((!is_equal && strcmp(op, "!=") != 0) || l->kind != AST_ID || r->kind != AST_STR) return 0;
-    ElItem *it = find_item(el->recipe, l->name, false);
-    if (!it || it->kind != EL_ITEM_PARAM) return 0;
-    for (uint32_t i = 1; i < t->nodes.n; i++) {
-        const AstNode *n = &t->nodes.at[i];
-        if (n->name.i == l->name.i && (n->kind == AST_ARG || n->kind == AST_NAME || n->kind == AST_PATH)) return 0;
+    const AstNode *n = ast(t, id);
+    if (n->kind == AST_ID) {
+        ElItem *it = find_item(el->recipe, n->name, false);
+        for (uint32_t i = 1; i < t->nodes.n; i++) {
+            const AstNode *o = &t->nodes.at[i];
+            if (o->name.i == n->name.i && (o->kind == AST_ARG || o->kind == AST_NAME || o->kind == AST_PATH)) return false;
+        }
+        return it && it->kind == EL_ITEM_PARAM;
     }
-    ElVal v = el_item_value(el, it);
-    return v.kind != EL_STRING ? 0 : (v.name.i == r->name.i) == is_equal ? 1 : 2;
+    if (n->kind != AST_NUM && n->kind != AST_STR && n->kind != AST_BINARY && n->kind != AST_UNARY) return false;
+    for (AstId c = n->first; c.i; c = ast(t, c)->next)
+        if (!is_of_params(el, c)) return false;
+    return true;
+}
+
+/* Which branch of an `if` the compiler takes, 1 or 2, where its condition is made of parameters; else 0. */
+static uint32_t chosen(El *el, AstId condition)
+{
+    if (!is_of_params(el, condition)) return 0;
+    ElVal v = el_expr(el, el->recipe, NULL, condition);
+    return v.kind != EL_NUMBER ? 0 : v.num != 0 ? 1 : 2;
 }
 
 /* Each body once a call (`turn`): functions that call others twice would take for ever. A later call, made while a value was

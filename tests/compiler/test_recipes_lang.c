@@ -43,23 +43,33 @@ static void test_choice_of_texts(void)
     recipe_free(r);
 }
 
-/* What only the other branch names is not computed, so that it moves no running statistics either. */
-static void test_branch_not_taken_moves_nothing(void)
+/* What only the other branch names is not computed, so that it moves no running statistics either: where the compiler chooses, by
+** parameters. `how` is declared and asked about as given; `moves` makes it "moving" or the other number. */
+static void takes_one_branch(const char *declared, const char *condition, const char *still, const char *moves)
 {
-    Recipe *r = recipe_of("branch.adv",
-                          "adv 1\nparam how = \"still\" in [\"still\", \"moving\"]\n"
-                          "data synthetic { train = 8; test = 8; classes = 2; shape = [2]; batch = 4; y = id - 2*floor(id/2); x = id/9 }\n"
-                          "net small(x) { return x -> bn -> fc: linear(2) }\nmodel f = small()\nz = f(x)\n"
-                          "fn logits() = if how == \"still\" then f.eval(x) else z\n"
-                          "step { minimize ce(logits(), y) over f }\noptim f = sgd(lr = 0)\ntrain { epochs = 1; seed = 1 }\n");
+    char text[1024];
+    snprintf(text, sizeof text, "adv 1\n%s\n"
+             "data synthetic { train = 8; test = 8; classes = 2; shape = [2]; batch = 4; y = id - 2*floor(id/2); x = id/9 }\n"
+             "net small(x) { return x -> bn -> fc: linear(2) }\nmodel f = small()\nz = f(x)\n"
+             "fn logits() = if %s then f.eval(x) else z\n"
+             "step { minimize ce(logits(), y) over f }\noptim f = sgd(lr = 0)\ntrain { epochs = 1; seed = 1 }\n",
+             declared, condition);
+    Recipe *r = recipe_of("branch.adv", text);
     for (int i = 0; i < 2; i++) {
         RecipeRun *x = recipe_run_on(r, "ref64");
         CHECK_EQ(recipe_run_step(x, 0), ADV_OK);
         CHECK((recipe_run_at(x, "f.bn1.running_mean", 0) != 0) == (i == 1));
         recipe_run_close(x);
-        if (!i) recipe_put(r, "how = \"still\"", "how = \"moving\"");
+        if (!i) recipe_put(r, still, moves);
     }
     recipe_free(r);
+}
+
+static void test_branch_not_taken_moves_nothing(void)
+{
+    takes_one_branch("param how = \"still\" in [\"still\", \"moving\"]", "how == \"still\"", "how = \"still\"", "how = \"moving\"");
+    takes_one_branch("param k = 3", "k > 2", "k = 3", "k = 2");
+    takes_one_branch("param k = 3\nparam how = \"a\" in [\"a\", \"b\"]", "not (2*k == 6 and how != \"a\")", "how = \"a\"", "how = \"b\"");
 }
 
 /* ---- weights as values --------------------------------------------------------------------------------------------- */
