@@ -5,6 +5,7 @@
 #define ADV_TESTS_SCRATCH_H
 
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,14 @@ static inline void scratch_remove(const char *path)
     }
     closedir(d);
     rmdir(path);
+}
+
+/* Shell commands in the folder, which are short; false if they fail. */
+static inline bool scratch_do(const char *dir, const char *commands)
+{
+    char line[512];
+    if (snprintf(line, sizeof line, "cd %s && %s", dir, commands) >= (int)sizeof line) abort();
+    return system(line) == 0;
 }
 
 #endif

@@ -452,13 +452,6 @@ static void count_warning(void *user, const char *text)
     n_refused += strstr(text, "does not take the kept plan") != NULL;
 }
 
-static void in_folder(const char *dir, const char *commands)
-{
-    char command[400];
-    snprintf(command, sizeof command, "cd %s && %s", dir, commands);
-    CHECK_EQ(system(command), 0);
-}
-
 /* A second opening builds nothing and chooses the same; what is not as it was kept is built anew, with a warning. */
 static void plans_are_kept(void)
 {
@@ -476,8 +469,8 @@ static void plans_are_kept(void)
     CHECK_STR(second.choices, first.choices);
     CHECK_EQ(n_damaged + n_refused, 0);
 
-    in_folder(dir, "f=$(ls *.plan | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>log");
-    in_folder(dir, "set -- *.plan; cp $2 $3; truncate -s 30 $4"); /* another's, and a short one */
+    CHECK(scratch_do(dir, "f=$(ls *.plan | head -1); printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>log"));
+    CHECK(scratch_do(dir, "set -- *.plan; cp $2 $3; truncate -s 30 $4")); /* another's, and a short one */
     Opened third = open_all(&o, 0);
     CHECK_EQ(third.st, ADV_OK);
     CHECK_EQ(n_damaged, 3);
@@ -497,7 +490,7 @@ static void plans_are_kept(void)
     Opened kept = open_all(&o, 0);
     CHECK_EQ(kept.st, ADV_OK);
     CHECK(kept.built == 0 && kept.loaded == second.loaded);
-    in_folder(dir, "rm -f *");
+    CHECK(scratch_do(dir, "rm -f *"));
     adv_fake.runs_by_handle = true;
     Opened tried = open_all(&o, 4);
     CHECK_EQ(tried.st, ADV_OK);

@@ -205,13 +205,6 @@ static void count_warning(void *user, const char *text)
     n_warnings += strstr(text, "damaged") != NULL;
 }
 
-static void in_folder(const char *dir, const char *commands)
-{
-    char command[400];
-    snprintf(command, sizeof command, "cd %s && %s", dir, commands);
-    CHECK_EQ(system(command), 0);
-}
-
 static void test_choices(void)
 {
     char dir[64], text[256];
@@ -236,7 +229,7 @@ static void test_choices(void)
     CHECK_EQ(chosen(&o, NULL, 1, 3, 3, &n, NULL), 1);             /* the cache's, though another is faster now */
     CHECK_EQ(n, 0);
     CHECK_EQ(chosen(&o, "three\tconv 3x3\n", 1, 3, 3, &n, NULL), 2);
-    in_folder(dir, "for f in *.txt; do printf 'no line' > $f; done");
+    CHECK(scratch_do(dir, "for f in *.txt; do printf 'no line' > $f; done"));
     CHECK_EQ(chosen(&o, NULL, 1, 3, 3, &n, NULL), 0);
     CHECK_EQ(n_warnings, 1);
     scratch_remove(dir);
@@ -297,11 +290,11 @@ static void test_code_is_kept(void)
     n_warnings = 0;
     CHECK_EQ(compiled(&o), 1);
     CHECK_EQ(compiled(&o), 0);
-    in_folder(dir, "for f in *.cubin; do printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>log; done");
+    CHECK(scratch_do(dir, "for f in *.cubin; do printf x | dd of=$f bs=1 seek=100 conv=notrunc 2>log; done"));
     CHECK_EQ(compiled(&o), 1);
     CHECK_EQ(n_warnings, 1);
     CHECK_EQ(compiled(&o), 0);
-    in_folder(dir, "for f in *.cubin; do truncate -s 10 $f; done");
+    CHECK(scratch_do(dir, "for f in *.cubin; do truncate -s 10 $f; done"));
     CHECK_EQ(compiled(&o), 1);
     CHECK_EQ(n_warnings, 2);
     scratch_remove(dir);
@@ -348,7 +341,7 @@ static void test_code_is_bounded(void)
     o.cache_limit_bytes = 1;
     CHECK_EQ(compiled(&o), 0);
     CHECK(is_there(dir, SOME_ID "1.plan")); /* nothing was added, so nothing was removed */
-    in_folder(dir, "rm *.cubin");
+    CHECK(scratch_do(dir, "rm *.cubin"));
     CHECK_EQ(compiled(&o), 1);
     CHECK(!is_there(dir, SOME_ID "1.plan") && !is_there(dir, SOME_ID "3.plan"));
     CHECK_EQ(compiled(&o), 1); /* what it had added went too */
@@ -373,7 +366,7 @@ static void test_limit_without_a_disk(void)
         CHECK_EQ(compiled(&o), 1);
         CHECK_EQ(f.n_open, 0);
         if (!is_there(dir, SOME_ID "1.plan")) put_file(dir, SOME_ID "1.plan", "ADVCACHE", 1, 8 * MIB);
-        in_folder(dir, "rm -f *.cubin");
+        CHECK(scratch_do(dir, "rm -f *.cubin"));
     }
     scratch_remove(dir);
 }
