@@ -25,10 +25,10 @@ static const CliOption options[] = {
     {"allow", "LINT", "do not report a lint: its name, or all; see `advc list lints`", true, NULL},
     {"deny", "LINT", "report a lint as an error", true, NULL},
     {"plugin", "FILE", "where `use plugin` finds the file of that name; doc, list ops: of this plugin", true, NULL},
-    {"dump", "LIST", "print ast, lowered, graph, passes, dot, json, cost", false, NULL},
+    {"dump", "LIST", "print ast, lowered, graph, passes, dot, json, cost; no plan without -o", false, NULL},
     {"stop-after", "PASS", "stop after a pass", false, NULL},
     {"skip", "LIST", "leave passes out (for tests of the passes)", false, NULL},
-    {"why", "PASS", "fuse or copy: say why two nodes were not merged, why a copy stays", false, "fuse|copy"},
+    {"why", "PASS", "fuse or copy: say why two nodes were not merged, why a copy stays; no plan without -o", false, "fuse|copy"},
     {"verify-each", "", "verify the graph after every pass", false, NULL},
     {"time-passes", "", "note the time of each pass in --dump=passes", false, NULL},
     {"explain", "", "plan: print tables; a plan is only written with -o", false, NULL},
@@ -48,7 +48,7 @@ static const CliProgram program = {"advc", "compiles recipes to plans", verbs, o
 
 static void out(void *user, const char *text, size_t n) { fwrite(text, 1, n, user); }
 
-/* How the verbs that compile differ. */
+/* How the verbs that compile differ. What was asked to print something writes no plan that nobody named. */
 typedef struct Job { const char *dump; uint32_t flags; const char *targets; bool writes; } Job;
 
 static int compile(const Cli *cli, AdvDiags *ds, const char *path, const Job *job)
@@ -72,7 +72,7 @@ static int compile(const Cli *cli, AdvDiags *ds, const char *path, const Job *jo
         uint64_t n_plan;
         rc = adv_status_exit(adv_compile(o, ds, &plan, &n_plan));
         cli_report(cli, ds);
-        const char *to = cli_get(cli, "o") ? cli_get(cli, "o") : job->writes ? "out.plan" : NULL;
+        const char *to = cli_get(cli, "o") ? cli_get(cli, "o") : job->writes && !o->dump && !o->why ? "out.plan" : NULL;
         if (plan && !rc && to) rc = file_write(cli, to, plan, n_plan);
         adv_compile_free(o, plan, n_plan);
     }

@@ -55,9 +55,9 @@ def expected(case, x, y, ids):
 def compile_recipe(advc, case, work, targets):
     """The path of the plan, and the draws of each entry."""
     recipe, plan = case.file(work), os.path.join(work, "plan")
-    command = [advc, "--allow=all", "-o", plan] + ["--set=" + s for s in case.settings]
+    command = [advc, "--allow=all"] + ["--set=" + s for s in case.settings]
     graph = subprocess.run(command + ["--dump=graph", recipe], check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
-    subprocess.run(command + ["--target=" + targets, recipe], check=True)  # last: the other writes a plan, too
+    subprocess.run(command + ["-o", plan, "--target=" + targets, recipe], check=True)
     return plan, draws_of(graph)
 
 
