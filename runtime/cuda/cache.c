@@ -90,13 +90,19 @@ void adv_cuda_cache_write(AdvCudaBack *b, const char *kind, const uint64_t id[2]
 typedef struct KeptFile { uint64_t made, n_bytes; char name[64]; } KeptFile;
 typedef struct KeptFiles { const AdvCudaBack *b; AdvIo io; KeptFile *at; size_t n, cap; uint64_t n_bytes; } KeptFiles;
 
+/* A file of ours, or one that a process was killed over (adv_write_file). */
 static bool is_name_of_ours(const char *name)
 {
-    static const char start[] = "adv-cuda-";
+    static const char start[] = "adv-cuda-", temp[] = ".tmp-";
     if (strncmp(name, start, sizeof start - 1)) return false;
     name += sizeof start - 1;
     size_t n_digits = strspn(name, "0123456789abcdef");
-    return n_digits == 32 && (!strcmp(name + n_digits, ".cubin") || !strcmp(name + n_digits, ".plan"));
+    name += n_digits;
+    size_t n_kind = !strncmp(name, ".cubin", 6) ? 6 : !strncmp(name, ".plan", 5) ? 5 : 0;
+    if (n_digits != 32 || !n_kind) return false;
+    name += n_kind;
+    if (!strncmp(name, temp, sizeof temp - 1)) name += sizeof temp - 1 + strspn(name + sizeof temp - 1, "0123456789");
+    return !*name;
 }
 
 /* False: not made by us, or gone or unreadable meanwhile; then it does not count and stays. */
@@ -118,7 +124,7 @@ static int note_file(void *user, const char *name)
     KeptFiles *l = user;
     KeptFile f;
     char path[ADV_PATH_BYTES];
-    if (!is_name_of_ours(name)) return 0;
+    if (!is_name_of_ours(name) || strlen(name) >= sizeof f.name) return 0;
     snprintf(f.name, sizeof f.name, "%s", name);
     int len = snprintf(path, sizeof path, "%s/%s", l->b->host.opts.cache_dir, name);
     if ((size_t)len >= sizeof path || !look_at(l, path, &f)) return 0;

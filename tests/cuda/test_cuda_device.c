@@ -325,19 +325,22 @@ static bool is_there(const char *dir, const char *name)
 /* What was made first goes, once something is added, and nothing that is not ours. */
 static void test_code_is_bounded(void)
 {
-    static const char *const foreign[] = {"notes.plan", SOME_ID ".plan", SOME_ID "5.plan.old", "adv-cuda-choices-0123456789abcdef.txt"};
+    static const char *const foreign[] = {"notes.plan", SOME_ID ".plan", SOME_ID "5.plan.old", "adv-cuda-choices-0123456789abcdef.txt",
+                                          SOME_ID "6.plan.tmp-7x"};
     char dir[64];
     AdvBackendOpts o = opts();
     scratch_make(dir);
     o.cache_dir = dir;
-    for (int i = 0; i < 4; i++) put_file(dir, foreign[i], "ADVCACHE", 1, 80 * MIB);
+    for (int i = 0; i < 5; i++) put_file(dir, foreign[i], "ADVCACHE", 1, 80 * MIB);
     put_file(dir, SOME_ID "0.plan", "SOMEBODY", 1, 80 * MIB);
     put_file(dir, SOME_ID "1.plan", "ADVCACHE", 30, 8 * MIB);
     put_file(dir, SOME_ID "2.cubin", "ADVCACHE", 20, 8 * MIB);
     put_file(dir, SOME_ID "3.plan", "ADVCACHE", UINT64_MAX, 8 * MIB);
+    put_file(dir, SOME_ID "4.plan.tmp-4711", "ADVCACHE", 10, 8 * MIB); /* somebody was killed while writing it */
     o.cache_limit_bytes = 20 * MIB;
     CHECK_EQ(compiled(&o), 1);
     CHECK(is_there(dir, SOME_ID "1.plan") && !is_there(dir, SOME_ID "2.cubin") && is_there(dir, SOME_ID "3.plan"));
+    CHECK(!is_there(dir, SOME_ID "4.plan.tmp-4711"));
     o.cache_limit_bytes = 1;
     CHECK_EQ(compiled(&o), 0);
     CHECK(is_there(dir, SOME_ID "1.plan")); /* nothing was added, so nothing was removed */
@@ -345,7 +348,7 @@ static void test_code_is_bounded(void)
     CHECK_EQ(compiled(&o), 1);
     CHECK(!is_there(dir, SOME_ID "1.plan") && !is_there(dir, SOME_ID "3.plan"));
     CHECK_EQ(compiled(&o), 1); /* what it had added went too */
-    for (int i = 0; i < 4; i++) CHECK(is_there(dir, foreign[i]));
+    for (int i = 0; i < 5; i++) CHECK(is_there(dir, foreign[i]));
     CHECK(is_there(dir, SOME_ID "0.plan"));
     scratch_remove(dir);
 }
