@@ -229,17 +229,19 @@ enum {
 
 /* How a session runs its plan.
 **
-** `stream`, for back end `cuda`: a cudaStream_t of device 0. All work of the session goes there, behind what is on it already, and it
-** makes and waits for no other (but CUDA itself may wait for all of them where device memory is taken or freed or code is loaded: when
-** a session opens or closes and when data is bound). The session waits for it at the end of every call and captures it within calls,
-** so the caller may not be capturing it meanwhile. It stays the caller's, who destroys it after the session and the last tensor
-** exported from it. ADV_EINVAL: a default stream, which cannot be captured or is another in each thread; a back end of the host. */
+** `stream`, for back end `cuda`: a cudaStream_t of device 0, made with cudaStreamNonBlocking (another one is taken with a warning to the
+** log: what its thread puts on the default stream while an entry is captured spoils the capture). NULL, though it is CUDA's name of the
+** default stream, means a stream of the session's own. All work of the session goes there, behind what is on it already, and it makes and
+** waits for no other (but CUDA itself may wait for all of them where device memory is taken or freed or code is loaded: when a session
+** opens or closes and when data is bound). The session waits for it at the end of every call and captures it within calls, so the caller
+** may not be capturing it meanwhile. It stays the caller's, who destroys it after the session and the last tensor exported from it.
+** ADV_EINVAL: a default stream by its handle, which cannot be captured or is another in each thread; a back end of the host. */
 typedef struct AdvSessionOpts {
     uint32_t struct_size, flags; /* ADV_SESSION_* */
     const char *backend;         /* "auto" (NULL), "cuda", "cpu", "ref", "null" */
     const char *target;          /* part of the plan to run, e.g. "ref64"; NULL: the back end's own, else the first there is */
     uint32_t n_threads;          /* of the back ends of the host, the calling one included; for a device, while it opens. 0: one for
-                                 ** each core */
+                                 ** each core that the process may use */
     int32_t check;               /* ADV_CHECK_* */
     int32_t zero;
     const char *backend_dir;     /* where back ends of their own (adv_cuda.so) lie; NULL: only those built in */

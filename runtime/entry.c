@@ -2,8 +2,9 @@
 **
 ** A loop of the plan is run here, by writing the turn number and running its body again, so no back end knows loops. A back
 ** end that can record runs an entry once as it is (libraries warm up), records it the second time with all turns written out,
-** and replays the recording from then on. Checks, profiles and traces look at single instructions: with them nothing is
-** recorded; and where the caller brings rows of data (feed.c), what comes before and with them is launched one by one.
+** and replays the recording from then on; an entry that cannot be recorded stays as it is, with a warning. Checks, profiles and traces
+** look at single instructions: with them nothing is recorded; and where the caller brings rows of data (feed.c), what comes before and
+** with them is launched one by one.
 **
 ** Other devices have not done an entry when this returns: whoever reads waits. If the device then fails, the entries since its
 ** last answer are all that is known.
@@ -129,16 +130,35 @@ void adv_records_close(AdvSession *s)
     s->records = NULL;
 }
 
-static AdvStatus record(AdvSession *s, uint32_t ix, AdvDiags *ds)
+/* Records what follows the head, and runs the recording once. A failure leaves none, and nothing of it has run. */
+static AdvStatus record(AdvSession *s, uint32_t ix)
 {
     const AdvPlanEntry *e = &s->t->entries[ix];
     AdvRecord *r = &s->records[ix];
     ADV_TRY(s->be->record_begin(s->self));
-    AdvStatus st = run_range(s, ix, e->first + r->n_head, e->n_insts - r->n_head, ds);
+    AdvStatus st = run_range(s, ix, e->first + r->n_head, e->n_insts - r->n_head, NULL);
     AdvStatus end = s->be->record_end(s->self, &r->recording);
     if (st == ADV_OK) st = end;
+    if (st == ADV_OK) st = s->be->replay(s->self, r->recording);
     if (st == ADV_OK) r->state = ADV_RECORD_DONE;
+    else if (r->recording) s->be->forget(s->self, r->recording), r->recording = NULL;
     return st;
+}
+
+/* It could not be recorded (memory ran out, or it holds a call that no recording may): unless the device itself failed, which it says
+** when it is waited for, the entry is launched one by one from now on. */
+static AdvStatus go_on_unrecorded(AdvSession *s, uint32_t ix, AdvDiags *ds)
+{
+    const AdvPlanEntry *e = &s->t->entries[ix];
+    AdvRecord *r = &s->records[ix];
+    const char *why = s->be->last_error ? s->be->last_error(s->self) : "";
+    s->is_fault_told = false;
+    s->n_loops = 0;
+    ADV_TRY(s->be->sync(s->self));
+    r->state = ADV_RECORD_NEVER;
+    adv_ctx_log(s->ctx, ADV_LOG_WARNING, "entry `%s` cannot be recorded and is launched one by one, which is slower: %s",
+                adv_plan_str(s->plan, e->name), why);
+    return run_range(s, ix, e->first + r->n_head, e->n_insts - r->n_head, ds);
 }
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
@@ -154,17 +174,19 @@ static void remember(AdvSession *s, uint32_t ix)
 static AdvStatus run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)
 {
     const AdvPlanEntry *e = &s->t->entries[ix];
+    AdvRecord *r = s->records ? &s->records[ix] : NULL;
     bool looks_inside = s->check != ADV_CHECK_OFF || s->profile;
     s->n_loops = 0;
-    if (!s->records || looks_inside || s->records[ix].state == ADV_RECORD_NEVER || s->records[ix].n_head == e->n_insts)
+    if (!r || looks_inside || r->state == ADV_RECORD_NEVER || r->n_head == e->n_insts)
         return run_range(s, ix, e->first, e->n_insts, ds);
-    if (s->records[ix].state == ADV_RECORD_NEW) {
-        s->records[ix].state = ADV_RECORD_WARM;
-        return run_range(s, ix, e->first, e->n_insts, ds);
+    if (r->state == ADV_RECORD_NEW) {
+        ADV_TRY(run_range(s, ix, e->first, e->n_insts, ds));
+        r->state = ADV_RECORD_WARM; /* all of it has run: a source that fails leaves it as new as it was */
+        return ADV_OK;
     }
-    ADV_TRY(run_range(s, ix, e->first, s->records[ix].n_head, ds));
-    if (s->records[ix].state == ADV_RECORD_WARM) ADV_TRY(record(s, ix, ds));
-    return s->be->replay(s->self, s->records[ix].recording);
+    ADV_TRY(run_range(s, ix, e->first, r->n_head, ds));
+    if (r->state == ADV_RECORD_DONE) return s->be->replay(s->self, r->recording);
+    return record(s, ix) == ADV_OK ? ADV_OK : go_on_unrecorded(s, ix, ds);
 }
 
 AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)

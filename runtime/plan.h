@@ -43,6 +43,7 @@
 
 #define ADV_PLAN_FORMAT "1" /* a program reads its own format and no other */
 #define ADV_PLAN_NONE 0xffffffffu
+#define ADV_PLAN_ALIGN 64 /* every value begins at a multiple of it: what kernels may count on */
 #define ADV_PLAN_MAX_TURNS (1 << 20)
 #define ADV_PLAN_MAX_LIST 512 /* instructions that may run at once */
 
@@ -72,7 +73,7 @@ enum { ADV_BLOCK_TEMP = 0 /* one block, overlaid by all entries */, ADV_BLOCK_CO
 typedef struct AdvPlanValue {
     AdvTensorType type;  /* as executed on the target */
     int64_t stride[ADV_MAX_RANK];
-    uint64_t offset;     /* bytes into the block; in STATE: into that state */
+    uint64_t offset;     /* bytes into the block, a multiple of ADV_PLAN_ALIGN; in STATE: into that state */
     uint32_t state;      /* STATE: which, else NONE */
     uint8_t block;
     uint8_t rate, zero[2];

@@ -273,8 +273,8 @@ static AdvStatus value_ok(Load *l, uint32_t i)
         return bad_item(l, i, "is in no block");
     if (v->block == ADV_BLOCK_CONST) room = t->n_const_bytes;
     if (v->block == ADV_BLOCK_STATE && !type_ok(&t->state_types[v->state], &room)) return bad_item(l, i, "is in a state too large");
-    if (v->offset % adv_dtype_bytes(v->type.dtype) != 0 || !adv_range_ok(v->offset, n_bytes, room) ||
-        !adv_add_ok(v->offset, n_bytes, &unused))
+    if (v->offset % ADV_PLAN_ALIGN != 0) return bad_item(l, i, "does not begin at a multiple of 64 bytes");
+    if (!adv_range_ok(v->offset, n_bytes, room) || !adv_add_ok(v->offset, n_bytes, &unused))
         return bad_item(l, i, "lies outside its block");
     if (v->block == ADV_BLOCK_TEMP && v->offset + n_bytes > t->temp_bytes) t->temp_bytes = v->offset + n_bytes;
     return ADV_OK;

@@ -592,12 +592,13 @@ AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *d
     r->saved_step = r->at.total_step;
     r->snap_step = -1;   /* the caller may have written states */
     AdvStatus st = train(r, ds);
-    if (st == ADV_OK || st == ADV_ECANCELLED) {
-        AdvStatus done = s->be->sync(s->self);
-        if (done != ADV_OK) st = done;
-    }
     /* files that cannot be written leave states and place whole: the caller may save elsewhere and go on */
     bool is_whole = st == ADV_OK || st == ADV_ECANCELLED || (st == ADV_EINVAL && o.only_eval) || (st == ADV_EIO && leave_best(r) == ADV_OK);
+    if (is_whole) {
+        AdvStatus done = s->be->sync(s->self); /* whatever it was: the caller may free what is bound once this has returned */
+        is_whole = done == ADV_OK;
+        if (!is_whole) st = done;
+    }
     if (!is_whole) {
         s->is_poisoned = true;
         adv_device_fault(s, st, ds);

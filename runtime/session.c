@@ -2,20 +2,20 @@
 **
 ** Opening does all that is slow; entries are run in entry.c. Arguments are checked here once, never in a back end.
 */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "runtime/module.h"
 #include "runtime/session.h"
 
 #include "ops/view.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define ALIGN 64u
-
 static uint64_t round_up(uint64_t n)
 {
-    return (n + (ALIGN - 1)) & ~(uint64_t)(ALIGN - 1);
+    return (n + (ADV_PLAN_ALIGN - 1)) & ~(uint64_t)(ADV_PLAN_ALIGN - 1);
 }
 
 /* ---- opening: back end and target ----------------------------------------------------------------------------------- */
@@ -126,6 +126,7 @@ AdvStatus adv_session_take(AdvSession *s, uint64_t n_bytes, const char *what, Ad
     if (!s->be->is_host && s->be->sync(s->self) != ADV_OK)
         return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "the device failed: %s", s->be->last_error(s->self));
     AdvStatus st = adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: %s need %.1f MB", what, (double)n_bytes / 1e6);
+    if (s->be->last_error) st = adv_fail_while(ds, st, "%s", s->be->last_error(s->self));
     if (s->states) say_peak(s, ds);
     return st;
 }
@@ -375,6 +376,14 @@ AdvStatus adv_session_reprepare(AdvSession *s, AdvDiags *ds)
     return ADV_OK;
 }
 
+/* Those that this thread may use: of a shared machine they are not all. All, where it has more than a cpu_set_t can tell. */
+static uint32_t count_processors(void)
+{
+    cpu_set_t set;
+    long n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+
 AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds, AdvSession **out_session)
 {
     AdvSessionOpts o;
@@ -391,11 +400,7 @@ AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpt
     atomic_init(&s->n_refs, 1);
     s->flags = o.flags;
     s->check = o.check;
-    s->n_threads = o.n_threads;
-    if (!s->n_threads) {
-        long n = sysconf(_SC_NPROCESSORS_ONLN);
-        s->n_threads = n > 0 ? (uint32_t)n : 1;
-    }
+    s->n_threads = o.n_threads ? o.n_threads : count_processors();
     atomic_init(&s->cancelled, 0);
     uint32_t n_errors = ds ? ds->n_errors : 0;
     AdvStatus st = open_parts(s, &o, ds);
@@ -488,8 +493,13 @@ AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds)
     ADV_TRY(check_bound(s, ix, ds));
     if (atomic_exchange(&s->cancelled, 0)) return ADV_ECANCELLED;
     AdvStatus st = adv_session_run_entry(s, ix, ds);
-    if (st == ADV_OK) st = s->be->sync(s->self);
-    if (st != ADV_OK && st != ADV_EIO) s->is_poisoned = true; /* a source that failed has spoiled nothing */
+    if (st == ADV_OK || st == ADV_EIO) { /* a source that failed has spoiled nothing */
+        AdvStatus done = s->be->sync(s->self);
+        if (done != ADV_OK) st = done;
+        s->is_poisoned = done != ADV_OK;
+    } else {
+        s->is_poisoned = true;
+    }
     if (st != ADV_OK) return adv_device_fault(s, st, ds);
     s->n_last = 0;
     if (strcmp(entry, "init")) return st;

@@ -17,7 +17,8 @@
 #   sanitizer     compute-sanitizer (memcheck, racecheck, initcheck) over op cases of the own kernels
 #   bench         images a second, memory, time to open, ADES beside PGD-AT, kernels beside copies; where Python has PyTorch, the same
 #                 networks by tools/bench/torch_gpu.py (or another peer, named by --peer), one after the other
-#   train         ResNet-18 on CIFAR-10 from start to end, in as many calls as it takes: the run lies in KIT/train; by name only
+#   train         ResNet-18 on CIFAR-10 from start to end, in as many calls as it takes: the run lies in KIT/train,
+#                 its cache in KIT/train-cache; by name only
 #   choose        cases of convolutions as in `ops`, each way of computing them timed, the fastest taken; by name only
 #
 # Each stage prints a line for each thing it looks at, with PASS, FAIL or SKIP, and for a failure the last lines of its log. It goes on
@@ -52,7 +53,8 @@ slow=${trial:+3} # times that a step may take on the fake device
 all=${ALL_SECONDS:-$((570 * ${slow:-1}))}
 work=$(mktemp -d)
 logs=$work/logs
-n_jobs=$(getconf _NPROCESSORS_ONLN)
+n_jobs=$(nproc)
+[ "$n_jobs" -gt 16 ] && n_jobs=16 # programs at once: each takes device memory of its own
 n_good=0
 n_bad=0
 n_skipped=0
@@ -73,7 +75,8 @@ for first in "$kit"/data-*.tar.xz.00; do
   [ -f "$first" ] && { cat "${first%.00}".* | tar -C "$work/data" -xJf - || echo "SKIP data of $first: a piece is missing"; }
 done
 bin=$work/kit/bin
-cuda="--backend=cuda --backend-dir=$work/kit/cuda --progress=plain --cache=$work/cache"
+device="--backend=cuda --backend-dir=$work/kit/cuda --progress=plain"
+cuda="$device --cache=$work/cache"
 [ -n "$trial" ] && export ADV_FAKE_CACHE=${ADV_FAKE_CACHE:-$work/fake}
 export ADV_DATA=$work/data ADV_SOURCE_ROOT=$root ADV_TEST_CACHE=$work/cache PATH=$PATH:/usr/local/cuda/bin
 
@@ -186,7 +189,7 @@ stage_kit() {
   missing=$($of_kit ldd "$bin"/* "$work"/kit/cuda/*.so 2>&1 | grep 'not found' | sort -u)
   if [ -z "$missing" ]; then row kit-loads PASS "$(ls "$work/kit/lib" | wc -l) libraries carried"; else row kit-loads FAIL "$missing"; fi
   echo "    $( (nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || echo 'no nvidia-smi') 2>/dev/null | head -n 1)"
-  echo "    $(uname -r), glibc $(ldd --version | sed -n '1s/.* //p'), $n_jobs processors; data: $(ls "$work/data" | tr '\n' ' ')"
+  echo "    $(uname -r), glibc $(ldd --version | sed -n '1s/.* //p'), $(nproc) processors; data: $(ls "$work/data" | tr '\n' ' ')"
   echo "    cuDNN known to the loader: $(ldconfig -p 2>/dev/null | sed -n 's/.*libcudnn[.]so[.]9 .*=> //p' | head -n 1)"
   echo "    of Python's packages: ${libraries:-none, or not wanted}"
 }
@@ -388,7 +391,8 @@ stage_train() {
   elif [ ! -f "$work/data/cifar10.safetensors" ]; then row train SKIP 'cifar10 is not in the kit'; return; fi
   where="--run-dir=$run $(recipe $file)"
   [ -d "$run" ] && where=--resume=$run
-  timeout --preserve-status -s TERM -k 30 "$((left > 10 ? left : 10))" $of_kit "$bin/advrun" $cuda $where >"$logs/train.log" 2>&1 || rc=$?
+  mkdir -p "$kit/train-cache"
+  timeout --preserve-status -s TERM -k 30 "$((left > 10 ? left : 10))" $of_kit "$bin/advrun" $device --cache="$kit/train-cache" $where >"$logs/train.log" 2>&1 || rc=$?
   last=$(grep -E '^epoch .* done' "$logs/train.log" | tail -n 1)
   grep -E '^epoch .* done|eval ' "$logs/train.log" | tail -n 4 | sed 's/^/    /'
   case $rc in

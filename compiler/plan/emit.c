@@ -304,7 +304,7 @@ static void put_target(Emit *e, uint32_t ix)
     e->et = et;
     e->g = et->graph;
     e->t = &e->targets[ix];
-    e->t->consts.align = 64;
+    e->t->consts.align = ADV_PLAN_ALIGN;
     e->value_ix = ADV_NEW_ARRAY(e->a, uint32_t, e->g->values.n);
     e->loc_ix = ADV_NEW_ARRAY(e->a, uint32_t, e->g->locs.n);
     assert(e->g->states.n == e->states.n + 1);

@@ -116,7 +116,7 @@ static void new_storage(MemCtx *m, uint32_t root)
     m->val[root].storage = root;
     m->val[root].next = 0;
     s->last = root;
-    s->n_bytes = (n + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    s->n_bytes = (n + ADV_PLAN_ALIGN - 1) / ADV_PLAN_ALIGN * ADV_PLAN_ALIGN;
     s->pin = ADV_BLOCK_TEMP;
     if (v->def.i && adv_node_is(m->g, v->def, "read")) {
         s->pin = ADV_BLOCK_STATE;

@@ -6,7 +6,6 @@
 #include "compiler/plan/memplan.h"
 
 #define MEM_END 0xffffffffu   /* position behind everything: the entry's end */
-#define MEM_ALIGN 64
 
 /* A value as the planner sees it. Views have no life of their own: their root's counts. */
 typedef struct MemVal {
@@ -21,7 +20,7 @@ typedef struct MemVal {
 
 /* One piece of memory that several values use one after the other. Indexed by the id of its first member. */
 typedef struct MemStorage {
-    uint64_t n_bytes;   /* rounded up to MEM_ALIGN */
+    uint64_t n_bytes;   /* rounded up to ADV_PLAN_ALIGN */
     uint32_t last;      /* member */
     uint8_t pin;        /* ADV_BLOCK_STATE or ADV_BLOCK_CONST: cannot be elsewhere; ADV_BLOCK_TEMP: free */
     AdvStateId state;

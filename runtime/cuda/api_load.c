@@ -30,14 +30,14 @@ static const Names names[ADV_CUDA_LIBS] = {
     [ADV_CUDA_RTC] = {"NVRTC", {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"}},
 };
 
-/* Patterns of folders. */
+/* Patterns of folders. A `*` takes no name that begins with a dot (.venv, .local), `.[!.]*` does. */
 static const char *const places[] = {
     "/usr/local/cuda/lib64", "/usr/local/cuda/lib", "/usr/local/cuda-*/lib64", "/usr/local/cuda-*/targets/x86_64-linux/lib",
-    "/opt/cuda/lib64", "/usr/lib/x86_64-linux-gnu",
+    "/usr/local/cuda-*/targets/sbsa-linux/lib", "/opt/cuda/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
     "/usr/local/lib/python3*/*-packages/nvidia/*/lib", "/usr/lib/python3*/*-packages/nvidia/*/lib",
-    "/opt/*/lib/python3*/site-packages/nvidia/*/lib", "/opt/*/.venv/lib/python3*/site-packages/nvidia/*/lib",
-    "/root/*/lib/python3*/site-packages/nvidia/*/lib", "/root/.venv/lib/python3*/site-packages/nvidia/*/lib",
-    "/home/*/*/lib/python3*/site-packages/nvidia/*/lib", "/home/*/.venv/lib/python3*/site-packages/nvidia/*/lib"};
+    "/opt/*/lib/python3*/site-packages/nvidia/*/lib", "/opt/*/.[!.]*/lib/python3*/site-packages/nvidia/*/lib",
+    "/root/*/lib/python3*/site-packages/nvidia/*/lib", "/root/.[!.]*/lib/python3*/site-packages/nvidia/*/lib",
+    "/home/*/*/lib/python3*/site-packages/nvidia/*/lib", "/home/*/.[!.]*/lib/python3*/site-packages/nvidia/*/lib"};
 
 /* A library being looked for, and why the first file that was there did not load. */
 typedef struct Search { const Names *names; char why[300]; } Search;

@@ -3,7 +3,7 @@
 ** All work of a session is on one stream, in order: the caller's, if there is one, and then no other is made, waited for or
 ** recorded. To the device bytes go through a ring of pinned pieces, so that a copy costs the caller a memcpy and the device waits
 ** for nobody; from the device a copy waits, because the caller reads at once.
-** A recording is a captured graph: between begin and end launches cost nothing and nothing runs.
+** A recording is a captured graph, made executable: between begin and end launches cost nothing and nothing runs.
 **
 ** Errors: a failed call is remembered as a sentence (last_error). A failure after which the device answers nothing any more
 ** is sticky: it may belong to any launch since the last sync, and every later call returns it.
@@ -17,8 +17,6 @@
 #include <string.h>
 
 extern const AdvCudaFn adv_cuda_fns_loop[];
-
-typedef struct Recording { cudaGraph_t graph; cudaGraphExec_t exec; } Recording;
 
 static AdvCudaBack *back_of(AdvCuda *c) { return c->back; }
 
@@ -44,6 +42,15 @@ void adv_cuda_warn(AdvCuda *c, const char *fmt, ...)
     if (o->log) o->log(o->user, text);
 }
 
+/* Errors after which CUDA answers no call of this process any more, of no session and no other library. */
+static bool ends_process(cudaError_t e)
+{
+    return e == cudaErrorIllegalAddress || e == cudaErrorMisalignedAddress || e == cudaErrorInvalidAddressSpace ||
+           e == cudaErrorInvalidPc || e == cudaErrorIllegalInstruction || e == cudaErrorHardwareStackError || e == cudaErrorAssert ||
+           e == cudaErrorLaunchFailure || e == cudaErrorLaunchTimeout || e == cudaErrorECCUncorrectable ||
+           e == cudaErrorNvlinkUncorrectable;
+}
+
 /* Errors that leave the device as it was: the call did nothing. */
 static bool is_harmless(cudaError_t e)
 {
@@ -60,7 +67,8 @@ AdvStatus adv_cuda_check(AdvCuda *c, cudaError_t e, const char *call)
     (void)c->api->cudaGetLastError();
     if (!is_harmless(e) && !b->sticky) b->sticky = e;
     AdvStatus st = e == cudaErrorMemoryAllocation ? ADV_ENOMEM : ADV_EUNAVAILABLE;
-    return adv_cuda_fail(b, st, "%s: %s (%s)", call, c->api->cudaGetErrorString(e), c->api->cudaGetErrorName(e));
+    return adv_cuda_fail(b, st, "%s: %s (%s)%s", call, c->api->cudaGetErrorString(e), c->api->cudaGetErrorName(e),
+                         ends_process(e) ? "; CUDA answers this process no more: start it again" : "");
 }
 
 AdvStatus adv_cuda_refuse(AdvCuda *c, const char *fmt, ...)
@@ -108,16 +116,29 @@ static AdvStatus find_device(AdvCudaBack *b)
     return ADV_OK;
 }
 
+/* The caller's stream, or one of our own. */
+static AdvStatus open_stream(AdvCudaBack *b)
+{
+    cudaStream_t given = b->host.opts.stream;
+    unsigned flags = 0;
+    if (!given) return CHECK(b, cudaStreamCreateWithFlags, (&b->cuda.stream, cudaStreamNonBlocking));
+    if (given == cudaStreamLegacy || given == cudaStreamPerThread)
+        return adv_cuda_fail(b, ADV_EINVAL,
+                             "a default stream was passed, which cannot be recorded or is another one in each thread: make one");
+    b->cuda.stream = given;
+    ADV_TRY(CHECK(b, cudaStreamGetFlags, (given, &flags)));
+    if (!(flags & cudaStreamNonBlocking))
+        adv_cuda_warn(&b->cuda, "the stream that was passed and the default stream wait for each other, and what this thread puts on that "
+                                "one while an entry is recorded spoils the recording: make it with cudaStreamNonBlocking");
+    return ADV_OK;
+}
+
 static AdvStatus open_device(AdvCudaBack *b)
 {
     ADV_TRY(adv_cuda_need(b, ADV_CUDA_RT));
     ADV_TRY(find_device(b));
     ADV_TRY(CHECK(b, cudaSetDevice, (0)));
-    if (b->host.opts.stream == cudaStreamLegacy || b->host.opts.stream == cudaStreamPerThread)
-        return adv_cuda_fail(b, ADV_EINVAL,
-                             "a default stream was passed, which cannot be recorded or is another one in each thread: make one");
-    b->cuda.stream = b->host.opts.stream;
-    if (!b->cuda.stream) ADV_TRY(CHECK(b, cudaStreamCreateWithFlags, (&b->cuda.stream, cudaStreamNonBlocking)));
+    ADV_TRY(open_stream(b));
     ADV_TRY(CHECK(b, cudaEventCreate, (&b->t0)));
     ADV_TRY(CHECK(b, cudaEventCreate, (&b->t1)));
     void *word = NULL, *pinned = NULL;
@@ -236,8 +257,12 @@ void *adv_cuda_alloc(void *self, uint64_t n_bytes)
 {
     AdvCudaBack *b = self;
     void *p = NULL;
-    if (n_bytes > SIZE_MAX || adv_cuda_check(&b->cuda, b->api.cudaMalloc(&p, (size_t)n_bytes), "cudaMalloc") != ADV_OK) return NULL;
-    return p;
+    size_t n_free = 0, n_total = 0;
+    cudaError_t e = n_bytes > SIZE_MAX ? cudaErrorMemoryAllocation : b->api.cudaMalloc(&p, (size_t)n_bytes);
+    if (adv_cuda_check(&b->cuda, e, "cudaMalloc") == ADV_OK) return p;
+    if (e == cudaErrorMemoryAllocation && b->api.cudaMemGetInfo(&n_free, &n_total) == cudaSuccess)
+        (void)adv_cuda_fail(b, ADV_ENOMEM, "of the device's %.1f MB %.1f are free", (double)n_total / 1e6, (double)n_free / 1e6);
+    return NULL;
 }
 
 void adv_cuda_free(void *self, void *p, uint64_t n_bytes)
@@ -569,11 +594,22 @@ AdvStatus adv_cuda_run(void *self, AdvBound *bound, void *scratch)
     return bound->kernel->run(&l, bound->state);
 }
 
+/* A stream that is busy when it is given work has all of it in line before the work begins: what launching costs the host, 3 to 8 us each
+** time, is then no part of what the device's clock says. Long enough for an instruction of some launches and both events. */
+static AdvStatus keep_busy(AdvCudaBack *b)
+{
+    unsigned ns = 30000;
+    void *args[] = {&ns};
+    AdvCudaGrid g = {{1, 1, 1}, {1, 1, 1}, 0};
+    return adv_cuda_launch(&b->cuda, adv_cuda_fn(adv_cuda_fns_loop, "adv_spin"), &g, args);
+}
+
 AdvStatus adv_cuda_run_timed(void *self, AdvBound *bound, void *scratch, uint64_t *out_ns)
 {
     AdvCudaBack *b = self;
     float ms = 0;
     *out_ns = 0;
+    ADV_TRY(keep_busy(b));
     ADV_TRY(CHECK(b, cudaEventRecord, (b->t0, b->cuda.stream)));
     ADV_TRY(adv_cuda_run(self, bound, scratch));
     ADV_TRY(CHECK(b, cudaEventRecord, (b->t1, b->cuda.stream)));
@@ -600,39 +636,31 @@ AdvStatus adv_cuda_record_begin(void *self)
     return ADV_OK;
 }
 
+/* The graph itself is not needed once it is executable: of a long entry it is megabytes. */
 AdvStatus adv_cuda_record_end(void *self, void **out_recording)
 {
     AdvCudaBack *b = self;
-    Recording r = {NULL, NULL}, *kept = NULL;
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
     *out_recording = NULL;
     b->is_recording = false;
-    AdvStatus st = CHECK(b, cudaStreamEndCapture, (b->cuda.stream, &r.graph));
-    if (st == ADV_OK) st = CHECK(b, cudaGraphInstantiate, (&r.exec, r.graph, 0));
-    if (st == ADV_OK && !(kept = adv_mem_new0(&b->host.opts.alloc, sizeof *kept)))
-        st = adv_cuda_fail(b, ADV_ENOMEM, "out of memory while recording an entry");
-    if (st != ADV_OK) {
-        if (r.exec) (void)b->api.cudaGraphExecDestroy(r.exec);
-        if (r.graph) (void)b->api.cudaGraphDestroy(r.graph);
-        return st;
-    }
-    *kept = r;
-    *out_recording = kept;
-    return ADV_OK;
+    AdvStatus st = CHECK(b, cudaStreamEndCapture, (b->cuda.stream, &graph));
+    if (st == ADV_OK) st = CHECK(b, cudaGraphInstantiate, (&exec, graph, 0));
+    if (graph) (void)b->api.cudaGraphDestroy(graph);
+    if (st == ADV_OK) *out_recording = exec;
+    return st;
 }
 
 AdvStatus adv_cuda_replay(void *self, void *recording)
 {
     AdvCudaBack *b = self;
-    return CHECK(b, cudaGraphLaunch, (((Recording *)recording)->exec, b->cuda.stream));
+    return CHECK(b, cudaGraphLaunch, (recording, b->cuda.stream));
 }
 
 void adv_cuda_forget(void *self, void *recording)
 {
     AdvCudaBack *b = self;
-    Recording *r = recording;
-    (void)b->api.cudaGraphExecDestroy(r->exec);
-    (void)b->api.cudaGraphDestroy(r->graph);
-    adv_mem_free(&b->host.opts.alloc, r, sizeof *r);
+    (void)b->api.cudaGraphExecDestroy(recording);
 }
 
 /* ---- libraries ------------------------------------------------------------------------------------------------------- */

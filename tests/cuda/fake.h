@@ -32,6 +32,7 @@ typedef struct AdvFake {
     uint32_t n_together, most_together;   /* plans and code being built at this moment, and at most */
     uint32_t wait_for;        /* who builds waits until so many have built at once, or 20 s */
     size_t dnn_version;       /* 91900 */
+    bool refuses_recording;   /* nothing may be recorded */
     bool refuses_text;        /* no plan is made from text */
     bool runs_by_handle;      /* plans made for a description of the device do not run */
     int sm;                   /* 90 */
@@ -42,6 +43,8 @@ extern AdvFake adv_fake;
 
 /* Everything as at first, counters at zero. Device memory that is still held is forgotten: n of blocks. */
 uint32_t adv_fake_reset(void);
+/* Has every stream done all that it was given? */
+bool adv_fake_is_idle(void);
 
 /* AdvCudaSource of the fake, and a table that opens it. */
 AdvStatus adv_fake_source(AdvCudaApi *api, AdvCudaLib which, const char *dirs, AdvDiags *ds);

@@ -25,8 +25,8 @@ static uint32_t n_blocks;
 
 typedef struct Work { struct Work *next; void (*run)(const void *what); size_t n_bytes; } Work;   /* what it needs lies behind it */
 typedef struct List { Work *first, **last; } List;
-struct CUstream_st { List todo, graph; bool is_capturing; };
-struct CUgraph_st { List list; uint32_t n_refs; };
+struct CUstream_st { List todo, graph; unsigned flags; bool is_capturing, is_spoiled; }; /* is_spoiled: what was being captured */
+struct CUgraph_st { List list; uint32_t n_refs; bool is_loaded; };
 struct CUevent_st { uint64_t ticks; cudaStream_t stream; };
 static struct CUstream_st *streams[16];
 enum { MAX_KERNELS = 1 << 14 };
@@ -80,6 +80,13 @@ bool adv_fake_is_capturing(void)
     for (uint32_t i = 0; i < 16; i++)
         if (streams[i] && streams[i]->is_capturing) return true;
     return false;
+}
+
+bool adv_fake_is_idle(void)
+{
+    for (uint32_t i = 0; i < 16; i++)
+        if (streams[i] && streams[i]->todo.first) return false;
+    return true;
 }
 
 bool adv_fake_has_set_device(void) { return has_set_device; }
@@ -233,6 +240,10 @@ void adv_fake_see(cudaStream_t s) { adv_fake.n_elsewhere += adv_fake.only && s !
 cudaError_t adv_fake_enqueue(cudaStream_t s, void (*run)(const void *what), const void *what, size_t n_bytes)
 {
     adv_fake_see(s);
+    if (s->is_capturing && adv_fake.refuses_recording) {
+        s->is_spoiled = true;
+        return cudaErrorStreamCaptureUnsupported;
+    }
     add_work(s->is_capturing ? &s->graph : &s->todo, run, what, n_bytes);
     return cudaSuccess;
 }
@@ -341,10 +352,17 @@ static cudaError_t fake_stream_create(cudaStream_t *s, unsigned flags)
 {
     CALL(true);
     uint32_t i = 0;
-    (void)flags;
     while (i < 15 && streams[i]) i++;
     *s = streams[i] = calloc(1, sizeof **s);
+    (*s)->flags = flags;
     adv_fake_see(*s);
+    return cudaSuccess;
+}
+
+static cudaError_t fake_stream_flags(cudaStream_t s, unsigned *flags)
+{
+    CALL(false);
+    *flags = s->flags;
     return cudaSuccess;
 }
 
@@ -376,6 +394,7 @@ static cudaError_t fake_begin(cudaStream_t s, enum cudaStreamCaptureMode mode)
     if (mode != cudaStreamCaptureModeThreadLocal) return cudaErrorInvalidValue; /* other threads may go on taking memory */
     adv_fake_see(s);
     s->is_capturing = true;
+    s->is_spoiled = false;
     return cudaSuccess;
 }
 
@@ -385,9 +404,10 @@ static cudaError_t fake_end(cudaStream_t s, cudaGraph_t *graph)
     *graph = NULL;
     if (!s->is_capturing) return cudaErrorIllegalState;
     s->is_capturing = false;
+    if (e == cudaSuccess && s->is_spoiled) e = cudaErrorStreamCaptureInvalidated;
     if (e == cudaSuccess) {
         *graph = calloc(1, sizeof **graph);
-        **graph = (struct CUgraph_st){s->graph, 1};
+        **graph = (struct CUgraph_st){s->graph, 1, false};
     } else {
         free_list(&s->graph);
     }
@@ -406,8 +426,8 @@ static cudaError_t fake_instantiate(cudaGraphExec_t *exec, cudaGraph_t graph, un
 
 static cudaError_t drop_graph(cudaGraph_t g)
 {
-    settle();
     if (--g->n_refs) return cudaSuccess;
+    settle();
     free_list(&g->list);
     free(g);
     return cudaSuccess;
@@ -423,9 +443,12 @@ static void run_graph(const void *what)
     run_list(&g->list);
 }
 
+/* The first launch of each takes memory of the device for it. */
 static cudaError_t fake_graph_launch(cudaGraphExec_t exec, cudaStream_t s)
 {
-    CALL(false);
+    cudaGraph_t graph = (cudaGraph_t)exec;
+    CALL(!graph->is_loaded);
+    graph->is_loaded = true;
     return adv_fake_enqueue(s, run_graph, &exec, sizeof exec);
 }
 
@@ -560,6 +583,7 @@ static void fill_rt(AdvCudaApi *a)
     a->cudaMemcpyAsync = fake_copy;
     a->cudaMemsetAsync = fake_memset;
     a->cudaStreamCreateWithFlags = fake_stream_create;
+    a->cudaStreamGetFlags = fake_stream_flags;
     a->cudaStreamDestroy = fake_stream_destroy;
     a->cudaStreamSynchronize = fake_stream_sync;
     a->cudaStreamBeginCapture = fake_begin;

@@ -10,6 +10,18 @@
 
 static const AdvModule toy_module = {ADV_MODULE_HEADER, .backend = &adv_backend_fake};
 
+/* How often an entry could not be recorded, and the newest warning. */
+static int toy_n_unrecorded;
+static char toy_warning[256];
+
+static inline void toy_log(void *user, int32_t level, const char *text, size_t n_bytes)
+{
+    (void)user;
+    if (level != ADV_LOG_WARNING) return;
+    snprintf(toy_warning, sizeof toy_warning, "%.*s", (int)n_bytes, text);
+    toy_n_unrecorded += strstr(toy_warning, "cannot be recorded") != NULL;
+}
+
 /* A context and a plan for target cuda. Of the back end cuda the fake device is known. */
 static inline Toy toy_plan_of(const char *graph, const char *program)
 {
@@ -20,6 +32,9 @@ static inline Toy toy_plan_of(const char *graph, const char *program)
     if (!t.bytes.data || adv_ctx_new(NULL, &t.ctx) != ADV_OK || adv_diags_open(t.ctx, &t.ds) != ADV_OK) abort();
     if (adv_registry_add_kernels(&t.ctx->reg, adv_def_kernels(&t.ctx->reg), t.ds) != ADV_OK) abort();
     t.ctx->modules[t.ctx->n_modules++] = &toy_module;
+    t.ctx->log = toy_log;
+    toy_n_unrecorded = 0;
+    toy_warning[0] = 0;
     if (adv_plan_load(t.ctx, t.bytes.data, t.bytes.n, t.ds, &t.plan) != ADV_OK) abort();
     return t;
 }

@@ -37,6 +37,7 @@ typedef struct File {
     unsigned char *bytes;
     uint64_t n;
     AdvAlloc a;
+    char said[256]; /* the first message about the bytes last tried */
 } File;
 
 static File make_file(void)
@@ -85,6 +86,7 @@ static AdvStatus try_bytes(File *f, const void *bytes, uint64_t n)
     if (st == ADV_OK) st = adv_plan_check(plan, &f->w->reg, ds);
     CHECK((st == ADV_OK) == (ds->n_errors == 0));
     CHECK(st == ADV_OK || st == ADV_EDATA);
+    snprintf(f->said, sizeof f->said, "%s", ds->list.n ? ds->list.at[0]->message : "");
     if (plan) {
         size_t n_text = 0;
         plan_dump(plan, count_text, &n_text);
@@ -196,8 +198,8 @@ static void flip_under_a_good_digest(void)
     free_file(&f);
 }
 
-/* One field set to what it may not be. */
-static void refuses(const char *blob, uint64_t at, const void *with, size_t n)
+/* One field set to what it may not be; `why` stands in the message. */
+static void refuses_because(const char *blob, uint64_t at, const void *with, size_t n, const char *why)
 {
     File f = make_file();
     AdvContainer c;
@@ -220,6 +222,7 @@ static void refuses(const char *blob, uint64_t at, const void *with, size_t n)
         blobs[b].data = changed;
         CHECK(adv_container_render(&f.a, blobs, c.n_blobs, meta, 2, f.w->diags, &bytes, &n_bytes) == ADV_OK);
         CHECK(try_bytes(&f, bytes, n_bytes) == ADV_EDATA);
+        CHECK(strstr(f.said, why) != NULL);
         adv_mem_free(&f.a, bytes, n_bytes);
         free(changed);
     }
@@ -227,6 +230,8 @@ static void refuses(const char *blob, uint64_t at, const void *with, size_t n)
     adv_arena_fini(&arena);
     free_file(&f);
 }
+
+static void refuses(const char *blob, uint64_t at, const void *with, size_t n) { refuses_because(blob, at, with, n, ""); }
 
 static void each_rule_refuses(void)
 {
@@ -263,6 +268,27 @@ static void each_rule_refuses(void)
     refuses("ops", offsetof(AdvPlanOp, version), &nine, 1);
     refuses("sources", offsetof(AdvPlanSource, n_bytes), &big, 4);
     refuses("strings", 0, &nine, 1);
+}
+
+/* Wherever a value lies, kernels count on its alignment: a multiple of its elements' size alone is refused. */
+static void values_begin_aligned(void)
+{
+    File f = make_file();
+    AdvPlan *plan = NULL;
+    CHECK(adv_plan_parse(&f.a, f.bytes, f.n, "plan", f.w->diags, &plan) == ADV_OK);
+    const AdvPlanTarget *t = plan ? adv_plan_target(plan, "cpu") : NULL;
+    for (uint32_t i = 0, seen = 0; t && i < t->n_values; i++) {
+        const AdvPlanValue *v = &t->values[i];
+        if (seen & 1u << v->block) continue;
+        seen |= 1u << v->block;
+        CHECK_EQ(v->offset % ADV_PLAN_ALIGN, 0);
+        for (uint64_t shift = 8; shift < ADV_PLAN_ALIGN; shift *= 2) {
+            uint64_t moved = v->offset + shift;
+            refuses_because("cpu.values", i * sizeof *v + offsetof(AdvPlanValue, offset), &moved, 8, "begin at a multiple of 64 bytes");
+        }
+    }
+    adv_plan_free(plan);
+    free_file(&f);
 }
 
 /* A plan with other metadata. */
@@ -328,6 +354,7 @@ int main(void)
     RUN(flip_each_byte);
     RUN(flip_under_a_good_digest);
     RUN(each_rule_refuses);
+    RUN(values_begin_aligned);
     RUN(metadata);
     RUN(out_of_memory);
     return ADV_TEST_END();
