@@ -25,6 +25,7 @@ typedef struct AdvBackendOpts {
     const char *library_dirs; /* folders to look for foreign libraries in first, split by ':'; may be NULL */
     bool is_deterministic;    /* choose by fixed order, never by time */
     bool allow_tf32;
+    bool says_choices;        /* to the log: each way that is timed, its time or that it fails, and which is taken */
     void *stream;             /* of the caller; NULL: the back end makes its own */
 } AdvBackendOpts;
 

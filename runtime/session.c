@@ -33,6 +33,7 @@ static AdvStatus open_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *
     AdvBackendOpts bo = {.alloc = s->ctx->alloc, .reg = &s->ctx->reg, .n_threads = s->n_threads, .refused = log_refusal, .user = s,
                          .log = log_backend, .io = s->ctx->io, .cache_dir = o->cache_dir,
                          .cache_limit_bytes = o->cache_limit_bytes, .library_dirs = o->library_dirs,
+                         .says_choices = (s->flags & ADV_SESSION_LOG_DISPATCH) != 0,
                          .is_deterministic = s->plan->prog->deterministic, .allow_tf32 = !strcmp(s->plan->prog->precision, "tf32"),
                          .stream = o->stream};
     return s->be->open(&bo, ds, &s->self);

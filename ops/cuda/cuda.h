@@ -41,6 +41,13 @@ AdvStatus adv_cuda_check(AdvCuda *c, cudaError_t e, const char *call) ADV_MUST_U
 /* What an instruction cannot do, found out after its prepare: a diagnostic. Returns ADV_EUNAVAILABLE. */
 AdvStatus adv_cuda_refuse(AdvCuda *c, const char *fmt, ...) ADV_PRINTF(2, 3);
 
+/* A call of a library that failed, and what the library says. It has a CUDA runtime of its own, so ours is asked whether the device still
+** answers. ADV_ENOMEM where memory ran out, else ADV_EUNAVAILABLE. */
+AdvStatus adv_cuda_foreign(AdvCuda *c, bool no_memory, const char *call, const char *fmt, ...) ADV_PRINTF(4, 5);
+
+/* Is work being recorded, so that nothing may be taken, loaded or waited for? */
+bool adv_cuda_is_recording(const AdvCuda *c);
+
 /* ---- launching --------------------------------------------------------------------------------------------------- */
 
 /* A __global__ function: from a table of a .cu file (kernel.cuh), or out of generated code. */

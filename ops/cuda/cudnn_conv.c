@@ -31,7 +31,7 @@
 typedef enum Way { ONE, TURNED, TWO, OWN, NARROW, WGMMA, N_WAYS } Way; /* graphs of the library before OWN */
 static const char *const way_names[] = {"one", "turned", "two", "own", "narrow", "wgmma"};
 
-enum { MAX_CANDIDATES = 16, ALIGN = 256 };
+enum { OF_ONE = 6, OF_TURNED = 2, OF_TWO = ADV_DNN_CONFIGS, MAX_CANDIDATES = OF_ONE + OF_TURNED + OF_TWO + 3, ALIGN = 256 };
 static const double small_work = 1e8; /* operations below which the direct kernel is a candidate */
 
 typedef struct Candidate {
@@ -104,9 +104,9 @@ static AdvStatus add_ways(AdvPrep *p, Problem *s)
     AdvDnnConv full = adv_conv_whole(p->sig, t), plain = adv_conv_plain(&full), turned;
     AdvView weights;
     bool has_tail = adv_conv_has_tail(t);
-    AdvStatus st = has_tail ? add_way(p, s, ONE, &full, 4) : ADV_OK;
-    if (st == ADV_OK && adv_conv_turned(&full, &turned, &weights)) st = add_way(p, s, TURNED, &turned, has_tail ? 4 : 2);
-    return st == ADV_OK ? add_way(p, s, TWO, &plain, has_tail ? 3 : 6) : st;
+    AdvStatus st = has_tail ? add_way(p, s, ONE, &full, OF_ONE) : ADV_OK;
+    if (st == ADV_OK && adv_conv_turned(&full, &turned, &weights)) st = add_way(p, s, TURNED, &turned, OF_TURNED);
+    return st == ADV_OK ? add_way(p, s, TWO, &plain, OF_TWO) : st;
 }
 
 /* ---- candidates ---------------------------------------------------------------------------------------------------------- */
@@ -191,9 +191,8 @@ static AdvStatus run_plan(Session *c, AdvDnnPlan *plan, AdvDnnPack *pack, void *
         st = adv_dnn_run(c->cuda->api, c->handle, plan->d, pack, pointer, workspace);
     }
     if (st == CUDNN_STATUS_SUCCESS) return ADV_OK;
-    cudaError_t e = c->cuda->api->cudaGetLastError();
-    if (e == cudaSuccess) e = st == CUDNN_STATUS_ALLOC_FAILED ? cudaErrorMemoryAllocation : cudaErrorNotSupported;
-    return adv_cuda_check(c->cuda, e, "cudnnBackendExecute");
+    c->cuda->api->cudnnGetLastErrorString(plan->why, sizeof plan->why);
+    return adv_cuda_foreign(c->cuda, adv_dnn_no_memory(st), "cudnnBackendExecute", "%s: %s", c->cuda->api->cudnnGetErrorString(st), plan->why);
 }
 
 static AdvStatus run_turned(Problem *s, const Candidate *c, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], char *scratch)
@@ -358,7 +357,7 @@ static void tell_of_own(const Problem *s)
     for (Way way = ONE; way < OWN; way++) {
         const AdvDnnShared *g = s->graph[way];
         for (uint32_t k = 0; g && k < g->graph.n_configs && !why[0]; k++) why = g->plan[k].why;
-        if (g && !why[0] && g->graph.call) why = g->graph.call;
+        if (g && !why[0] && g->graph.call) why = g->graph.why[0] ? g->graph.why : g->graph.call;
     }
     adv_cuda_warn(s->session->cuda, "warning: the slow direct kernel computes `%s`, as cuDNN offers nothing that runs: %s", s->key, why);
 }

@@ -15,6 +15,7 @@ static void note(AdvDnnGraph *g, cudnnStatus_t st, const char *call)
     if (st == CUDNN_STATUS_SUCCESS || g->status != CUDNN_STATUS_SUCCESS) return;
     g->status = st;
     g->call = call;
+    g->api->cudnnGetLastErrorString(g->why, sizeof g->why); /* of this thread's last call */
 }
 
 static Desc make(AdvDnnGraph *g, cudnnBackendDescriptorType_t type)
@@ -193,39 +194,59 @@ static uint32_t build(AdvDnnGraph *g, const AdvDnnConv *c, Desc ops[MAX_OPS])
 
 /* ---- configurations ---------------------------------------------------------------------------------------------------- */
 
+/* What a list of configurations is asked for: whose plans, of which convolution, how many of one engine. */
+typedef struct Wish {
+    const AdvDnnFor *to;
+    const AdvDnnConv *conv;
+    Desc graph;
+    uint32_t most, most_of_engine;
+} Wish;
+
+static bool is_allowed_note(const Wish *w, cudnnBackendNumericalNote_t note)
+{
+    switch (note) {
+    case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC: return false;                /* a resumed run has the same bits */
+    case CUDNN_NUMERICAL_NOTE_WINOGRAD: case CUDNN_NUMERICAL_NOTE_FFT: return false; /* other roundings */
+    case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS: return false;             /* to f16, whose range gradients leave */
+    case CUDNN_NUMERICAL_NOTE_TENSOR_CORE: return w->conv->image->dtype != ADV_F32 || w->to->allow_tf32;
+    default: return true;
+    }
+}
+
 /* May this configuration be used, and whose is it? */
-static bool is_allowed(AdvDnnGraph *g, const AdvDnnFor *to, bool is_f32, Desc config, int64_t *out_engine)
+static bool is_allowed(const AdvCudaApi *api, const Wish *w, Desc config, int64_t *out_engine)
 {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t n = 0;
-    Desc engine = make(g, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
-    if (!engine) return false;
-    if (g->api->cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine) ||
-        g->api->cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, out_engine) ||
-        g->api->cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                                         CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, notes))
-        return false;
+    Desc engine = NULL;
+    if (api->cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine)) return false;
+    bool ok = !api->cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine) &&
+              !api->cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, out_engine) &&
+              !api->cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                                             CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, notes);
+    (void)api->cudnnBackendDestroyDescriptor(engine);
     if (n > CUDNN_NUMERICAL_NOTE_TYPE_COUNT) n = CUDNN_NUMERICAL_NOTE_TYPE_COUNT; /* a newer library may know more */
-    for (int64_t k = 0; k < n; k++) {
-        if (notes[k] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) return false; /* a resumed run has the same bits */
-        if (notes[k] == CUDNN_NUMERICAL_NOTE_WINOGRAD || notes[k] == CUDNN_NUMERICAL_NOTE_FFT) return false; /* other roundings */
-        if (is_f32 && !to->allow_tf32 &&
-            (notes[k] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS || notes[k] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE))
-            return false;
-    }
-    return true;
+    for (int64_t k = 0; ok && k < n; k++) ok = is_allowed_note(w, notes[k]);
+    return ok;
 }
 
-enum { ASKED = 24 };
+static uint32_t count_of(const AdvDnnGraph *g, int64_t engine)
+{
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < g->n_configs; k++) n += g->engine[k] == engine;
+    return n;
+}
+
+enum { ASKED = 64 };
 
 /* Adds what one way of guessing offers. A way that knows nothing is no failure. */
-static void ask(AdvDnnGraph *g, const AdvDnnFor *to, Desc graph, cudnnBackendHeurMode_t mode, bool is_f32, uint32_t most)
+static void ask(AdvDnnGraph *g, const Wish *w, cudnnBackendHeurMode_t mode)
 {
     Desc h = make(g, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR), found[ASKED];
     int64_t n = 0;
-    set_desc(g, h, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
+    set_desc(g, h, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, w->graph);
     set(g, h, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
-    if (to->device) set_desc(g, h, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, to->device);
+    if (w->to->device) set_desc(g, h, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, w->to->device);
     if (g->status != CUDNN_STATUS_SUCCESS || g->api->cudnnBackendFinalize(h)) return;
     bool is_whole = true;
     for (uint32_t k = 0; k < ASKED; k++) {
@@ -236,8 +257,10 @@ static void ask(AdvDnnGraph *g, const AdvDnnFor *to, Desc graph, cudnnBackendHeu
         g->api->cudnnBackendGetAttribute(h, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, ASKED, &n, found))
         n = 0;
     for (int64_t k = 0; k < ASKED; k++) {
-        uint32_t at = g->n_configs;
-        if (k < n && at < most && g->n_made + 2 < ADV_DNN_MADE && is_allowed(g, to, is_f32, found[k], &g->engine[at])) {
+        int64_t engine = 0;
+        if (k < n && g->n_configs < w->most && g->n_made < ADV_DNN_MADE && is_allowed(g->api, w, found[k], &engine) &&
+            count_of(g, engine) < w->most_of_engine) {
+            g->engine[g->n_configs] = engine;
             g->config[g->n_configs++] = g->made[g->n_made++] = found[k];
         } else if (found[k])
             (void)g->api->cudnnBackendDestroyDescriptor(found[k]);
@@ -246,19 +269,25 @@ static void ask(AdvDnnGraph *g, const AdvDnnFor *to, Desc graph, cudnnBackendHeu
 
 void adv_dnn_graph_init(AdvDnnGraph *g, const AdvDnnFor *to, const AdvDnnConv *conv, uint32_t most)
 {
-    Desc ops[MAX_OPS], graph;
-    bool is_f32 = conv->image->dtype == ADV_F32;
+    Desc ops[MAX_OPS];
     memset(g, 0, sizeof *g);
     g->api = to->api;
-    if (most > ADV_DNN_CONFIGS) most = ADV_DNN_CONFIGS;
     uint32_t n = build(g, conv, ops);
-    graph = make(g, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-    if (to->handle) set(g, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &to->handle);
-    set(g, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, ops);
-    finish(g, graph, "the graph");
-    ask(g, to, graph, CUDNN_HEUR_MODE_A, is_f32, most);
-    if (g->n_configs == 0) ask(g, to, graph, CUDNN_HEUR_MODE_FALLBACK, is_f32, most);
+    Wish w = {.to = to, .conv = conv, .graph = make(g, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)};
+    w.most = most < ADV_DNN_CONFIGS ? most : ADV_DNN_CONFIGS;
+    w.most_of_engine = n > 1 ? 3 : ADV_DNN_CONFIGS; /* code of fused plans is compiled */
+    if (to->handle) set(g, w.graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &to->handle);
+    set(g, w.graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, ops);
+    finish(g, w.graph, "the graph");
+    ask(g, &w, CUDNN_HEUR_MODE_A);
+    w.most_of_engine = 1;
+    ask(g, &w, CUDNN_HEUR_MODE_FALLBACK); /* engines that the other way did not name */
     if (g->n_configs == 0) note(g, CUDNN_STATUS_NOT_SUPPORTED, "the choice of an engine");
+}
+
+bool adv_dnn_no_memory(cudnnStatus_t st)
+{
+    return st == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED || st == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
 }
 
 void adv_dnn_graph_fini(AdvDnnGraph *g)

@@ -17,7 +17,7 @@ typedef struct AdvDnnFor {
     cudnnBackendDescriptor_t device; /* finalized CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, or NULL */
     cudnnHandle_t handle;
     bool is_deterministic;           /* the first plan that runs is taken, not the fastest */
-    bool allow_tf32;                 /* f32: plans that round their operands to TF32, too */
+    bool allow_tf32;                 /* f32: plans on the tensor cores, which round their operands to TF32, too */
 } AdvDnnFor;
 
 typedef enum AdvDnnKind { ADV_DNN_FORWARD, ADV_DNN_BY_IMAGE, ADV_DNN_BY_WEIGHTS } AdvDnnKind;
@@ -39,7 +39,7 @@ typedef struct AdvDnnConv {
     bool relu, sum_last;
 } AdvDnnConv;
 
-#define ADV_DNN_CONFIGS 6   /* engine configurations kept of a graph */
+#define ADV_DNN_CONFIGS 12  /* engine configurations kept of a graph */
 #define ADV_DNN_MADE 96     /* descriptors a graph may consist of */
 
 typedef struct AdvDnnGraph {
@@ -51,16 +51,21 @@ typedef struct AdvDnnGraph {
     uint32_t n_configs;
     cudnnStatus_t status;  /* of the first call that failed */
     const char *call;      /* that call */
+    char why[160];         /* what the library said about it, or "" */
 } AdvDnnGraph;
 
-/* Builds the graph and asks for at most `most` configurations that `to` allows, best first as the library guesses. Their number is 0
-** if the library refuses the graph: status and call then say why. Fini is needed in any case. */
+/* Builds the graph and asks for at most `most` configurations that `to` allows, best first as the library guesses: of a plain convolution
+** all that it names, of one with a tail, whose code is compiled, at most 3 of an engine, and then one of each engine that its other list
+** has. Their number is 0 if the library refuses the graph: status, call and why then say what it said. Fini is needed in any case. */
 void adv_dnn_graph_init(AdvDnnGraph *g, const AdvDnnFor *to, const AdvDnnConv *conv, uint32_t most);
 void adv_dnn_graph_fini(AdvDnnGraph *g);
 
 /* Builds the plan of configuration ix, which may take a second where the library compiles code. NULL in *out and the library's status
 ** if it refuses. The graph must outlive the plan; the caller destroys it with cudnnBackendDestroyDescriptor. */
 cudnnStatus_t adv_dnn_plan(const AdvDnnGraph *g, const AdvDnnFor *to, uint32_t ix, cudnnBackendDescriptor_t *out, int64_t *out_workspace);
+
+/* Did memory run out, of the host or of the device? */
+bool adv_dnn_no_memory(cudnnStatus_t st);
 
 /* A plan as text that holds the compiled code too, so that a plan made from it needs no graph and compiles nothing: bytes of it, or 0
 ** where the library gives none; at most n are written. And the plan of such a text, for the same version of the library and an equal

@@ -94,6 +94,7 @@ bool adv_dnn_by_handle(AdvDnnPlan *p, AdvCuda *cuda, cudnnHandle_t handle)
     AdvDnnFor to = *p->to;
     cudnnBackendDescriptor_t d = NULL;
     AdvCudaBytes text;
+    if (adv_cuda_is_recording(cuda)) return false;
     int64_t workspace = 0, n = p->is_by_handle || !to.device ? 0 : adv_dnn_plan_text(to.api, p->d, NULL, 0);
     p->is_by_handle = true;
     if (n <= 0 || adv_cuda_bytes_new(cuda, (size_t)n, &text) != ADV_OK) return false;
@@ -103,7 +104,7 @@ bool adv_dnn_by_handle(AdvDnnPlan *p, AdvCuda *cuda, cudnnHandle_t handle)
     adv_cuda_bytes_drop(cuda, &text);
     if (d && workspace > p->workspace) (void)to.api->cudnnBackendDestroyDescriptor(d);
     if (!d || workspace > p->workspace) return false;
-    (void)to.api->cudnnBackendDestroyDescriptor(p->d);
+    p->first = p->d; /* what was recorded already runs its code */
     p->d = d;
     return true;
 }
@@ -113,7 +114,7 @@ static bool build_job(AdvCudaJob *job, AdvCudaCrew *crew)
     AdvDnnPlan *p = (AdvDnnPlan *)job;
     (void)crew;
     adv_dnn_build(p);
-    return p->status != CUDNN_STATUS_ALLOC_FAILED;
+    return !adv_dnn_no_memory(p->status);
 }
 
 static bool make_job(AdvCudaJob *job, AdvCudaCrew *crew)
@@ -122,7 +123,7 @@ static bool make_job(AdvCudaJob *job, AdvCudaCrew *crew)
     adv_dnn_make(g);
     for (uint32_t k = 0; k < g->graph.n_configs; k++)
         if (g->plan[k].is_wanted && !g->plan[k].is_built) adv_cuda_crew_add(crew, &g->plan[k].job);
-    return g->graph.status != CUDNN_STATUS_ALLOC_FAILED;
+    return !adv_dnn_no_memory(g->graph.status);
 }
 
 void adv_dnn_add(AdvDnnShared *g, AdvCudaCrew *crew)
@@ -143,7 +144,8 @@ void adv_dnn_add_text(AdvDnnPlan *p, AdvCudaCrew *crew)
 void adv_dnn_plan_fini(const AdvCudaApi *api, AdvDnnPlan *p)
 {
     if (p->d) (void)api->cudnnBackendDestroyDescriptor(p->d);
-    p->d = NULL;
+    if (p->first) (void)api->cudnnBackendDestroyDescriptor(p->first);
+    p->d = p->first = NULL;
     p->is_built = p->is_wanted = p->is_chosen = p->is_by_handle = false;
 }
 

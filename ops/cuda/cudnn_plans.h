@@ -22,6 +22,7 @@ typedef struct AdvDnnPlan {
     cudnnStatus_t status;
     char why[160];                 /* what the library said when it refused, or "" */
     cudnnBackendDescriptor_t d;    /* NULL: not built, or refused */
+    cudnnBackendDescriptor_t first; /* what d was before adv_dnn_by_handle, or NULL */
     int64_t workspace;
 } AdvDnnPlan;
 
@@ -50,7 +51,7 @@ void adv_dnn_make(AdvDnnShared *g);
 void adv_dnn_build(AdvDnnPlan *p);
 
 /* A plan that was made for a description of the device did not run on it: makes it again from its own text, by the handle, once. False:
-** it was by the handle already, or is as it was. Its workspace is as large as before. */
+** it was by the handle already, work is being recorded, or it is as it was. Its workspace is as large as before. */
 bool adv_dnn_by_handle(AdvDnnPlan *p, AdvCuda *cuda, cudnnHandle_t handle);
 
 /* Ends plans that were not chosen, and graphs with no plan left. With `all` the others too. */

@@ -82,8 +82,7 @@ static AdvStatus run_blas(const AdvLaunch *l, void *state)
                                           l->in[0].data, s->type, s->lda, &zero, l->out[0].data, s->type, s->ldy, s->compute,
                                           CUBLAS_GEMM_DEFAULT);
     if (st == CUBLAS_STATUS_SUCCESS) return ADV_OK;
-    cudaError_t e = api->cudaGetLastError();
-    return adv_cuda_check(s->cuda, e != cudaSuccess ? e : cudaErrorNotSupported, "cublasGemmEx");
+    return adv_cuda_foreign(s->cuda, st == CUBLAS_STATUS_ALLOC_FAILED, "cublasGemmEx", "%s", api->cublasGetStatusString(st));
 }
 
 static AdvStatus prepare_own(AdvPrep *p, void **out_state)

@@ -57,7 +57,9 @@ static bool is_harmless(cudaError_t e)
     return e == cudaErrorMemoryAllocation || e == cudaErrorInvalidValue || e == cudaErrorInvalidConfiguration ||
            e == cudaErrorNotSupported || e == cudaErrorInvalidDeviceFunction || e == cudaErrorLaunchOutOfResources ||
            e == cudaErrorNoDevice || e == cudaErrorInsufficientDriver || e == cudaErrorNoKernelImageForDevice ||
-           e == cudaErrorSymbolNotFound || e == cudaErrorStreamCaptureUnsupported || e == cudaErrorStreamCaptureInvalidated;
+           e == cudaErrorSymbolNotFound || e == cudaErrorInvalidKernelImage || e == cudaErrorInvalidPtx ||
+           e == cudaErrorUnsupportedPtxVersion || e == cudaErrorJitCompilationDisabled || e == cudaErrorInvalidResourceHandle ||
+           (e >= cudaErrorStreamCaptureUnsupported && e <= cudaErrorStreamCaptureWrongThread);
 }
 
 AdvStatus adv_cuda_check(AdvCuda *c, cudaError_t e, const char *call)
@@ -79,6 +81,20 @@ AdvStatus adv_cuda_refuse(AdvCuda *c, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     return adv_cuda_fail(back_of(c), ADV_EUNAVAILABLE, "%s", text);
+}
+
+AdvStatus adv_cuda_foreign(AdvCuda *c, bool no_memory, const char *call, const char *fmt, ...)
+{
+    char text[320];
+    size_t n_free, n_all;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    cudaError_t e = c->api->cudaGetLastError();
+    if (e == cudaSuccess) e = no_memory ? cudaErrorMemoryAllocation : c->api->cudaMemGetInfo(&n_free, &n_all);
+    if (e != cudaSuccess && e != cudaErrorMemoryAllocation) return adv_cuda_check(c, e, call);
+    return adv_cuda_fail(back_of(c), e == cudaSuccess ? ADV_EUNAVAILABLE : ADV_ENOMEM, "%s: %s", call, text);
 }
 
 #define CHECK(b, call, args) adv_cuda_check(&(b)->cuda, (b)->api.call args, #call)
@@ -628,6 +644,8 @@ AdvStatus adv_cuda_set_i64(void *self, void *dst, int64_t value)
     return adv_cuda_launch(&b->cuda, adv_cuda_fn(adv_cuda_fns_loop, "adv_set_i64"), &g, args);
 }
 
+bool adv_cuda_is_recording(const AdvCuda *c) { return c->back->is_recording; }
+
 AdvStatus adv_cuda_record_begin(void *self)
 {
     AdvCudaBack *b = self;
@@ -703,16 +721,17 @@ AdvStatus adv_cuda_blas(AdvCuda *c, cublasHandle_t *out)
 static AdvStatus dnn_status(AdvCudaBack *b, cudnnStatus_t e, const char *call)
 {
     if (e == CUDNN_STATUS_SUCCESS) return ADV_OK;
-    return adv_cuda_fail(b, e == CUDNN_STATUS_ALLOC_FAILED ? ADV_ENOMEM : ADV_EUNAVAILABLE, "%s: %s", call, b->api.cudnnGetErrorString(e));
+    return adv_cuda_fail(b, (e == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED || e == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) ? ADV_ENOMEM : ADV_EUNAVAILABLE, "%s: %s", call, b->api.cudnnGetErrorString(e));
 }
 
-/* cuDNN compiles code by an NVRTC that it looks for by name alone: one that is open already is found wherever it lies. Without
-** one it offers fewer plans, and generated code will say what is missing. */
-static void open_rtc_for_dnn(AdvCudaBack *b)
+/* cuDNN uses NVRTC and cuBLAS, which it looks for by name alone: what is open already is found wherever it lies. Without them it offers
+** fewer plans, and who needs them for something else says what is missing. */
+static void open_for_dnn(AdvCudaBack *b)
 {
     AdvDiags *ds = b->ds;
     b->ds = NULL;
     if (adv_cuda_need(b, ADV_CUDA_RTC) != ADV_OK) b->error[0] = 0;
+    if (adv_cuda_need(b, ADV_CUDA_BLAS) != ADV_OK) b->error[0] = 0;
     b->ds = ds;
 }
 
@@ -722,7 +741,7 @@ AdvStatus adv_cuda_dnn(AdvCuda *c, cudnnHandle_t *out)
     *out = NULL;
     if (!b->dnn) {
         ADV_TRY(adv_cuda_need(b, ADV_CUDA_DNN));
-        open_rtc_for_dnn(b);
+        open_for_dnn(b);
         ADV_TRY(dnn_status(b, b->api.cudnnCreate(&b->dnn), "cudnnCreate"));
         AdvStatus st = dnn_status(b, b->api.cudnnSetStream(b->dnn, b->cuda.stream), "cudnnSetStream");
         if (st != ADV_OK) {

@@ -5,8 +5,8 @@
 **   2. the choice made for the same problem in this session
 **   3. `deterministic`: the first candidate that runs
 **   4. the cache folder's file for this GPU and these libraries
-**   5. timing: the median of three replays of a recording that runs the candidate twice, after a warm-up; recorded, because that is how
-**      a session runs it: what the host takes to launch does not count, and what cannot be recorded is no candidate
+**   5. timing: each candidate recorded as a session records it (what cannot be is no candidate), replayed once with a clock, and the four
+**      fastest four times more, in turns; the least median. What the host takes to launch does not count
 ** As text a line a choice: the label, a tab, the key. The cache file adv-cuda-choices-<hash>.txt holds such lines; lines that
 ** are none are ignored with a warning.
 */
@@ -19,7 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_RUNS = 3, N_TOGETHER = 2 };
+enum {
+    N_RUNS = 5, N_FINAL = 4, N_TOGETHER = 2, /* times that a candidate is timed; candidates that are more than once; runs of a recording */
+    WARM_MS = 50, MOST_WARM = 512,           /* work before anything is timed, and in how many replays at most */
+    MOST_CANDIDATES = 32,
+    OFFERED = 2                              /* raised when what is offered or how it is written changes: choices of before are made anew */
+};
 
 /* Lists of choices outlive `unprepare`, so they have memory of their own. */
 static char *dup_text(const AdvCudaBack *b, const char *text, size_t n)
@@ -123,7 +128,7 @@ static bool cache_path(AdvCudaBack *b, char *path, size_t n)
     int runtime = 0;
     if (!b->host.opts.cache_dir) return false;
     (void)b->api.cudaRuntimeGetVersion(&runtime);
-    uint64_t h = adv_hash_u64(adv_hash_str(ADV_HASH_START, b->prop.name), (uint64_t)runtime);
+    uint64_t h = adv_hash_u64(adv_hash_u64(adv_hash_str(ADV_HASH_START, b->prop.name), (uint64_t)runtime), OFFERED);
     if (b->is_open[ADV_CUDA_DNN]) h = adv_hash_u64(h, (uint64_t)b->api.cudnnGetVersion());
     int len = snprintf(path, n, "%s/adv-cuda-choices-%016" PRIx64 ".txt", b->host.opts.cache_dir, h);
     return len > 0 && (size_t)len < n;
@@ -180,15 +185,6 @@ static AdvStatus run_once(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix, vo
     return record(b, t, ix, out);
 }
 
-static AdvStatus time_once(AdvCudaBack *b, void *recording, float *out_ms)
-{
-    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventRecord(b->t0, b->cuda.stream), "cudaEventRecord"));
-    ADV_TRY(adv_cuda_replay(b, recording));
-    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventRecord(b->t1, b->cuda.stream), "cudaEventRecord"));
-    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventSynchronize(b->t1), "cudaEventSynchronize"));
-    return adv_cuda_check(&b->cuda, b->api.cudaEventElapsedTime(out_ms, b->t0, b->t1), "cudaEventElapsedTime");
-}
-
 static AdvStatus can_run(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix)
 {
     void *recording;
@@ -197,26 +193,121 @@ static AdvStatus can_run(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix)
     return ADV_OK;
 }
 
+/* ---- timing ---------------------------------------------------------------------------------------------------------- */
+
+/* A candidate that runs and can be recorded. */
+typedef struct Entrant {
+    uint32_t ix;
+    void *recording;
+    float ms[N_RUNS];
+} Entrant;
+
+/* The first replay keeps the device at work while the host hands over the second, which is timed. */
+static AdvStatus time_once(AdvCudaBack *b, void *recording, float *out_ms)
+{
+    ADV_TRY(adv_cuda_replay(b, recording));
+    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventRecord(b->t0, b->cuda.stream), "cudaEventRecord"));
+    ADV_TRY(adv_cuda_replay(b, recording));
+    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventRecord(b->t1, b->cuda.stream), "cudaEventRecord"));
+    ADV_TRY(adv_cuda_check(&b->cuda, b->api.cudaEventSynchronize(b->t1), "cudaEventSynchronize"));
+    return adv_cuda_check(&b->cuda, b->api.cudaEventElapsedTime(out_ms, b->t0, b->t1), "cudaEventElapsedTime");
+}
+
+/* A device that did nothing for a while begins slowly, and would time the first candidates of a session by another clock. */
+static AdvStatus warm_up(AdvCudaBack *b, void *recording)
+{
+    float ms = 0, all = 0;
+    for (int k = 0; k < MOST_WARM && all < WARM_MS && !b->is_warm; k++) {
+        ADV_TRY(time_once(b, recording, &ms));
+        all += 2 * ms;
+    }
+    b->is_warm = true;
+    return ADV_OK;
+}
+
+/* A line for --verbose=dispatch. */
+static void say(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix, AdvStatus st, float ms, const char *more)
+{
+    if (!b->host.opts.says_choices) return;
+    if (st != ADV_OK) adv_cuda_warn(&b->cuda, "choice: %s: %s fails: %s", t->key, t->label(t->user, ix), b->error);
+    else adv_cuda_warn(&b->cuda, "choice: %s: %s %.1f us%s", t->key, t->label(t->user, ix), (double)ms * 1e3 / N_TOGETHER, more);
+}
+
+/* Those that run, each with its recording. All run before one is recorded, as memory for trials may move while it grows; and once more
+** just before, so that nothing of it is new to the recording. Candidates that fail are left out; *out_st is the status of the last. */
+static uint32_t enter(AdvCudaBack *b, const AdvCudaTrial *t, Entrant *e, AdvStatus *out_st)
+{
+    uint32_t n = 0, n_recorded = 0;
+    for (uint32_t i = 0; i < t->n_candidates && !b->sticky; i++) {
+        AdvStatus st = t->try_run(t->user, i);
+        if (st == ADV_OK) st = adv_cuda_sync(b);
+        if (st == ADV_OK) e[n++] = (Entrant){.ix = i};
+        else say(b, t, i, *out_st = st, 0, "");
+    }
+    for (uint32_t k = 0; k < n && !b->sticky; k++) {
+        Entrant x = e[k];
+        AdvStatus st = run_once(b, t, x.ix, &x.recording);
+        if (st == ADV_OK) e[n_recorded++] = x;
+        else say(b, t, x.ix, *out_st = st, 0, "");
+    }
+    return n_recorded;
+}
+
+static int by_first(const void *a, const void *b)
+{
+    const Entrant *x = a, *y = b;
+    return x->ms[0] != y->ms[0] ? (x->ms[0] > y->ms[0]) - (x->ms[0] < y->ms[0]) : (x->ix > y->ix) - (x->ix < y->ix);
+}
+
 static int by_time(const void *a, const void *b)
 {
     float x = *(const float *)a, y = *(const float *)b;
     return (x > y) - (x < y);
 }
 
-static AdvStatus median_ms(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix, float *out_ms)
+/* All once, then the fastest of them in turns, so that what changes on the device changes for each. *out is the one of least median. */
+static AdvStatus race(AdvCudaBack *b, const AdvCudaTrial *t, Entrant *e, uint32_t n, uint32_t *out)
 {
-    float ms[N_RUNS];
-    void *recording;
-    ADV_TRY(run_once(b, t, ix, &recording));
-    AdvStatus st = adv_cuda_replay(b, recording); /* the first brings it to the device */
-    if (st == ADV_OK) st = adv_cuda_sync(b);
-    for (uint32_t k = 0; k < N_RUNS && st == ADV_OK; k++) st = time_once(b, recording, &ms[k]);
-    adv_cuda_forget(b, recording);
-    if (st != ADV_OK) return st;
-    qsort(ms, N_RUNS, sizeof *ms, by_time);
-    *out_ms = ms[N_RUNS / 2];
+    ADV_TRY(warm_up(b, e[0].recording));
+    for (uint32_t r = 0, n_left = n; r < N_RUNS; r++) {
+        for (uint32_t k = 0; k < n_left; k++) ADV_TRY(time_once(b, e[k].recording, &e[k].ms[r]));
+        if (r > 0) continue;
+        qsort(e, n, sizeof *e, by_first);
+        n_left = n < N_FINAL ? n : N_FINAL;
+    }
+    uint32_t best = 0, middle = N_RUNS / 2;
+    for (uint32_t k = 0; k < n && k < N_FINAL; k++) {
+        qsort(e[k].ms, N_RUNS, sizeof *e[k].ms, by_time);
+        float ms = e[k].ms[middle], least = e[best].ms[middle];
+        if (ms < least || (ms == least && e[k].ix < e[best].ix)) best = k;
+    }
+    for (uint32_t k = 0; k < n; k++) say(b, t, e[k].ix, ADV_OK, e[k].ms[k < N_FINAL ? middle : 0], k == best ? ", taken" : "");
+    *out = e[best].ix;
     return ADV_OK;
 }
+
+static AdvStatus fastest(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t *out_ix)
+{
+    Entrant e[MOST_CANDIDATES];
+    AdvStatus st = ADV_EUNAVAILABLE;
+    assert(t->n_candidates <= MOST_CANDIDATES);
+    uint32_t n = enter(b, t, e, &st);
+    if (n > 0 && !b->sticky) st = race(b, t, e, n, out_ix);
+    for (uint32_t k = 0; k < n; k++) adv_cuda_forget(b, e[k].recording);
+    return st;
+}
+
+static AdvStatus first_that_runs(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t *out_ix)
+{
+    AdvStatus st = ADV_EUNAVAILABLE;
+    for (uint32_t i = 0; i < t->n_candidates && st != ADV_OK && !b->sticky; i++) {
+        st = can_run(b, t, i);
+        *out_ix = i;
+    }
+    return st;
+}
+
+/* ---- the choice ------------------------------------------------------------------------------------------------------ */
 
 /* The index of a label, or n_candidates. */
 static uint32_t labelled(const AdvCudaTrial *t, const char *label)
@@ -230,24 +321,13 @@ static uint32_t labelled(const AdvCudaTrial *t, const char *label)
 static AdvStatus try_all(AdvCudaBack *b, const AdvCudaTrial *t, bool by_order, uint32_t *out_ix)
 {
     AdvDiags *ds = b->ds;
-    AdvStatus st = ADV_EUNAVAILABLE;
-    float best = 0;
-    *out_ix = t->n_candidates;
     b->ds = NULL;
-    for (uint32_t i = 0; i < t->n_candidates && !b->sticky; i++) {
-        float ms = 0;
-        AdvStatus one = by_order ? can_run(b, t, i) : median_ms(b, t, i, &ms);
-        if (one != ADV_OK) st = one;
-        else if (*out_ix == t->n_candidates || ms < best) {
-            *out_ix = i;
-            best = ms;
-        }
-        if (by_order && one == ADV_OK) break;
-    }
+    AdvStatus st = by_order ? first_that_runs(b, t, out_ix) : fastest(b, t, out_ix);
     b->ds = ds;
     if (b->sticky)
         return adv_cuda_fail(b, ADV_EUNAVAILABLE, "the device failed while a kernel was tried: %s", b->api.cudaGetErrorString(b->sticky));
-    return *out_ix < t->n_candidates ? ADV_OK : st;
+    if (st == ADV_OK) b->error[0] = 0;
+    return st;
 }
 
 static AdvStatus keep(AdvCudaBack *b, const AdvCudaTrial *t, uint32_t ix)

@@ -79,6 +79,7 @@ typedef struct AdvCudaBack {
     uint64_t trial_bytes;
 
     bool is_recording;
+    bool is_warm;             /* candidates may be timed */
     uint64_t n_launches;
 } AdvCudaBack;
 
