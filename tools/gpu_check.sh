@@ -213,7 +213,7 @@ stage_ops() {
   fan ops 170 160 "$n_jobs" < <(cases ops-)
   cat "$logs"/ops-*.log | awk '/kernel runs/ { runs += $1 } / passed, / { good += $1; bad += $3 } END { printf "    %d cases passed, %d failed, %d kernel runs\n", good, bad, runs }'
   grep -hE '^warning' "$logs"/ops-*.log | sort | uniq -c | head -n 5
-  step ops-ways 60 $of_kit "$bin/test_cuda_conv" "$work/kit/cuda"
+  step ops-ways 150 $of_kit "$bin/test_cuda_conv" "$work/kit/cuda"
   sed -n 's/^own .* cases$/    &/p' "$logs/ops-ways.log"
 }
 
@@ -324,7 +324,7 @@ sanitized() {
     for ((k = 0; k < parts; k++)); do
       echo "$tool-$k env ADV_TEST_EVERY=$every ADV_TEST_PART=$k ADV_TEST_WITHOUT=cudnn,cublas $of_kit $with $tool $bin/test_ops_cuda $work/kit/cuda"
     done
-    [ -n "$trial" ] || echo "$tool-ways $of_kit $with $tool $bin/test_cuda_conv $work/kit/cuda"
+    [ "$tool" != memcheck ] || echo "$tool-ways $of_kit $with $tool $bin/test_cuda_conv $work/kit/cuda"
   done
 }
 

@@ -8,12 +8,14 @@
 **             lie in memory: forward an output channel is a row of them, by image an input channel a column.
 **   end       all that is done to a result (AdvConvEnd), after the numbers of a warp have gone through shared memory, so that a thread has
 **             16 bytes of a place and a warp reads and writes them side by side.
-** A block takes tile after tile; 256 threads fetch what comes AHEAD steps later while the units work, across tiles. A step is a place of the
+** A block takes tile after tile; while the units work, 256 threads fetch what comes AHEAD steps later, across tiles, and towards the end of
+** a tile bring what its end will read into the second-level cache. A step is a place of the
 ** window and 32 channels: four products of each warpgroup, which has 8 lines of the tile.
 ** Sums are f32, and their order is that of the steps, whatever the launch.
 ** Expected limit: matrix units. Per tile of 160 to 160 channels they take 28,800 cycles at their peak, meanwhile shared memory is read at
-** 87 of 128 bytes a cycle and 0.57 MB come from the second-level cache. The end, 82 kB for each tensor it reads or writes, is not hidden:
-** 3,000 to 8,000 cycles. 128 images of 32x32: 512 tiles, 100 to 120 us on an H200. Nothing here has been measured on a device yet.
+** 110 of 128 bytes a cycle and written, and 0.57 MB come from the second-level cache. The end, 82 kB for each tensor it reads or writes, is
+** not hidden: 3,000 to 8,000 cycles. 128 images of 32x32: 512 tiles, 66 us at the peak, 85 to 115 us expected of an H200.
+** Nothing here has been measured on a device yet.
 */
 #include "ops/cuda/wgmma.cuh"
 
@@ -28,14 +30,16 @@ enum {
     STAGES = ADV_WGMMA_STAGES, AHEAD = STAGES - 2,
     PITCH = N + 8, /* floats of a place in a warp's room: writing meets no bank twice */
     END_BYTES = ADV_WGMMA_THREADS / 32 * SIDE * PITCH * 4,
-    IMAGE_PIECES = AROUND * AROUND * 4, WEIGHT_PIECES = N * 4 /* of 16 bytes */
+    IMAGE_PIECES = AROUND * AROUND * 4, WEIGHT_PIECES = N * 4, /* of 16 bytes */
+    IMAGE_TURNS = 3, IMAGE_TURN = 2 * ADV_WGMMA_THREADS        /* steps that share the fetching of an image; pieces of each */
 };
+static_assert(IMAGE_TURNS * IMAGE_TURN >= IMAGE_PIECES, "all of it");
 static_assert(WEIGHT_BYTES % 1024 == 0, "each stage is aligned as the units want it");
 static_assert(1024 + STAGES * WEIGHT_BYTES + 2 * IMAGE_BYTES + END_BYTES <= ADV_WGMMA_SHARED, "what the host asks for");
-static_assert(AHEAD <= TAPS, "an image asked for when the one before it begins is there in time");
+static_assert(AHEAD + IMAGE_TURNS - 1 <= TAPS, "an image asked for when the one before it begins is there in time");
 
-/* A step of a block: its tile, which PART of the channels, which place of the window. */
-struct Step { int tile, part, tap; };
+/* A step of a block: its tile and the first channel of that, which PART of the channels, which place of the window. */
+struct Step { int tile, channel, part, tap; };
 
 ADV_DEVICE void next(const AdvWgmmaForm &f, Step *s)
 {
@@ -44,15 +48,16 @@ ADV_DEVICE void next(const AdvWgmmaForm &f, Step *s)
     if (++s->part < f.parts) return;
     s->part = 0;
     s->tile += (int)gridDim.x;
+    s->channel = s->tile % f.tiles_c * N;
 }
 
-/* Sample, first line and column of a tile, and its first channel. */
-struct Tile { int n, h, w, channel; };
+/* Sample, first line and column of a tile. */
+struct Tile { int n, h, w; };
 
 ADV_DEVICE Tile tile_of(const AdvWgmmaForm &f, int i)
 {
     Tile t;
-    t.channel = i % f.tiles_c * N, i /= f.tiles_c;
+    i /= f.tiles_c;
     t.w = i % f.tiles_w * SIDE, i /= f.tiles_w;
     t.h = i % f.tiles_h * SIDE, t.n = i / f.tiles_h;
     return t;
@@ -60,12 +65,12 @@ ADV_DEVICE Tile tile_of(const AdvWgmmaForm &f, int i)
 
 /* ---- fetching --------------------------------------------------------------------------------------------------------- */
 
-/* PART channels of the places around a tile. */
-ADV_DEVICE void fetch_image(const AdvWgmmaForm &f, const AdvBf16 *x, const Step &s, unsigned to)
+/* PART channels of the places around a tile: pieces from `first` to `end` - 1. */
+ADV_DEVICE void fetch_image(const AdvWgmmaForm &f, const AdvBf16 *x, const Step &s, unsigned to, int first, int end)
 {
     Tile t = tile_of(f, s.tile);
     ADV_UNROLL(1)
-    for (int i = (int)threadIdx.x; i < IMAGE_PIECES; i += ADV_WGMMA_THREADS) {
+    for (int i = first + (int)threadIdx.x; i < end && i < IMAGE_PIECES; i += ADV_WGMMA_THREADS) {
         int place = i / 4, piece = i % 4, h = t.h - 1 + place / AROUND, w = t.w - 1 + place % AROUND;
         bool is_there = h >= 0 && h < f.h && w >= 0 && w < f.w;
         const AdvBf16 *from = x + (((long long)t.n * f.h + h) * f.w + w) * f.c + s.part * PART + piece * 8;
@@ -76,7 +81,6 @@ ADV_DEVICE void fetch_image(const AdvWgmmaForm &f, const AdvBf16 *x, const Step 
 /* The weights of a step. Forward they are [result's channel][tap][c], by image [c][tap][result's channel], turned. */
 template <bool BY_IMAGE> ADV_DEVICE void fetch_weights(const AdvWgmmaForm &f, const AdvBf16 *w, const Step &s, unsigned to)
 {
-    int first = s.tile % f.tiles_c * N;
     ADV_UNROLL(1)
     for (int i = (int)threadIdx.x; i < WEIGHT_PIECES; i += ADV_WGMMA_THREADS) {
         unsigned at;
@@ -84,13 +88,27 @@ template <bool BY_IMAGE> ADV_DEVICE void fetch_weights(const AdvWgmmaForm &f, co
         if (BY_IMAGE) {
             int c = i / (N / 8), piece = i % (N / 8);
             at = (unsigned)(piece / 4 * (PART * 64) + c * 64 + piece % 4 * 16);
-            from = w + ((long long)(s.part * PART + c) * TAPS + TAPS - 1 - s.tap) * f.k + first + piece * 8;
+            from = w + ((long long)(s.part * PART + c) * TAPS + TAPS - 1 - s.tap) * f.k + s.channel + piece * 8;
         } else {
             int k = i / 4, piece = i % 4;
             at = (unsigned)(k * 64 + piece * 16);
-            from = w + ((long long)(first + k) * TAPS + s.tap) * f.c + s.part * PART + piece * 8;
+            from = w + ((long long)(s.channel + k) * TAPS + s.tap) * f.c + s.part * PART + piece * 8;
         }
         adv_copy16(to + adv_columns_at(at), from, true);
+    }
+}
+
+/* What the end will read of a tile: a thread has a place. */
+ADV_DEVICE void fetch_operands(const AdvWgmmaForm &f, const AdvConvEnd &e, const Step &s)
+{
+    Tile t = tile_of(f, s.tile);
+    int h = t.h + (int)threadIdx.x / SIDE, w = t.w + (int)threadIdx.x % SIDE;
+    if (h >= f.h || w >= f.w) return;
+    long long at = (((long long)t.n * f.h + h) * f.w + w) * f.k + s.channel;
+    ADV_UNROLL(3)
+    for (int i = 0; i < N; i += 64) { /* 128 bytes */
+        if (e.sum) adv_prefetch((const AdvBf16 *)e.sum + at + i);
+        if (e.mask) adv_prefetch((const AdvBf16 *)e.mask + at + i);
     }
 }
 
@@ -125,7 +143,8 @@ ADV_DEVICE void put_8(const AdvWgmmaForm &f, const AdvConvEnd &e, AdvBf16 *y, lo
 
 /* A line of the tile, which is what the four warps of a warpgroup have of 64 places each; d is this thread's share of it. `own` is room of
 ** the warp: numbers go through it, so that a thread has 8 channels of a place, and neighbours have neighbours. */
-ADV_DEVICE void put_line(const AdvWgmmaForm &f, const AdvConvEnd &e, AdvBf16 *y, const Tile &t, int line, const float (&d)[80], float *own)
+ADV_DEVICE void put_line(const AdvWgmmaForm &f, const AdvConvEnd &e, AdvBf16 *y, const Tile &t, int channel, int line, const float (&d)[80],
+                         float *own)
 {
     int lane = (int)(threadIdx.x % 32), h = t.h + line;
     ADV_UNROLL(20)
@@ -140,7 +159,7 @@ ADV_DEVICE void put_line(const AdvWgmmaForm &f, const AdvConvEnd &e, AdvBf16 *y,
         int place = i / (N / 8), c = i % (N / 8) * 8;
         AdvPack<float, 8> all = adv_load<8>(own + place * PITCH + c);
         if (h < f.h && t.w + place < f.w)
-            put_8(f, e, y, (((long long)t.n * f.h + h) * f.w + t.w + place) * f.k + t.channel + c, t.channel + c, all.v);
+            put_8(f, e, y, (((long long)t.n * f.h + h) * f.w + t.w + place) * f.k + channel + c, channel + c, all.v);
     }
     __syncwarp();
 }
@@ -175,21 +194,25 @@ template <bool BY_IMAGE> ADV_DEVICE void multiply(const Work &k, float (&d)[2][8
 
 /* A step: what it needs is there, and everybody's products of the step before the last are over, so that its stage can be filled. */
 template <bool BY_IMAGE>
-ADV_DEVICE void do_step(const AdvWgmmaForm &f, const AdvBf16 *x, const AdvBf16 *w, Work *k, float (&d)[2][80], unsigned (&a)[2][2][4])
+ADV_DEVICE void do_step(const AdvWgmmaForm &f, const AdvBf16 *x, const AdvBf16 *w, const AdvConvEnd &e, Work *k, float (&d)[2][80],
+                        unsigned (&a)[2][2][4])
 {
     adv_copies_wait<AHEAD - 1>();
     adv_shared_for_products();
     __syncthreads();
+    multiply<BY_IMAGE>(*k, d, a);
     if (k->ahead.tile < f.n_tiles)
         fetch_weights<BY_IMAGE>(f, w, k->ahead, k->weights + (unsigned)((k->stage + AHEAD) % STAGES * WEIGHT_BYTES));
     next(f, &k->ahead);
-    if (k->now.tap == 0) {
-        Step s = {k->now.tile, k->now.part, TAPS - 1};
+    if (k->now.tap < IMAGE_TURNS) {
+        Step s = k->now;
+        s.tap = TAPS - 1;
         next(f, &s);
-        if (s.tile < f.n_tiles) fetch_image(f, x, s, k->images + (unsigned)((k->n_images + 1) % 2 * IMAGE_BYTES));
+        int first = k->now.tap * IMAGE_TURN;
+        if (s.tile < f.n_tiles) fetch_image(f, x, s, k->images + (unsigned)((k->n_images + 1) % 2 * IMAGE_BYTES), first, first + IMAGE_TURN);
     }
+    if (k->now.tap == IMAGE_TURNS && k->now.part == f.parts - 1) fetch_operands(f, e, k->now);
     adv_copies_end_group();
-    multiply<BY_IMAGE>(*k, d, a);
     if (k->now.tap == TAPS - 1) k->n_images++;
     next(f, &k->now);
     k->stage = (k->stage + 1) % STAGES;
@@ -208,25 +231,27 @@ ADV_DEVICE void convolve(const AdvWgmmaForm &f, const AdvBf16 *x, const AdvBf16 
     k.images = k.weights + STAGES * WEIGHT_BYTES;
     k.rows = (unsigned)((line * AROUND + lane % 16) * PLACE_BYTES + lane / 16 * 16);
     k.stage = k.n_images = 0;
-    k.now = k.ahead = Step{(int)blockIdx.x, 0, 0};
-    fetch_image(f, x, k.now, k.images);
+    k.now = k.ahead = Step{(int)blockIdx.x, (int)blockIdx.x % f.tiles_c * N, 0, 0};
+    fetch_image(f, x, k.now, k.images, 0, IMAGE_PIECES);
     for (int i = 0; i < AHEAD; i++) {
         if (k.ahead.tile < f.n_tiles) fetch_weights<BY_IMAGE>(f, w, k.ahead, k.weights + (unsigned)(i * WEIGHT_BYTES));
         next(f, &k.ahead);
         adv_copies_end_group();
     }
     while (k.now.tile < f.n_tiles) {
-        int tile = k.now.tile;
+        int tile = k.now.tile, channel = k.now.channel;
         ADV_UNROLL(80)
         for (int i = 0; i < 80; i++) d[0][i] = d[1][i] = 0;
-        for (int i = 0; i < n_steps; i++) do_step<BY_IMAGE>(f, x, w, &k, d, a);
+        adv_products_are(d[0]);
+        adv_products_are(d[1]);
+        for (int i = 0; i < n_steps; i++) do_step<BY_IMAGE>(f, x, w, e, &k, d, a);
         adv_products_wait<0>();
         adv_products_are(d[0]);
         adv_products_are(d[1]);
         Tile t = tile_of(f, tile);
         float *own = (float *)(shared + skip + STAGES * WEIGHT_BYTES + 2 * IMAGE_BYTES) + threadIdx.x / 32 * (SIDE * PITCH);
-        put_line(f, e, y, t, line, d[0], own);
-        put_line(f, e, y, t, line + 4, d[1], own);
+        put_line(f, e, y, t, channel, line, d[0], own);
+        put_line(f, e, y, t, channel, line + 4, d[1], own);
     }
     adv_copies_wait<0>();
 }

@@ -34,6 +34,9 @@ ADV_DEVICE void adv_copy16(unsigned to, const void *from, bool is_there)
 ADV_DEVICE void adv_copies_end_group(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N> ADV_DEVICE void adv_copies_wait(void) { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
+/* A line of memory that will be read soon, into the second-level cache. */
+ADV_DEVICE void adv_prefetch(const void *p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(p))); }
+
 /* What this thread has written to shared memory is seen by products that begin later. */
 ADV_DEVICE void adv_shared_for_products(void) { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
@@ -53,7 +56,7 @@ ADV_DEVICE void adv_products_begin(void) { asm volatile("wgmma.fence.sync.aligne
 ADV_DEVICE void adv_products_end_group(void) { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int N> ADV_DEVICE void adv_products_wait(void) { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
 
-/* After waiting for all of them: the compiler reads no number of a result earlier. */
+/* After waiting for all of them, and after writing what they will add to: the compiler moves no number of a result across. */
 ADV_DEVICE void adv_products_are(float (&d)[80])
 {
     ADV_UNROLL(80)

@@ -53,6 +53,8 @@ template <int N> static inline void adv_copies_wait(void)
     }
 }
 
+static inline void adv_prefetch(const void *) {}
+
 static inline void adv_shared_for_products(void) { adv_shim_async().is_unseen = false; }
 
 /* ---- products ------------------------------------------------------------------------------------------------------- */

@@ -53,7 +53,7 @@ static const Case cases[] = {
 
 enum { N_CASES = sizeof cases / sizeof *cases, N_STEPS = 3, FIRST_STEP = N_CASES - N_STEPS };
 
-/* What wgmma.cu takes: every op; tiles cut by a border; more tiles than the fake device has multiprocessors; two tiles of channels. */
+/* What wgmma.cu takes: every op; tiles cut by a border; more tiles than blocks (few_blocks); two tiles of channels. */
 static const Case matrix_cases[] = {
     {"conv2d", ADV_BF16, {{1, 32, 15, 13}, {160, 32, 3, 3}}, {1, 1}},
     {"conv2d_bias", ADV_BF16, {{5, 32, 16, 16}, {160, 32, 3, 3}, {160}}, {1, 1, 1}},
@@ -76,6 +76,8 @@ static const Case no_matrix_cases[] = {
     {"conv2d", ADV_BF16, {{4, 32, 8, 8}, {160, 32, 3, 3}}, {1, 1}},     {"conv2d_gx", ADV_BF16, {{1, 160, 16, 16}, {160, 32, 3, 3}}, {1, 1, 16, 16}},
     {"conv2d_gw", ADV_BF16, {{1, 160, 16, 16}, {1, 160, 16, 16}}, {1, 1, 3, 3}},
 };
+
+static bool few_blocks; /* kernels that fill the device see two multiprocessors */
 
 static const AdvBackend *be = &adv_backend_fake;
 static AdvRegistry reg;
@@ -226,6 +228,7 @@ static AdvStatus run_with(const AdvBackendOpts *o, World *w, const char *order, 
     AdvDiags *ds = adv_diags_new(adv_alloc_default());
     void *self = NULL;
     AdvStatus st = be->open(o, ds, &self);
+    if (st == ADV_OK && few_blocks) ((AdvCudaBack *)self)->cuda.n_sms = 2;
     if (st == ADV_OK && order) st = be->obey(self, order);
     if (st == ADV_OK) st = run_world(w, self, ds, label, key);
     be->close(self);
@@ -304,7 +307,9 @@ static uint32_t count_way(const Case *all, size_t n, const char *way)
 
 static void matrix_units_compute_the_definition(void)
 {
+    few_blocks = true;
     CHECK_EQ(count_way(matrix_cases, N_MATRIX, "wgmma"), N_MATRIX);
+    few_blocks = false;
     CHECK_EQ(count_way(no_matrix_cases, sizeof no_matrix_cases / sizeof *no_matrix_cases, "wgmma"), 0);
     adv_fake.sm = 80;
     CHECK_EQ(count_way(matrix_cases, 2, "wgmma"), 0);
@@ -580,14 +585,19 @@ static void every_op_has_a_kernel(void)
     }
 }
 
-/* On the device of a module: a device that is not of compute capability 9.0 has no `wgmma`. */
+/* On the device of a module: one that is not of compute capability 9.0 has no `wgmma`. */
 static void our_ways_compute_the_definition(void)
 {
+    AdvBackendOpts o = opts(1);
+    int32_t sm = 0;
+    CHECK_EQ(be->probe(&o, NULL, &sm), ADV_OK);
     uint32_t n_own = count_way(cases, FIRST_STEP, "own"), n_narrow = count_way(cases, FIRST_STEP, "narrow");
     uint32_t n_wgmma = count_way(matrix_cases, N_MATRIX, "wgmma");
+    few_blocks = true;
+    CHECK_EQ(count_way(matrix_cases, N_MATRIX, "wgmma"), n_wgmma);
     CHECK_EQ(n_own, FIRST_STEP);
     CHECK(n_narrow >= 3);
-    CHECK(n_wgmma == N_MATRIX || n_wgmma == 0);
+    CHECK_EQ(n_wgmma, sm == 90 ? N_MATRIX : 0);
     printf("own %u, narrow %u, wgmma %u cases\n", (unsigned)n_own, (unsigned)n_narrow, (unsigned)n_wgmma);
 }
 
