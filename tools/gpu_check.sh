@@ -350,9 +350,10 @@ bench_case() {
 # peer_case NAME MODEL BATCH METHOD: a row of what the peer makes of the same.
 peer_case() {
   local ours theirs log=peer-$1-$4
-  step "$log" 200 python3 "$peer" --model "$2" --bs "$3" --steps 10 --modes cgraph $([ "$4" = pgd ] || echo --method "$4")
+  step "$log" 200 python3 "$peer" --model "$2" --bs "$3" --steps 10 --modes cgraph,graph $([ "$4" = pgd ] || echo --method "$4")
   ours=$(awk -v c="$1" '$1 == c && NF > 8 { print $4 }' "$logs/bench-$1.log")
   theirs=$(sed -nE 's/.*"img_s": ([0-9.]+).*/\1/p' "$logs/$log.log" | sort -g | tail -n 1)
+  [ -n "$theirs" ] || row "$log-rate" FAIL 'the peer measured nothing'
   grep -h '"error"' "$logs/$log.log" | cut -c1-200
   bench_rows+=$(awk -v a="${ours:-0}" -v b="${theirs:-0}" -v c="$1" -v m="$4" \
     'BEGIN { if (a > 0 && b > 0) printf "%-14s %30.0f img/s by the peer (%s): %.2f times that", c, b, m, a / b }')$'\n'
@@ -376,7 +377,7 @@ stage_bench() {
   line=$(cat "$work"/bench-cache/adv-cuda-choices-*.txt 2>/dev/null | sed -E 's/[0-9]*([.]engine.*)?\t.*//' | sort | uniq -c | tr -s ' \n' ' ')
   bench_rows+="convolutions by way of computing them:${line:- none was chosen by time}"$'\n'
   [ -n "$trial" ] && return
-  timeout 60 python3 -c 'import torch; torch.zeros(1).cuda()' 2>/dev/null || { row peer SKIP 'Python has no PyTorch that finds the device'; return; }
+  timeout 150 python3 -c 'import torch; torch.zeros(1).cuda()' 2>/dev/null || { row peer SKIP 'Python has no PyTorch that finds the device'; return; }
   peer_case resnet18-128 rn18 128 pgd
   peer_case resnet18-512 rn18 512 pgd
   peer_case wrn34-128 wrn34-10 128 pgd

@@ -10,14 +10,14 @@
 #   MODULE=FILE DATA=NAMES             another adv_cuda.so, such as the fake one of BUILD/tests/cuda; other data sets than mnist, which is
 #                                      all that gpu_check.sh looks at
 #
-# Writes KIT/programs.tar.xz and KIT/data-NAME.tar.xz.PART (parts of at most 60 MiB) for the data sets that are in $ADV_DATA. Prints the
+# Writes KIT/programs.tar.xz and KIT/data-NAME.tar.xz.PART (parts of at most 48 MiB) for the data sets that are in $ADV_DATA. Prints the
 # pieces with their sizes. gpu_check.sh unpacks whatever pieces it finds.
 set -eu
 
 build=$(realpath "$1")
 cd "$(dirname "$0")/.."
 kit=${2:-gpu-kit}
-PIECE=60M
+PIECE=48M
 NEEDED="tools/advc tools/advplugin tools/advrun tools/bench_gpu tools/gate tests/cuda/test_cuda_recipes tests/cuda/test_ops_cuda tests/test_cuda_conv"
 module=${MODULE:-$build/ops/cuda/adv_cuda.so}
 
