@@ -28,6 +28,7 @@ void suite_device_close(SuiteDevice *d)
     if (d->self) d->be->close(d->self);
     forget_made(d);
     free(d->made);
+    free(d->made_st);
     free(d->case_at);
     adv_diags_free(d->ds);
     memset(d, 0, sizeof *d);

@@ -69,24 +69,24 @@ static AdvStatus prepare(Suite *s, const AdvKernel *k, const AdvSig *sig, uint32
     return st;
 }
 
-/* The next launch of the case: prepared now, or taken from what was. */
+/* The next launch of the case: prepared now, or taken from what was. A refusal is told when the others run. */
 static AdvStatus next_prepared(Suite *s, const AdvKernel *k, const AdvSig *sig, uint32_t n_threads, AdvBound *out)
 {
     SuiteDevice *d = s->dev;
     if (!d) return prepare(s, k, sig, n_threads, out);
     if (!d->is_preparing) {
-        *out = *d->made[d->at++];
-        return ADV_OK;
+        *out = *d->made[d->at];
+        return d->made_st[d->at++];
     }
     if (d->n_made == d->cap_made) {
         d->cap_made = d->cap_made ? 2 * d->cap_made : 256;
         d->made = realloc(d->made, d->cap_made * sizeof *d->made);
+        d->made_st = realloc(d->made_st, d->cap_made * sizeof *d->made_st);
     }
-    AdvBound *b = d->made[d->n_made++] = malloc(sizeof *b);
-    AdvStatus st = prepare(s, k, sig, n_threads, b);
+    AdvBound *b = d->made[d->n_made] = malloc(sizeof *b);
+    d->made_st[d->n_made++] = prepare(s, k, sig, n_threads, b);
     suite_device_say(d);
-    if (st != ADV_OK) free(d->made[--d->n_made]);
-    return st;
+    return ADV_OK;
 }
 
 /* The view's data where the kernel finds it. */

@@ -20,6 +20,7 @@ typedef struct SuiteDevice {
     bool is_preparing;
     /* What was prepared, in order, and where each case begins in it. */
     AdvBound **made; /* each by itself: a back end holds on to them until all are ready */
+    AdvStatus *made_st; /* what preparing them returned */
     uint32_t n_made, cap_made, at;
     uint32_t *case_at, n_cases, cap_cases;
     struct { void *mem, *device; size_t n_bytes; } lent[SUITE_LENT];
