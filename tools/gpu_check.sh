@@ -70,9 +70,13 @@ finish() {
 trap finish EXIT
 
 [ -f "$kit/programs.tar.xz" ] || { echo "gpu_check: no $kit/programs.tar.xz (tools/gpu_pack.sh makes it)"; exit 66; }
-tar -C "$work" -xJf "$kit/programs.tar.xz" || { echo "gpu_check: $kit/programs.tar.xz is damaged"; exit 65; }
+# xz or what Python has of it.
+unxz_stream() {
+  if command -v xz >/dev/null; then xz -dc; else python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.stdin.buffer), sys.stdout.buffer)'; fi
+}
+unxz_stream <"$kit/programs.tar.xz" | tar -C "$work" -xf - || { echo "gpu_check: $kit/programs.tar.xz is damaged"; exit 65; }
 for first in "$kit"/data-*.tar.xz.00; do
-  [ -f "$first" ] && { cat "${first%.00}".* | tar -C "$work/data" -xJf - || echo "SKIP data of $first: a piece is missing"; }
+  [ -f "$first" ] && { cat "${first%.00}".* | unxz_stream | tar -C "$work/data" -xf - || echo "SKIP data of $first: a piece is missing"; }
 done
 bin=$work/kit/bin
 device="--backend=cuda --backend-dir=$work/kit/cuda --progress=plain"
@@ -101,15 +105,20 @@ row() {
   esac
 }
 
-# tail_of NAME [LINES]: the end of a log, moved to the right.
-tail_of() { tail -n "${2:-8}" "$logs/$1.log" | cut -c1-300 | sed 's/^/      /'; }
+# tail_of NAME [LINES]: the end of a log, moved to the right; of a longer one also the first lines that sound like a cause, since a device that
+# died once makes everything fail that comes behind.
+tail_of() {
+  [ "$(wc -l <"$logs/$1.log")" -le "${2:-8}" ] || grep -m 3 -nEi 'fail|error|illegal' "$logs/$1.log" | cut -c1-300 | sed 's/^/      line /'
+  tail -n "${2:-8}" "$logs/$1.log" | cut -c1-300 | sed 's/^/      /'
+}
 
-# limited SECONDS COMMAND...: its exit status; 124 when it had to be ended; 125 when it cannot be ended either and is left behind.
+# limited SECONDS COMMAND...: its exit status; 124 when it had to be ended; 125 when it cannot be ended either and is left behind; 123 when
+# it was not begun or had to be ended because the time of all stages was over.
 limited() {
-  local limit=$(($1 * ${slow:-1})) left=$((all - SECONDS)) end pid
+  local limit=$(($1 * ${slow:-1})) left=$((all - SECONDS)) end pid rc=0 over=124
   shift
-  [ "$limit" -gt "$left" ] && limit=$left
-  [ "$limit" -lt 1 ] && return 124
+  [ "$limit" -gt "$left" ] && limit=$left over=123
+  [ "$limit" -lt 1 ] && return 123
   timeout -k 5 "$limit" "$@" &
   pid=$!
   end=$((SECONDS + limit + 15))
@@ -117,7 +126,9 @@ limited() {
     [ $SECONDS -ge $end ] && return 125
     sleep 0.1
   done
-  wait $pid
+  wait $pid || rc=$?
+  [ $rc -eq 124 ] || [ $rc -eq 137 ] && rc=$over
+  return $rc
 }
 
 why_of() {
@@ -134,6 +145,7 @@ step() {
   shift 2
   limited "$limit" "$@" >"$logs/$name.log" 2>&1 || rc=$?
   if [ $rc -eq 0 ]; then row "$name" PASS "$((SECONDS - t0)) s, $(tail -n 1 "$logs/$name.log" | cut -c1-90)"; return 0; fi
+  if [ $rc -eq 123 ]; then row "$name" SKIP "$((SECONDS - t0)) s, then the time of all stages was over"; return 1; fi
   row "$name" FAIL "$((SECONDS - t0)) s, $(why_of $rc "$limit")"
   tail_of "$name"
   return 1
@@ -143,7 +155,7 @@ step() {
 one() {
   local name=$1
   shift
-  timeout -k 5 "$((each * ${slow:-1}))" "$@" >"$logs/$name.log" 2>&1
+  timeout --foreground -k 5 "$((each * ${slow:-1}))" "$@" >"$logs/$name.log" 2>&1 # in the group that is ended when time is over
   echo $? >"$logs/$name.rc"
 }
 export -f one
@@ -151,17 +163,22 @@ export -f one
 # fan NAME SECONDS EACH JOBS: lines `NAME COMMAND...` from stdin, JOBS at a time, each for at most EACH seconds; one line for all, and
 # one with the end of the log for each of the first five that fail.
 fan() {
-  local name=$1 limit=$2 t0=$SECONDS n_ok=0 n=0 failed= rc item
+  local name=$1 limit=$2 t0=$SECONDS n_ok=0 n=0 failed= missing=0 rc item end=0
   each=$3
   export each logs slow
   cat >"$work/list"
   [ -s "$work/list" ] || { row "$name" FAIL 'nothing to run'; return 1; }
-  limited "$limit" xargs -a "$work/list" -P "$4" -L 1 bash -c 'one "$@"' _ || true
+  limited "$limit" xargs -a "$work/list" -P "$4" -L 1 bash -c 'one "$@"' _ || end=$?
   for item in $(cut -d' ' -f1 "$work/list"); do
     n=$((n + 1))
-    rc=$(cat "$logs/$item.rc" 2>/dev/null || echo 124)
-    if [ "$rc" = 0 ]; then n_ok=$((n_ok + 1)); else failed+=" $item:$rc"; fi
+    rc=$(cat "$logs/$item.rc" 2>/dev/null || echo $((end == 123 ? 123 : 124)))
+    case $rc in
+    0) n_ok=$((n_ok + 1)) ;;
+    123) missing=$((missing + 1)) ;;
+    *) failed+=" $item:$rc" ;;
+    esac
   done
+  if [ $missing -gt 0 ] && [ -z "$failed" ]; then row "$name" SKIP "$((SECONDS - t0)) s, $n_ok of $n, then the time of all stages was over"; return 1; fi
   if [ -z "$failed" ]; then row "$name" PASS "$((SECONDS - t0)) s, all $n"; return 0; fi
   row "$name" FAIL "$((SECONDS - t0)) s, $n_ok of $n; not:$failed"
   n=0
@@ -266,10 +283,10 @@ resumed() {
   step "$name-whole" 60 $of_kit "$bin/advrun" $cuda "$@" --save-steps=$every --run-dir="$work/$name-whole" "$file" || return
   $of_kit timeout -k 5 60 "$bin/advrun" $cuda "$@" --save-steps=$every --run-dir="$work/$name-cut" "$file" >"$logs/$name-cut.log" 2>&1 &
   pid=$!
-  for ((k = 0; k < 600; k++)); do
+  for ((k = 0; k < 3000; k++)); do
     [ -f "$work/$name-cut/LATEST" ] && break
     kill -0 $pid 2>/dev/null || break
-    sleep 0.1
+    sleep 0.02
   done
   kill -TERM $pid 2>/dev/null
   wait $pid || rc=$?
@@ -366,23 +383,27 @@ ades_ratio() {
 }
 
 stage_bench() {
-  local line
+  local line has_peer=1
   bench_rows=
   bench_head=
   mkdir -p "$work/bench-cache"
-  for line in $([ -n "$trial" ] && echo tiny || echo resnet18-128 resnet18-512 wrn34-128 trades-128 pgd20-wrn34 ades20-wrn34 bandwidth); do
+  [ -n "$trial" ] || timeout 150 python3 -c 'import torch; torch.zeros(1).cuda()' 2>/dev/null ||
+    { row peer SKIP 'Python has no PyTorch that finds the device'; has_peer=; }
+  for line in $([ -n "$trial" ] && echo tiny || echo resnet18-128 wrn34-128 resnet18-512 trades-128 pgd20-wrn34 ades20-wrn34 bandwidth); do
     bench_case "$line"
+    [ -n "$has_peer" ] || continue
+    case $line in # the same by the peer
+    resnet18-128) peer_case "$line" rn18 128 pgd ;;
+    resnet18-512) peer_case "$line" rn18 512 pgd ;;
+    wrn34-128) peer_case "$line" wrn34-10 128 pgd ;;
+    trades-128)
+      peer_case "$line" rn18 128 trades
+      peer_case "$line" rn18 128 trades_hoisted ;;
+    esac
   done
   [ -n "$trial" ] || ades_ratio
   line=$(cat "$work"/bench-cache/adv-cuda-choices-*.txt 2>/dev/null | sed -E 's/[0-9]*([.]engine.*)?\t.*//' | sort | uniq -c | tr -s ' \n' ' ')
   bench_rows+="convolutions by way of computing them:${line:- none was chosen by time}"$'\n'
-  [ -n "$trial" ] && return
-  timeout 150 python3 -c 'import torch; torch.zeros(1).cuda()' 2>/dev/null || { row peer SKIP 'Python has no PyTorch that finds the device'; return; }
-  peer_case resnet18-128 rn18 128 pgd
-  peer_case resnet18-512 rn18 512 pgd
-  peer_case wrn34-128 wrn34-10 128 pgd
-  peer_case trades-128 rn18 128 trades
-  peer_case trades-128 rn18 128 trades_hoisted
 }
 
 # Trains until the time of this call is over, or to the end; then the best weights have to lie where published ones do.

@@ -195,7 +195,8 @@ static double compare_accuracy(const Gate *g)
     for (uint32_t i = 0; i < g->full.rows.n; i++) {
         double d = g->low.rows.accuracy[i] - g->full.rows.accuracy[i];
         printf("%-8s f32 %.2f%%, bf16 %.2f%%: %+.2f points\n", g->full.rows.name[i], g->full.rows.accuracy[i], g->low.rows.accuracy[i], d);
-        if (!(fabs(d) <= most)) most = fabs(d);
+        if (isnan(d)) return NAN;
+        if (fabs(d) > most) most = fabs(d);
     }
     return g->full.rows.n && g->low.rows.n == g->full.rows.n ? most : NAN;
 }
