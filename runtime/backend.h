@@ -96,7 +96,7 @@ typedef struct AdvBackend {
     void (*range)(void *self, const char *name);
 
     AdvStatus (*sync)(void *self);
-    /* Optional: what failed last, as a sentence with the foreign library's words; "" if nothing did. */
+    /* Optional: what failed since the last sync that succeeded, as a sentence with the foreign library's words; "" if nothing did. */
     const char *(*last_error)(const void *self);
     /* Optional: choices made by timing as text, in the order they were made; valid until the next prepare. And what a checkpoint
     ** holds: choices to obey from the next prepare on. */

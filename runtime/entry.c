@@ -151,7 +151,8 @@ static AdvStatus go_on_unrecorded(AdvSession *s, uint32_t ix, AdvDiags *ds)
 {
     const AdvPlanEntry *e = &s->t->entries[ix];
     AdvRecord *r = &s->records[ix];
-    const char *why = s->be->last_error ? s->be->last_error(s->self) : "";
+    char why[320] = "";
+    if (s->be->last_error) snprintf(why, sizeof why, "%s", s->be->last_error(s->self));
     s->is_fault_told = false;
     s->n_loops = 0;
     ADV_TRY(s->be->sync(s->self));
@@ -201,13 +202,14 @@ AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds)
 AdvStatus adv_device_fault(AdvSession *s, AdvStatus st, AdvDiags *ds)
 {
     char names[256] = "";
-    bool is_device = st == ADV_EUNAVAILABLE || st == ADV_ENOMEM;
+    bool is_device = st == ADV_EUNAVAILABLE || st == ADV_ENOMEM || st == ADV_EDATA; /* EDATA: a kernel met a number out of range */
     if (!is_device || s->is_fault_told || !s->be->last_error || !s->be->last_error(s->self)[0]) return st;
     s->is_fault_told = true;
     for (uint32_t i = 0; i < s->n_last; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s`%s`", i ? ", " : "",
                  adv_plan_str(s->plan, s->t->entries[s->last_entries[i]].name));
-    AdvDiag *d = adv_diag(ds, ADV_D_KERNEL, (AdvSpan){0, 0, 0}, "the device failed: %s", s->be->last_error(s->self));
+    AdvDiag *d = adv_diag(ds, ADV_D_KERNEL, (AdvSpan){0, 0, 0}, "%s%s", st == ADV_EDATA ? "" : "the device failed: ",
+                          s->be->last_error(s->self));
     if (names[0]) adv_diag_note(d, (AdvSpan){0, 0, 0}, "it ran %s since it last answered", names);
     adv_diag_help(d, "run with --check=sync to find the instruction and its line");
     return st;

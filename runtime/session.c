@@ -122,12 +122,14 @@ static void say_peak(const AdvSession *s, AdvDiags *ds)
 
 AdvStatus adv_session_take(AdvSession *s, uint64_t n_bytes, const char *what, AdvDiags *ds, void **out)
 {
+    char why[320] = "";
     *out = s->be->alloc(s->self, n_bytes ? n_bytes : 1);
     if (*out) return ADV_OK;
+    if (s->be->last_error) snprintf(why, sizeof why, "%s", s->be->last_error(s->self));
     if (!s->be->is_host && s->be->sync(s->self) != ADV_OK)
         return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "the device failed: %s", s->be->last_error(s->self));
     AdvStatus st = adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory: %s need %.1f MB", what, (double)n_bytes / 1e6);
-    if (s->be->last_error) st = adv_fail_while(ds, st, "%s", s->be->last_error(s->self));
+    if (why[0]) st = adv_fail_while(ds, st, "%s", why);
     if (s->states) say_peak(s, ds);
     return st;
 }

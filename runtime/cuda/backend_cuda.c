@@ -5,8 +5,8 @@
 ** for nobody; from the device a copy waits, because the caller reads at once.
 ** A recording is a captured graph, made executable: between begin and end launches cost nothing and nothing runs.
 **
-** Errors: a failed call is remembered as a sentence (last_error). A failure after which the device answers nothing any more
-** is sticky: it may belong to any launch since the last sync, and every later call returns it.
+** Errors: a failed call is remembered as a sentence (last_error) until the device was waited for and is well. A failure after which the
+** device answers nothing any more is sticky: it may belong to any launch since the last sync, and every later call returns it.
 */
 #include "ops/cuda/parts.h"
 #include "ops/plugin.h"
@@ -313,13 +313,16 @@ static AdvStatus to_device(AdvCudaBack *b, char *dst, const char *src, size_t n)
     return ADV_OK;
 }
 
-/* Waits for everything, and looks whether a kernel met data that it cannot take. */
+/* Waits for everything, and looks whether a kernel met data that it cannot take. Where all is well, earlier failures are over. */
 static AdvStatus wait_all(AdvCudaBack *b)
 {
     cudaStream_t s = b->cuda.stream;
     ADV_TRY(CHECK(b, cudaMemcpyAsync, (b->fault, b->cuda.fault, sizeof *b->fault, cudaMemcpyDeviceToHost, s)));
     ADV_TRY(CHECK(b, cudaStreamSynchronize, (s)));
-    if (!*b->fault) return ADV_OK;
+    if (!*b->fault) {
+        b->error[0] = 0;
+        return ADV_OK;
+    }
     uint32_t at = *b->fault - 1;
     ADV_TRY(CHECK(b, cudaMemsetAsync, (b->cuda.fault, 0, sizeof *b->fault, s)));
     return adv_cuda_fail(b, ADV_EDATA, "`%s` was given a class or a row number that is out of range",

@@ -238,28 +238,35 @@ static AdvStatus bind_images(AdvSession *s, Images *m, bool rows, AdvDiags *ds)
     return ADV_OK;
 }
 
-static void test_rows_with_kernels(void)
+/* A context with the kernels of real devices, and the plan of the recipe above. */
+static Toy plan_of_images(void)
 {
     AdvCompileOpts co = {.struct_size = sizeof co, .name = "images.adv", .text = images, .n_bytes = strlen(images), .targets = "cuda"};
+    Toy t = {.s = NULL};
+    if (adv_ctx_new(NULL, &t.ctx) != ADV_OK || adv_diags_open(t.ctx, &t.ds) != ADV_OK) abort();
+    CHECK_EQ(adv_registry_add_kernels(&t.ctx->reg, adv_kernels_cuda, t.ds), ADV_OK);
+    t.ctx->modules[t.ctx->n_modules++] = &toy_module;
+    t.ctx->log = toy_log;
+    toy_n_unrecorded = 0;
+    CHECK_EQ(adv_compile(&co, t.ds, &t.bytes.data, &t.bytes.n), ADV_OK);
+    CHECK_EQ(adv_plan_load(t.ctx, t.bytes.data, t.bytes.n, t.ds, &t.plan), ADV_OK);
+    return t;
+}
+
+static void test_rows_with_kernels(void)
+{
     Images m = {malloc(60000 * 784), malloc(60000 * sizeof(int32_t)), false};
     AdvEvalRow seen[4];
     float w[4][4 * 784];
     for (int i = 0; i < 60000 * 784; i++) m.x[i] = (uint8_t)(i * 7 + i / 784 * 31);
     for (int i = 0; i < 60000; i++) m.y[i] = i % 10;
     for (int way = 0; way < 4; way++) {   /* memory, rows, rows checked against the definitions, rows of which the first do not come */
-        Toy t = {.s = NULL};
+        Toy t = plan_of_images();
         const AdvEvalRow *rows = NULL;
         uint32_t n_rows = 0;
         AdvSessionOpts o = on_cuda;
         o.check = way == 2 ? ADV_CHECK_REF : ADV_CHECK_OFF;
         AdvView v = {.dtype = ADV_F32, .rank = 2, .dim = {4, 784}, .stride = {784, 1}, .data = w[way]};
-        if (adv_ctx_new(NULL, &t.ctx) != ADV_OK || adv_diags_open(t.ctx, &t.ds) != ADV_OK) abort();
-        CHECK_EQ(adv_registry_add_kernels(&t.ctx->reg, adv_kernels_cuda, t.ds), ADV_OK);
-        t.ctx->modules[t.ctx->n_modules++] = &toy_module;
-        t.ctx->log = toy_log;
-        toy_n_unrecorded = 0;
-        CHECK_EQ(adv_compile(&co, t.ds, &t.bytes.data, &t.bytes.n), ADV_OK);
-        CHECK_EQ(adv_plan_load(t.ctx, t.bytes.data, t.bytes.n, t.ds, &t.plan), ADV_OK);
         CHECK_EQ(adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s), ADV_OK);
         CHECK_EQ(bind_images(t.s, &m, way > 0, t.ds), ADV_OK);
         m.fails = way == 3;
@@ -276,6 +283,26 @@ static void test_rows_with_kernels(void)
         if (test_n_failed_checks) toy_show(&t);
         toy_end_cuda(&t);
     }
+    free(m.x);
+    free(m.y);
+}
+
+/* Row numbers that the caller wrote and no table has: a sentence says which op met them, and where to look. */
+static void test_rows_that_are_none(void)
+{
+    Images m = {calloc(60000, 784), calloc(60000, sizeof(int32_t)), false};
+    int64_t ids[8] = {0, 1, 10000};
+    AdvView v = {.dtype = ADV_I64, .rank = 1, .dim = {8}, .stride = {1}, .data = ids};
+    Toy t = plan_of_images();
+    CHECK_EQ(adv_session_open(t.ctx, t.plan, &on_cuda, t.ds, &t.s), ADV_OK);
+    CHECK_EQ(bind_images(t.s, &m, false, t.ds), ADV_OK);
+    CHECK_EQ(adv_session_run(t.s, "init", t.ds), ADV_OK);
+    CHECK_EQ(adv_session_write(t.s, "eval.ids", &v, t.ds), ADV_OK);
+    CHECK_EQ(adv_session_run(t.s, "eval.final.clean", t.ds), ADV_EDATA);
+    CHECK(toy_says(&t, "was given a class or a row number that is out of range") && toy_says(&t, "--check=sync"));
+    CHECK_EQ(adv_session_run(t.s, "eval.final.clean", t.ds), ADV_EPOISONED);
+    if (test_n_failed_checks) toy_show(&t);
+    toy_end_cuda(&t);
     free(m.x);
     free(m.y);
 }
@@ -601,6 +628,7 @@ int main(void)
     RUN(test_rows_that_are_too_few);
     RUN(test_rows_and_a_bad_value);
     RUN(test_rows_with_kernels);
+    RUN(test_rows_that_are_none);
     RUN(test_tensors_out);
     RUN(test_tensors_in);
     RUN(test_tensors_refused);
