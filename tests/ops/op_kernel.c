@@ -140,9 +140,11 @@ static int launch(Suite *s, const OpCase *c, const AdvKernel *k, uint32_t n_thre
 
 static void fresh(Suite *s, const OpCase *c, const Run *want, int form, unsigned char fill, Run *r)
 {
+    int in = form == BUF_TO_CL ? BUF_ROW : form == BUF_TO_ROW ? BUF_CL : form;
+    int out = form == BUF_TO_CL ? BUF_CL : form == BUF_TO_ROW ? BUF_ROW : form;
     *r = *want;
-    for (uint32_t i = 0; i < r->n_in; i++) r->in[i] = buf_of(s, &c->in[i], want->in[i].type.dtype, form);
-    for (uint32_t i = 0; i < r->n_out; i++) r->out[i] = buf_new(s, &want->out[i].type, form, fill);
+    for (uint32_t i = 0; i < r->n_in; i++) r->in[i] = buf_of(s, &c->in[i], want->in[i].type.dtype, in);
+    for (uint32_t i = 0; i < r->n_out; i++) r->out[i] = buf_new(s, &want->out[i].type, out, fill);
 }
 
 static bool accepts(const OpCase *c, const AdvKernel *k, const Run *r)
@@ -157,7 +159,7 @@ static bool accepts(const OpCase *c, const AdvKernel *k, const Run *r)
 
 static int try_kernel(Suite *s, const OpCase *c, const AdvKernel *k, const Run *want, int form)
 {
-    static const char *const names[] = {"", " (channels-last)", " (holes)"};
+    static const char *const names[BUF_FORMS] = {"", " (channels-last)", " (holes)", " (row to channels-last)", " (channels-last to row)"};
     bool is_library = strcmp(k->name, "dnnl") == 0;
     Run one, many;
     int n = 0;
@@ -174,6 +176,13 @@ static int try_kernel(Suite *s, const OpCase *c, const AdvKernel *k, const Run *
             n += suite_fail(s, c, "kernel %s.%s%s: result %u depends on the threads or is not all written", k->op, k->name, names[form],
                             (unsigned)o);
     return n;
+}
+
+/* Does the op move or convert images, so that operand and result may lie in different orders? */
+static bool is_turned(const OpCase *c)
+{
+    const char *name = c->op->name;
+    return c->in[0].type.rank == 4 && (!strcmp(name, "relayout") || !strcmp(name, "copy") || !strcmp(name, "cast"));
 }
 
 /* The result in the storage of an operand, where the op allows it: the planner will ask for it. */
@@ -216,7 +225,8 @@ int suite_kernels(Suite *s, const OpCase *c)
         if (suite_run(s, c, dtypes[d], BUF_ROW, 0x11, &want)) return 1;
         for (uint32_t i = 0; i < n_kernels && n == 0; i++) {
             if (s->without && strstr(s->without, k[i]->name)) continue;
-            for (int form = BUF_ROW; form <= BUF_GAPS && n == 0; form++) n += try_kernel(s, c, k[i], &want, form);
+            int n_forms = is_turned(c) ? BUF_FORMS : BUF_GAPS + 1;
+            for (int form = BUF_ROW; form < n_forms && n == 0; form++) n += try_kernel(s, c, k[i], &want, form);
             if (n == 0) n += try_inplace(s, c, k[i], &want);
         }
     }

@@ -44,6 +44,8 @@ int suite_fail(const Suite *s, const OpCase *c, const char *fmt, ...) ADV_PRINTF
 /* ---- guarded buffers (op_buf.c) ---- */
 
 enum { BUF_ROW = 0, BUF_CL = 1 /* rank 4 only, else row */, BUF_GAPS = 2 /* strides with holes */ };
+/* Of a whole run: operands in one order, results in the other. */
+enum { BUF_TO_CL = 3, BUF_TO_ROW = 4, BUF_FORMS };
 
 typedef struct Buf {
     AdvTensorType type;
