@@ -233,6 +233,15 @@ ADV_DEVICE long long adv_nest_at(const AdvNest &n, int k, long long i)
 /* The number of this thread among those of a grid along x. */
 ADV_DEVICE long long adv_thread(void) { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
 
+/* Shared memory of a block for a square of up to 64 x 64 elements of up to 2 bytes, or 32 x 32 of up to 8, with a gap behind each row:
+** one and the same for all that a list calls. */
+#define ADV_TILE_BYTES 8448
+ADV_DEVICE void *adv_tile(void)
+{
+    __shared__ unsigned long long tile[ADV_TILE_BYTES / 8];
+    return tile;
+}
+
 /* The part of a list that this block belongs to: the last one that begins at it or before. */
 ADV_DEVICE AdvListPart adv_list_part(const AdvListPart *parts, int n_parts)
 {

@@ -1,8 +1,9 @@
 /* ew.c: kernels that are generated: elementwise ops, their fused groups, and what only moves or converts elements.
 **
 ** All of these are one thing: read operands wherever they lie, compute on one element, write it (ew_text.c). A session's texts are
-** compiled together when it opens. Limit: memory bandwidth, each operand read and each result written once; moves between row and
-** channels-last order read with a stride and rely on the caches. No figure has been measured on a device yet.
+** compiled together when it opens. Limit: memory bandwidth, each operand read and each result written once. Moves between row and
+** channels-last order go through shared memory; groups whose operands lie in several orders read some with a stride and rely on the
+** caches. No figure has been measured on a device yet.
 */
 #include "ops/cuda/ew_text.h"
 #include "ops/cuda/geometry.h"

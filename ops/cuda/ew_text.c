@@ -4,7 +4,8 @@
 ** takes a pack of up to 16 bytes of the narrowest operand. How an operand lies is part of the text, with dimensions as numbers, so
 ** that dividing by them costs a multiplication; the outermost dimension is not, so that another batch size is the same kernel.
 ** Where result and operand lie in different orders and one of them runs along a short dimension (the 9 places of a 3x3 filter), a
-** thread takes that dimension as a whole, so that memory on both sides is touched line by line.
+** thread takes that dimension as a whole, so that memory on both sides is touched line by line. Where both dimensions are long, a
+** block takes a square of them through shared memory: it reads along the operand's and writes along the result's.
 **
 ** Numbers. Steps compute in float, or in double where an operand is an integer or f64, with the rows' own expressions; each result
 ** is rounded to the group's type before the next step reads it, as the definition stores it. So + - * / sqrt and everything that
@@ -44,16 +45,36 @@ static bool runs_along(const AdvEwKernel *k, uint32_t d)
 static void find_run(AdvEwKernel *k)
 {
     uint32_t last = k->rank - 1;
-    k->n_run = 1;
+    k->n_run = k->run_pack = 1;
     if (k->pack > 1 || k->rank < 2 || k->stride[0][last] != 1) return;
     for (uint32_t d = 0; d < k->rank; d++) {
         bool turned = d == last ? runs_along(k, last - 1) && !runs_along(k, last) : runs_along(k, d);
         if (!turned || k->dim[d] > LONGEST_RUN) continue;
         k->run = d;
         k->n_run = (uint32_t)k->dim[d];
+        k->run_pack = d == last ? adv_cuda_pack(k->rank, k->dim, k->stride, 1, k->at, 16 / adv_dtype_bytes(k->dtype[0])) : 1;
+        if (k->n_run % k->run_pack != 0) k->run_pack = 1;
         return;
     }
 }
+
+/* A long dimension along which the one operand lies together while the result does so along the last. */
+static void find_tile(AdvEwKernel *k)
+{
+    uint32_t last = k->rank - 1, most = adv_dtype_bytes(k->dtype[0]);
+    k->side = 0;
+    if (k->n_in != 1 || k->pack > 1 || k->n_run > 1 || k->rank < 2 || k->stride[0][last] != 1 || k->dim[last] <= LONGEST_RUN) return;
+    if (adv_dtype_bytes(k->dtype[1]) > most) most = adv_dtype_bytes(k->dtype[1]);
+    for (uint32_t d = 0; d < last; d++) {
+        if (k->stride[1][d] != 1 || k->dim[d] <= LONGEST_RUN || !runs_along(k, d)) continue;
+        k->run = d;
+        k->side = most <= 2 && k->dim[d] > 32 && k->dim[last] > 32 ? 64 : 32;
+        return;
+    }
+}
+
+/* Squares along dimension d of a tile. */
+static int64_t squares(const AdvEwKernel *k, uint32_t d) { return (k->dim[d] + k->side - 1) / k->side; }
 
 void adv_ew_kernel_lay(AdvEwKernel *k, const AdvView *out, const AdvView *in)
 {
@@ -72,10 +93,16 @@ void adv_ew_kernel_lay(AdvEwKernel *k, const AdvView *out, const AdvView *in)
     k->pack = adv_cuda_pack(k->rank, k->dim, k->stride, 1 + k->n_in, k->at, most);
     if (k->n == 1) k->stride[0][0] = 1; /* one number is a row of one */
     find_run(k);
+    find_tile(k);
 }
 
 uint64_t adv_ew_kernel_threads(const AdvEwKernel *k)
 {
+    uint32_t last = k->rank - 1;
+    if (k->side) {
+        int64_t n_squares = squares(k, k->run) * squares(k, last);
+        return (uint64_t)(k->n / (k->dim[k->run] * k->dim[last]) * n_squares) * ADV_CUDA_BLOCK;
+    }
     return (uint64_t)(k->n_run > 1 ? k->n / k->n_run : k->n / k->pack + k->n % k->pack);
 }
 
@@ -160,7 +187,11 @@ static void put_element(Out *o, const AdvEwKernel *k, const char *name)
     else put(o, "    return adv_narrow<%s>(x0);\n}\n", type);
 }
 
-static bool is_run(const AdvEwKernel *k, uint32_t d) { return k->n_run > 1 && d == k->run; }
+/* Is dimension d taken as a whole by a thread, or cut into the squares of blocks, so that positions leave it out? */
+static bool is_run(const AdvEwKernel *k, uint32_t d)
+{
+    return k->side ? d == k->run || d == k->rank - 1 : k->n_run > 1 && d == k->run;
+}
 
 static bool is_dense(const AdvEwKernel *k, uint32_t i) { return k->rank == 1 && k->stride[i][0] == 1; }
 static bool is_one(const AdvEwKernel *k, uint32_t i)
@@ -183,12 +214,15 @@ static void put_place(Out *o, const AdvEwKernel *k, uint32_t i)
     if (!any) put(o, "0");
 }
 
-/* The indices of position p. Divisors are numbers in the text. */
+static const char *index_type(const AdvEwKernel *k) { return k->n <= INT64_C(0xffffffff) ? "unsigned" : "unsigned long long"; }
+
+/* The indices of position u. Divisors are numbers in the text. */
 static void put_indices(Out *o, const AdvEwKernel *k)
 {
-    const char *type = k->n <= INT64_C(0xffffffff) ? "unsigned" : "unsigned long long";
-    uint32_t first = is_run(k, 0) ? 1 : 0;
-    put(o, "    %s u = (%s)p;\n", type, type);
+    const char *type = index_type(k);
+    uint32_t first = 0;
+    while (first < k->rank && is_run(k, first)) first++;
+    if (first == k->rank) return;
     for (uint32_t d = k->rank; d-- > first;) {
         if (is_run(k, d) || d == first) continue;
         put(o, "    const %s i%u = u %% %" PRId64 "u;\n", type, (unsigned)d, k->dim[d]);
@@ -197,6 +231,8 @@ static void put_indices(Out *o, const AdvEwKernel *k)
     }
     put(o, "    const %s i%u = u;\n    (void)i%u;\n", type, (unsigned)first, (unsigned)first);
 }
+
+static void put_position(Out *o, const AdvEwKernel *k) { put(o, "    %s u = (%s)p;\n", index_type(k), index_type(k)); }
 
 /* The element function's arguments: element j of packs, or single elements. */
 static void put_call(Out *o, const AdvEwKernel *k, const char *name, bool is_pack)
@@ -215,7 +251,7 @@ static void put_body(Out *o, const AdvEwKernel *k, const char *name, bool is_pac
     unsigned pack = k->pack;
     bool flat = true;
     for (uint32_t i = 0; i < 1 + k->n_in; i++) flat = flat && (is_dense(k, i) || (i > 0 && is_one(k, i)));
-    if (!flat) put_indices(o, k);
+    if (!flat) put_position(o, k), put_indices(o, k);
     for (uint32_t i = 0; i < k->n_in; i++) {
         bool single = !is_pack || k->stride[1 + i][k->rank - 1] == 0;
         if (single) put(o, "    const %s v%u = p%u[", type_of(k, 1 + i), (unsigned)i, (unsigned)i);
@@ -241,7 +277,8 @@ static void put_body(Out *o, const AdvEwKernel *k, const char *name, bool is_pac
 /* All elements along the short dimension, at position p of the others. */
 static void put_run(Out *o, const AdvEwKernel *k, const char *name)
 {
-    unsigned n = k->n_run;
+    unsigned n = k->n_run, pack = k->run_pack;
+    put_position(o, k);
     put_indices(o, k);
     for (uint32_t i = 0; i < k->n_in; i++) {
         int64_t step = k->stride[1 + i][k->run];
@@ -251,11 +288,46 @@ static void put_run(Out *o, const AdvEwKernel *k, const char *name)
         put_place(o, k, 1 + i);
         put(o, "];\n");
     }
-    put(o, "    ADV_UNROLL(%u)\n    for (int j = 0; j < %u; j++) y[j * %" PRId64 "LL + ", n, n, k->stride[0][k->run]);
-    put_place(o, k, 0);
+    if (pack > 1) put(o, "    AdvPack<%s, %u> r[%u];\n", type_of(k, 0), pack, n / pack);
+    put(o, "    ADV_UNROLL(%u)\n    for (int j = 0; j < %u; j++) ", n, n);
+    if (pack > 1) put(o, "r[j / %u].v[j %% %u", pack, pack);
+    else put(o, "y[j * %" PRId64 "LL + ", k->stride[0][k->run]), put_place(o, k, 0);
     put(o, "] = %s_of(", name);
     for (uint32_t i = 0; i < k->n_in; i++) put(o, is_move(k) ? "%sv%u[j]" : "%sadv_wide(v%u[j])", i ? ", " : "", (unsigned)i);
     put(o, ");\n");
+    if (pack == 1) return;
+    put(o, "    ADV_UNROLL(%u)\n    for (int j = 0; j < %u; j++) adv_store(y + (j * %u + ", n / pack, n / pack, pack);
+    put_place(o, k, 0);
+    put(o, "), r[j]);\n");
+}
+
+/* A square: read along dimension `run`, d0 and on, and written along the last, l0 and on. All threads come to the barrier. */
+static void put_tile(Out *o, const AdvEwKernel *k, const char *name)
+{
+    unsigned side = k->side, turns = side * side / ADV_CUDA_BLOCK, last = k->rank - 1;
+    unsigned bytes = adv_dtype_bytes(k->dtype[1]), row = side + (bytes < 4 ? 4 / bytes : 1); /* an odd number of words, of banks */
+    const char *type = index_type(k), *from = type_of(k, 1);
+    put(o, "    %s u = (%s)(p / %d);\n", type, type, ADV_CUDA_BLOCK);
+    put(o, "    const %s l0 = u %% %" PRId64 "u * %uu;\n    u /= %" PRId64 "u;\n", type, squares(k, last), side, squares(k, last));
+    put(o, "    const %s d0 = u %% %" PRId64 "u * %uu;\n    u /= %" PRId64 "u;\n", type, squares(k, k->run), side, squares(k, k->run));
+    put_indices(o, k);
+    put(o, "    (void)n;\n    const unsigned t = (unsigned)p %% %u;\n    %s *tile = (%s *)adv_tile(), v[%u] = {};\n",
+        (unsigned)ADV_CUDA_BLOCK, from, from, turns);
+    put(o, "    p0 += ");
+    put_place(o, k, 1);
+    put(o, ";\n    y += ");
+    put_place(o, k, 0);
+    put(o, ";\n    ADV_UNROLL(%u)\n    for (unsigned j = 0; j < %u; j++) {\n", turns, turns);
+    put(o, "        const %s l = l0 + (j * %d + t) / %u, d = d0 + t %% %u;\n", type, ADV_CUDA_BLOCK, side, side);
+    put(o, "        if (l < %" PRId64 "u && d < %" PRId64 "u) v[j] = p0[l * %" PRId64 "LL + d];\n    }\n", k->dim[last], k->dim[k->run],
+        k->stride[1][last]);
+    put(o, "    ADV_UNROLL(%u)\n    for (unsigned j = 0; j < %u; j++) tile[(j * %d + t) / %u * %u + t %% %u] = v[j];\n", turns, turns,
+        ADV_CUDA_BLOCK, side, row, side);
+    put(o, "    __syncthreads();\n    ADV_UNROLL(%u)\n    for (unsigned j = 0; j < %u; j++) {\n", turns, turns);
+    put(o, "        const %s d = d0 + (j * %d + t) / %u, l = l0 + t %% %u;\n", type, ADV_CUDA_BLOCK, side, side);
+    put(o, "        const %s x = tile[t %% %u * %u + (j * %d + t) / %u];\n", from, side, row, ADV_CUDA_BLOCK, side);
+    put(o, "        if (l < %" PRId64 "u && d < %" PRId64 "u) y[d * %" PRId64 "LL + l] = %s_of(%s);\n    }\n", k->dim[last], k->dim[k->run],
+        k->stride[0][k->run], name, is_move(k) ? "x" : "adv_wide(x)");
 }
 
 static void put_params(Out *o, const AdvEwKernel *k)
@@ -269,7 +341,9 @@ static void put_params(Out *o, const AdvEwKernel *k)
 static void put_thread(Out *o, const AdvEwKernel *k, const char *name)
 {
     unsigned pack = k->pack;
-    if (k->n_run > 1) {
+    if (k->side) {
+        put_tile(o, k, name);
+    } else if (k->n_run > 1) {
         put(o, "    if (p >= n / %u) return;\n", (unsigned)k->n_run);
         put_run(o, k, name);
     } else if (pack == 1) {

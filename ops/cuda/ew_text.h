@@ -17,6 +17,8 @@ typedef struct AdvEwKernel {
     /* Filled by adv_ew_kernel_lay: */
     uint32_t rank, pack;                  /* pack: elements that lie together in every operand */
     uint32_t run, n_run;                  /* or: a thread takes all n_run elements along dimension `run`; n_run = 1: no such */
+    uint32_t run_pack;                    /*     whose results lie together in packs of as many; 1: not */
+    uint32_t side;                        /* or: a block takes `side` elements along `run` and along the last; 0: not */
     int64_t n;                            /* elements */
     int64_t dim[ADV_MAX_RANK], stride[1 + ADV_EW_MAX_IN][ADV_MAX_RANK];
 } AdvEwKernel;
@@ -29,7 +31,7 @@ void adv_ew_kernel_lay(AdvEwKernel *k, const AdvView *out, const AdvView *in);
 
 /* Writes the name, which is a function of the text alone, and the text, as snprintf does: returns its length without the 0, which
 ** may be more than n_bytes. Parameters of the kernel: result, operands, number of elements (long long). What it does is a function
-** NAME_at, whose last parameter is the number of the thread. */
+** NAME_at, whose last parameter is the number of the thread; the first of a block is a multiple of ADV_CUDA_BLOCK. */
 size_t adv_ew_kernel_text(const AdvEwKernel *k, char name[ADV_EW_NAME], char *text, size_t n_bytes);
 
 /* What the kernel's parameter i points to, result first: "float". */

@@ -94,6 +94,46 @@ static void test_runs(void)
     CHECK_EQ(a.k.n_run, 1);
 }
 
+/* Images from one order to another, whatever their types. */
+static void turn(uint8_t in, uint8_t out, bool is_back, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    AdvTensorType row = {.dtype = is_back ? out : in, .rank = 4, .dim = {n, c, h, w}}, cl = row;
+    cl.dtype = is_back ? in : out;
+    cl.layout = ADV_LAYOUT_CL;
+    AdvView of_row = adv_view_of(&row, NULL), of_cl = adv_view_of(&cl, NULL);
+    memset(&a, 0, sizeof a);
+    a.k = (AdvEwKernel){.n_in = 1, .dtype = {out, in}};
+    adv_ew_kernel_lay(&a.k, is_back ? &of_row : &of_cl, is_back ? &of_cl : &of_row);
+    CHECK(adv_ew_kernel_text(&a.k, a.name, a.text, sizeof a.text) < sizeof a.text);
+}
+
+/* Two long dimensions: a block takes squares, of 64 where the elements are small and both dimensions go beyond 32. */
+static void test_squares(void)
+{
+    turn(ADV_F32, ADV_F32, false, 3, 64, 9, 9);
+    CHECK_EQ(a.k.side, 32);
+    CHECK_EQ(adv_ew_kernel_threads(&a.k), 3 * 2 * 3 * 256);
+    CHECK(strstr(a.text, "__syncthreads") && strstr(a.text, "adv_tile"));
+    turn(ADV_BF16, ADV_BF16, true, 3, 64, 9, 9);
+    CHECK_EQ(a.k.side, 64);
+    CHECK_EQ(adv_ew_kernel_threads(&a.k), 3 * 2 * 256);
+    turn(ADV_BF16, ADV_F32, true, 3, 64, 9, 9);
+    CHECK_EQ(a.k.side, 32); /* by the wider of the two */
+    turn(ADV_BF16, ADV_BF16, false, 1, 17, 3, 11);
+    CHECK_EQ(a.k.side, 32); /* two squares at most half empty */
+    CHECK_EQ(adv_ew_kernel_threads(&a.k), 2 * 256);
+    turn(ADV_F32, ADV_F32, false, 3, 3, 32, 32);
+    CHECK_EQ(a.k.side, 0); /* three channels are a thread's */
+    CHECK_EQ(a.k.n_run, 3);
+    CHECK_EQ(a.k.run_pack, 1);
+    turn(ADV_F32, ADV_F32, false, 3, 16, 8, 8);
+    CHECK_EQ(a.k.side, 0);
+    CHECK_EQ(a.k.run_pack, 4);
+    turn(ADV_BF16, ADV_BF16, false, 3, 12, 8, 8);
+    CHECK_EQ(a.k.run_pack, 4); /* a pack is a power of two that 12 is made of */
+    CHECK(strstr(a.text, "adv_store(y + (j * 4 + ") != NULL);
+}
+
 /* Beyond 2^32 elements positions are divided in 64 bits. */
 static void test_huge(void)
 {
@@ -120,6 +160,7 @@ int main(void)
     RUN(test_packs);
     RUN(test_rounding);
     RUN(test_runs);
+    RUN(test_squares);
     RUN(test_huge);
     RUN(test_length);
     return ADV_TEST_END();
