@@ -9,9 +9,11 @@ extern const AdvCudaFn adv_cuda_fns_random[];
 typedef struct RandomState {
     AdvCuda *cuda;
     union { AdvDrawForm draw; AdvPermForm perm; } form;
+    AdvCudaNest nest; /* of a draw's result, in row order */
     const void *fn;
     AdvCudaGrid grid;
     uint32_t n_in;
+    bool is_draw;
 } RandomState;
 
 static bool are_counts(const AdvSig *s, const char **why)
@@ -40,18 +42,50 @@ static RandomState *new_state(AdvPrep *p, const char *fn, uint64_t n)
     return s;
 }
 
+/* The result walked in row order, as its numbers are counted. */
+static AdvCudaNest nest_of(const AdvView *y)
+{
+    AdvView row = *y;
+    AdvLoop l, own = {.n_views = 1};
+    const AdvView *views[2] = {&row, y};
+    int64_t step = 1;
+    for (uint32_t d = y->rank; d-- > 0; step *= y->dim[d]) row.stride[d] = step;
+    adv_loop_make(&l, views, 2);
+    own.rank = l.rank;
+    for (uint32_t d = 0; d < l.rank; d++) own.dim[d] = l.dim[d], own.stride[0][d] = l.stride[1][d];
+    return adv_cuda_nest(&own);
+}
+
+/* Which kernel of random.cu writes it, and how many threads it takes. A single sample becomes the first of three dimensions, too. */
+static const char *way_of(AdvDrawForm *f, AdvCudaNest *nest, int64_t n_ids)
+{
+    f->n_threads = n_ids * f->quads;
+    if (f->per_id % 4 == 0 && nest->rank == 1 && nest->stride[0][0] == 1) return "adv_draw_rows";
+    if (nest->rank == 2 && n_ids == 1)
+        *nest = (AdvCudaNest){3, {1, nest->dim[0], nest->dim[1]}, {{0, nest->stride[0][0], nest->stride[0][1]}}};
+    if (nest->rank != 3 || nest->dim[0] != n_ids || nest->stride[0][1] != 1 || nest->dim[2] % 4 != 0) return "adv_draw_any";
+    if (nest->dim[1] != 3 || nest->stride[0][2] != 3 || nest->stride[0][0] % 4 != 0) return "adv_draw_channels";
+    f->n_threads /= 3;
+    return "adv_draw_colours";
+}
+
 static AdvStatus prepare_draw(AdvPrep *p, void **out_state)
 {
     const AdvView *y = &p->sig->out[0], *ids = &p->sig->in[2];
     const AdvAttr *a = p->sig->attr;
-    AdvDrawForm f = {.purpose = a[2].i, .n_ids = ids->rank ? ids->dim[0] : 1, .p = a[1].f, .rank = y->rank, .dist = (int)a[0].i};
-    f.per_id = adv_view_elems(y) / f.n_ids;
+    AdvDrawForm f = {.purpose = a[2].i, .p = a[1].f, .dist = (int)a[0].i};
+    AdvCudaNest nest = nest_of(y);
+    int64_t n_ids = ids->rank ? ids->dim[0] : 1;
+    f.per_id = adv_view_elems(y) / n_ids;
+    f.quads = (f.per_id + 3) / 4;
     f.id_step = ids->rank ? ids->stride[0] : 0;
-    for (int d = 0; d < y->rank; d++) f.dim[d] = y->dim[d], f.step[d] = y->stride[d];
     for (int k = 0; k < 4; k++) f.is_wide[k] = p->sig->in[k].dtype == ADV_I64;
-    RandomState *s = new_state(p, "adv_draw", (uint64_t)(f.n_ids * ((f.per_id + 3) / 4)));
+    const char *way = way_of(&f, &nest, n_ids);
+    RandomState *s = new_state(p, way, (uint64_t)f.n_threads);
     if (!s) return ADV_ENOMEM;
     s->form.draw = f;
+    s->nest = nest;
+    s->is_draw = true;
     *out_state = s;
     return ADV_OK;
 }
@@ -71,10 +105,11 @@ static AdvStatus prepare_perm(AdvPrep *p, void **out_state)
 static AdvStatus run(const AdvLaunch *l, void *state)
 {
     RandomState *s = state;
-    void *data[5], *args[6] = {&s->form};
+    void *data[5], *args[7] = {&s->form, &s->nest};
+    uint32_t n = s->is_draw ? 2 : 1;
     for (uint32_t k = 0; k <= s->n_in; k++) {
         data[k] = k < s->n_in ? l->in[k].data : l->out[0].data;
-        args[1 + k] = &data[k];
+        args[n + k] = &data[k];
     }
     return adv_cuda_launch(s->cuda, s->fn, &s->grid, args);
 }

@@ -2,11 +2,11 @@
 #ifndef ADV_OPS_CUDA_RANDOM_H
 #define ADV_OPS_CUDA_RANDOM_H
 
-/* is_wide: of seed, epoch, ids, n: i64, else i32. The result's dims and strides in elements, all of them, ids first. */
+/* is_wide: of seed, epoch, ids, n: i64, else i32. quads: fours of numbers of a sample, the last one rounded up. */
 typedef struct AdvDrawForm {
-    long long purpose, n_ids, per_id, id_step, dim[6], step[6];
+    long long purpose, per_id, quads, id_step, n_threads;
     double p;
-    int rank, dist, is_wide[4];
+    int dist, is_wide[4];
 } AdvDrawForm;
 
 typedef struct AdvPermForm {
