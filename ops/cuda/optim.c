@@ -7,6 +7,7 @@
 #include "runtime/base/hash.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,6 +40,9 @@ static size_t put_sgd(char *text, const char *name, const AdvAttr *a, int pack)
                             name, params, pack, a[0].f, a[1].f, a[2].i ? "true" : "false", ADV_CUDA_BLOCK, name, params, name);
 }
 
+/* The logarithm of 0 as a number whose multiples have the power 0. */
+static double log_of(double beta) { return beta > 0 ? log(beta) : -1e300; }
+
 static size_t put_adam(char *text, const char *name, const AdvAttr *a, int pack)
 {
     static const char params[] = "const float *w, const float *g, const float *m, const float *v, const float *lr, const long long *t, "
@@ -50,8 +54,8 @@ static size_t put_adam(char *text, const char *name, const AdvAttr *a, int pack)
                             "    adv_adam<%d>(f, w, g, m, v, lr, t, w1, m1, v1, n, p);\n}\n"
                             "extern \"C\" __global__ void __launch_bounds__(%d) %s(%s)\n{\n"
                             "    %s_at(w, g, m, v, lr, t, w1, m1, v1, n, adv_thread());\n}\n",
-                            name, params, a[0].f, a[1].f, a[0].f, a[1].f, 1 - a[0].f, 1 - a[1].f, a[2].f, a[3].f, pack, ADV_CUDA_BLOCK,
-                            name, params, name);
+                            name, params, log_of(a[0].f), log_of(a[1].f), a[0].f, a[1].f, 1 - a[0].f, 1 - a[1].f, a[2].f, a[3].f, pack,
+                            ADV_CUDA_BLOCK, name, params, name);
 }
 
 static AdvStatus prepare(AdvPrep *p, void **out_state)

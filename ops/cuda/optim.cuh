@@ -9,8 +9,8 @@
 /* What does not change from step to step. */
 struct AdvSgdForm { float momentum, decay; bool is_nesterov; };
 
-/* rest: 1 - beta, which f32 would round; exact: beta as written, for the powers. */
-struct AdvAdamForm { double exact1, exact2; float beta1, beta2, rest1, rest2, eps, decay; };
+/* log: of beta as written, for its powers; rest: 1 - beta, which f32 would round. */
+struct AdvAdamForm { double log1, log2; float beta1, beta2, rest1, rest2, eps, decay; };
 
 ADV_DEVICE void adv_sgd_one(const AdvSgdForm &f, float lr, float *w, float g, float *m)
 {
@@ -27,6 +27,7 @@ ADV_DEVICE void adv_sgd(const AdvSgdForm &f, const float *w, const float *g, con
     long long i = p * V;
     if (i >= n) return;
     AdvPack<float, V> a = adv_load<V>(w + i), b = adv_load<V>(g + i), c = adv_load<V>(m + i);
+    ADV_UNROLL(4)
     for (int k = 0; k < V; k++) adv_sgd_one(f, *lr, &a.v[k], b.v[k], &c.v[k]);
     adv_store<V>(w1 + i, a);
     adv_store<V>(m1 + i, c);
@@ -46,9 +47,10 @@ ADV_DEVICE void adv_adam(const AdvAdamForm &f, const float *w, const float *g, c
 {
     long long i = p * V;
     if (i >= n) return;
-    double count = (double)*t;
-    float step = (float)((double)*lr / (1.0 - pow(f.exact1, count))), root = (float)sqrt(1.0 - pow(f.exact2, count));
     AdvPack<float, V> a = adv_load<V>(w + i), b = adv_load<V>(g + i), c = adv_load<V>(m + i), d = adv_load<V>(v + i);
+    double count = (double)*t; /* the arithmetic below fills the time of the loads above */
+    float step = (float)((double)*lr / (1.0 - exp(count * f.log1))), root = (float)sqrt(1.0 - exp(count * f.log2));
+    ADV_UNROLL(4)
     for (int k = 0; k < V; k++) adv_adam_one(f, step, root, &a.v[k], b.v[k], &c.v[k], &d.v[k]);
     adv_store<V>(w1 + i, a);
     adv_store<V>(m1 + i, c);
