@@ -14,9 +14,9 @@
 
 extern const AdvCudaFn adv_cuda_fns_reduce[];
 
-#define WANTED_BLOCKS 512 /* that keep any of the devices busy: fewer, and results are cut into pieces */
+#define WANTED_BLOCKS 1056 /* 8 for each of 132 multiprocessors: where there are fewer, results are cut into pieces */
 #define MAX_PIECES 1024
-#define LEAST_TURNS 8     /* of a lane in a piece */
+#define LEAST_TURNS 8      /* of a lane in a piece */
 
 static const struct {
     const char *op;
@@ -33,6 +33,7 @@ typedef struct Stage {
     AdvCudaGrid grid;
     AdvCudaNest kept, group;
     AdvReduceArgs a;
+    bool is_across; /* a thread takes several results */
 } Stage;
 
 typedef struct ReduceState {
@@ -55,14 +56,14 @@ static AdvLoop part_of(const AdvLoop *l, const bool *is_reduced, bool reduced)
     return r;
 }
 
-/* Lanes, pieces and the grid of a stage whose nests and numbers are set. pack: elements of one read. */
-static void cut(Stage *s, uint32_t pack, bool may_cut)
+/* Lanes, pieces and the grid of a stage whose nests and numbers are set. pack: elements of one read; across: results of one thread. */
+static void cut(Stage *s, uint32_t pack, int64_t across, bool may_cut)
 {
     AdvReduceArgs *a = &s->a;
     uint64_t turns = (uint64_t)((a->n_group + pack - 1) / pack);
     a->lanes = (int)(a->is_along ? adv_cuda_pow2(turns, ADV_REDUCE_BLOCK)
-                                 : ADV_REDUCE_BLOCK / adv_cuda_pow2((uint64_t)a->n_kept, 32));
-    int64_t n_results = ADV_REDUCE_BLOCK / a->lanes, n_blocks = (a->n_kept + n_results - 1) / n_results, pieces = 1;
+                                 : ADV_REDUCE_BLOCK / adv_cuda_pow2((uint64_t)(a->n_kept / across), 32));
+    int64_t n_results = ADV_REDUCE_BLOCK / a->lanes * across, n_blocks = (a->n_kept + n_results - 1) / n_results, pieces = 1;
     int64_t turn = (int64_t)a->lanes * pack, most = a->n_group / (turn * LEAST_TURNS);
     if (may_cut) pieces = WANTED_BLOCKS / n_blocks;
     if (pieces > most) pieces = most;
@@ -71,6 +72,16 @@ static void cut(Stage *s, uint32_t pack, bool may_cut)
     a->n_of_piece = ((a->n_group + pieces - 1) / pieces + turn - 1) / turn * turn;
     s->grid = adv_cuda_grid_blocks((uint64_t)n_blocks, ADV_REDUCE_BLOCK);
     s->grid.grid.y = (unsigned)((a->n_group + a->n_of_piece - 1) / a->n_of_piece);
+}
+
+/* May a nest be read `pack` elements at a time: along its last dimension, or (is_outer) along one outside it? */
+static bool is_packed(const AdvLoop *l, int64_t pack, bool is_outer)
+{
+    uint32_t last = is_outer ? l->rank : l->rank - 1;
+    if (!is_outer && l->stride[0][last] != 1) return false;
+    for (uint32_t d = 0; d < last; d++)
+        if (l->stride[0][d] % pack != 0) return false;
+    return true;
 }
 
 static void first_stage(Stage *s, const AdvSig *sig)
@@ -90,9 +101,10 @@ static void first_stage(Stage *s, const AdvSig *sig)
     s->a.n_kept = adv_cuda_nest_elems(&kept);
     s->a.n_group = s->a.n_mean = adv_cuda_nest_elems(&group);
     s->a.is_along = is_reduced[l.rank - 1];
-    s->a.is_packed = group.rank == 1 && group.stride[0][0] == 1;
-    for (uint32_t d = 0; d < kept.rank; d++) s->a.is_packed = s->a.is_packed && kept.stride[0][d] % pack == 0;
-    cut(s, s->a.is_packed ? pack : 1, true);
+    s->a.is_packed = is_packed(&group, pack, false) && is_packed(&kept, pack, true);
+    if (group.rank > 1 && group.dim[group.rank - 1] % pack != 0) s->a.is_packed = 0;
+    s->is_across = !s->a.is_along && is_packed(&kept, pack, false) && is_packed(&group, pack, true) && kept.dim[kept.rank - 1] % pack == 0;
+    cut(s, s->a.is_packed ? pack : 1, s->is_across ? pack : 1, true);
 }
 
 /* Merges the pieces of the first, which writes result k of piece p at p*n_kept + k. */
@@ -104,9 +116,10 @@ static void second_stage(Stage *s, Stage *first)
     s->group = (AdvCudaNest){.rank = 1, .dim = {first->grid.grid.y}, .stride = {{first->a.n_kept}}};
     s->a.n_group = first->grid.grid.y;
     s->a.is_along = s->a.is_packed = 0;
+    s->is_across = false;
     if (s->a.fold != ADV_FOLD_MAX && s->a.fold != ADV_FOLD_MIN) s->a.fold = ADV_FOLD_SUM;
     first->a.final = ADV_FINAL_AS_IS;
-    cut(s, 1, false);
+    cut(s, 1, 1, false);
 }
 
 static AdvStatus prepare(AdvPrep *p, void **out_state)
@@ -121,11 +134,11 @@ static AdvStatus prepare(AdvPrep *p, void **out_state)
     first_stage(&s->stage[0], sig);
     s->n_stages = s->stage[0].grid.grid.y > 1 ? 2 : 1;
     if (s->n_stages == 1) {
-        s->stage[0].fn = adv_cuda_fn_of(adv_cuda_fns_reduce, "reduce", type);
+        s->stage[0].fn = adv_cuda_fn_of(adv_cuda_fns_reduce, s->stage[0].is_across ? "reduce_across" : "reduce", type);
     } else {
         p->scratch_bytes = (uint64_t)s->stage[0].a.n_kept * s->stage[0].grid.grid.y * sizeof(double);
         second_stage(&s->stage[1], &s->stage[0]);
-        s->stage[0].fn = adv_cuda_fn_of(adv_cuda_fns_reduce, "reduce_part", type);
+        s->stage[0].fn = adv_cuda_fn_of(adv_cuda_fns_reduce, s->stage[0].is_across ? "reduce_across_part" : "reduce_part", type);
         s->stage[1].fn = adv_cuda_fn_of(adv_cuda_fns_reduce, "reduce_end", type);
     }
     *out_state = s;

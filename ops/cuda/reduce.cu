@@ -1,10 +1,10 @@
 /* reduce.cu: sums, extremes, norms and truths over dimensions, in two stages without float atomics.
 **
 ** A block works on R results with L lanes each, R*L = 256. The lanes of a result take its elements in turn, so that neighbouring
-** threads read neighbouring memory: threads run along the elements where the innermost dimension is reduced, along the results
-** where it is kept. Where that gives too few blocks, the elements of a result are cut into pieces (blockIdx.y), whose partial
-** results go to scratch in double and are merged in order by a second launch of the same kernel. Cuts depend on shapes alone: the
-** same bits each time.
+** threads read neighbouring memory: threads run along the elements where the innermost dimension is reduced, along the results where it
+** is kept; there, a thread takes as many results as 16 bytes hold if they lie together. Where that gives too few blocks, the elements of
+** a result are cut into pieces (blockIdx.y), whose partial results go to scratch in double and are merged in order by a second launch.
+** Cuts depend on shapes alone: the same bits each time.
 **
 ** Accumulates in double, which the data-centre parts this is for do at half of float's rate, behind memory. Limit: memory
 ** bandwidth, x read once. Not measured on a device yet.
@@ -39,25 +39,42 @@ ADV_DEVICE double finish(const AdvReduceArgs &a, double x)
     }
 }
 
-/* Elements e, e + lanes, ... below end of one result. */
-template <int K, class In>
-ADV_DEVICE double fold(const In *x, const AdvNest &group, const AdvReduceArgs &a, int lane, long long e, long long end)
+/* The P elements of a read join one sum, or P of them. */
+template <int K, int P, int W, class In> ADV_DEVICE void add_pack(double (&s)[W], const AdvPack<In, P> &p)
 {
-    const int pack = 16 / (int)sizeof(In);
-    double s = Fold<K>::start();
-    if (a.is_packed) {
-        long long at = e + (long long)lane * pack, rest = e + (end - e) / pack * pack;
-        ADV_UNROLL(4)
-        for (; at < rest; at += (long long)a.lanes * pack) {
-            AdvPack<In, pack> p = adv_load<pack>(x + at);
-            for (int j = 0; j < pack; j++) s = Fold<K>::add(s, (double)adv_wide(p.v[j]));
-        }
-        for (at = rest + lane; at < end; at += a.lanes) s = Fold<K>::add(s, (double)adv_wide(x[at]));
-        return s;
+    ADV_UNROLL(P)
+    for (int j = 0; j < P; j++) s[W == 1 ? 0 : j] = Fold<K>::add(s[W == 1 ? 0 : j], (double)adv_wide(p.v[j]));
+}
+
+/* The reads at `at`, at + step, ... below end, in this order; N of them are asked for before any is waited for. */
+template <int K, int P, int N, int W, class In>
+ADV_DEVICE void add_reads(double (&s)[W], const In *x, const AdvNest &group, long long at, long long end, long long step)
+{
+    ADV_UNROLL(1)
+    for (; at + (N - 1) * step < end; at += N * step) {
+        AdvPack<In, P> p[N];
+        ADV_UNROLL(N)
+        for (int k = 0; k < N; k++) p[k] = adv_load<P>(x + adv_nest_at(group, 0, at + k * step));
+        ADV_UNROLL(N)
+        for (int k = 0; k < N; k++) add_pack<K>(s, p[k]);
     }
     ADV_UNROLL(1)
-    for (e += lane; e < end; e += a.lanes) s = Fold<K>::add(s, (double)adv_wide(x[adv_nest_at(group, 0, e)]));
-    return s;
+    for (; at < end; at += step) add_pack<K>(s, adv_load<P>(x + adv_nest_at(group, 0, at)));
+}
+
+/* What a lane takes of the elements from `first` to `end` of one result. */
+template <int K, class In>
+ADV_DEVICE double fold(const In *x, const AdvNest &group, const AdvReduceArgs &a, int lane, long long first, long long end)
+{
+    const int pack = 16 / (int)sizeof(In);
+    double s[1] = {Fold<K>::start()};
+    if (a.is_packed) {
+        long long rest = first + (end - first) / pack * pack;
+        add_reads<K, pack, 4>(s, x, group, first + (long long)lane * pack, rest, (long long)a.lanes * pack);
+        first = rest;
+    }
+    add_reads<K, 1, 8>(s, x, group, first + lane, end, a.lanes);
+    return s[0];
 }
 
 template <int K, class In, class Out>
@@ -76,6 +93,34 @@ ADV_DEVICE void reduce_block(Out *y, const In *x, const AdvNest &kept, const Adv
     if (lane == 0 && k < a.n_kept) y[blockIdx.y * a.n_kept + adv_nest_at(kept, 1, k)] = adv_narrow<Out>(finish(a, *mine));
 }
 
+/* A thread V results that lie together. */
+template <int K, int V, class In, class Out>
+ADV_DEVICE void reduce_across_block(Out *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a, double *acc)
+{
+    int t = (int)threadIdx.x, n_packs = ADV_REDUCE_BLOCK / a.lanes, lane = t / n_packs;
+    long long k = ((long long)blockIdx.x * n_packs + t % n_packs) * V, e = (long long)blockIdx.y * a.n_of_piece, end = e + a.n_of_piece;
+    double s[V];
+    if (end > a.n_group) end = a.n_group;
+    ADV_UNROLL(V)
+    for (int j = 0; j < V; j++) s[j] = Fold<K>::start();
+    if (k < a.n_kept) add_reads<K, V, 4>(s, x + adv_nest_at(kept, 0, k), group, e + lane, end, a.lanes);
+    ADV_UNROLL(V)
+    for (int j = 0; j < V; j++) acc[j * ADV_REDUCE_BLOCK + t] = s[j];
+    for (int half = a.lanes / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (lane >= half) continue;
+        ADV_UNROLL(V)
+        for (int j = 0; j < V; j++) {
+            double *mine = acc + j * ADV_REDUCE_BLOCK + t;
+            *mine = Fold<K>::merge(*mine, mine[half * n_packs]);
+        }
+    }
+    if (lane > 0 || k >= a.n_kept) return;
+    y += blockIdx.y * a.n_kept + adv_nest_at(kept, 1, k);
+    ADV_UNROLL(V)
+    for (int j = 0; j < V; j++) y[j * kept.stride[1][kept.rank - 1]] = adv_narrow<Out>(finish(a, acc[j * ADV_REDUCE_BLOCK + t]));
+}
+
 template <class In, class Out>
 ADV_DEVICE void reduce(Out *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a)
 {
@@ -90,30 +135,43 @@ ADV_DEVICE void reduce(Out *y, const In *x, const AdvNest &kept, const AdvNest &
     }
 }
 
-#define REDUCE(name, In, Out) \
+template <class In, class Out>
+ADV_DEVICE void reduce_across(Out *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a)
+{
+    const int V = 16 / (int)sizeof(In);
+    __shared__ double acc[V * ADV_REDUCE_BLOCK];
+    switch (a.fold) {
+    case ADV_FOLD_SUM: reduce_across_block<ADV_FOLD_SUM, V>(y, x, kept, group, a, acc); break;
+    case ADV_FOLD_ABS: reduce_across_block<ADV_FOLD_ABS, V>(y, x, kept, group, a, acc); break;
+    case ADV_FOLD_SQUARE: reduce_across_block<ADV_FOLD_SQUARE, V>(y, x, kept, group, a, acc); break;
+    case ADV_FOLD_COUNT: reduce_across_block<ADV_FOLD_COUNT, V>(y, x, kept, group, a, acc); break;
+    case ADV_FOLD_MAX: reduce_across_block<ADV_FOLD_MAX, V>(y, x, kept, group, a, acc); break;
+    default: reduce_across_block<ADV_FOLD_MIN, V>(y, x, kept, group, a, acc); break;
+    }
+}
+
+#define REDUCE(way, name, In, Out) \
     __global__ void __launch_bounds__(ADV_REDUCE_BLOCK) name(Out *y, const In *x, AdvNest kept, AdvNest group, AdvReduceArgs a) \
     { \
-        reduce(y, x, kept, group, a); \
+        way(y, x, kept, group, a); \
     }
 /* at once; the first stage; the second */
-REDUCE(reduce_f32, float, float)
-REDUCE(reduce_bf16, AdvBf16, AdvBf16)
-REDUCE(reduce_f16, AdvF16, AdvF16)
-REDUCE(reduce_part_f32, float, double)
-REDUCE(reduce_part_bf16, AdvBf16, double)
-REDUCE(reduce_part_f16, AdvF16, double)
-REDUCE(reduce_end_f32, double, float)
-REDUCE(reduce_end_bf16, double, AdvBf16)
-REDUCE(reduce_end_f16, double, AdvF16)
+#define REDUCE_KERNELS(t, T) \
+    REDUCE(reduce, reduce_##t, T, T) \
+    REDUCE(reduce, reduce_part_##t, T, double) \
+    REDUCE(reduce_across, reduce_across_##t, T, T) \
+    REDUCE(reduce_across, reduce_across_part_##t, T, double) \
+    REDUCE(reduce, reduce_end_##t, double, T)
+REDUCE_KERNELS(f32, float)
+REDUCE_KERNELS(bf16, AdvBf16)
+REDUCE_KERNELS(f16, AdvF16)
+
+#define REDUCE_ROWS(t) \
+    ADV_CUDA_FN(reduce_##t) ADV_CUDA_FN(reduce_part_##t) ADV_CUDA_FN(reduce_across_##t) ADV_CUDA_FN(reduce_across_part_##t) \
+    ADV_CUDA_FN(reduce_end_##t)
 
 ADV_CUDA_TABLE(adv_cuda_fns_reduce)
-ADV_CUDA_FN(reduce_f32)
-ADV_CUDA_FN(reduce_bf16)
-ADV_CUDA_FN(reduce_f16)
-ADV_CUDA_FN(reduce_part_f32)
-ADV_CUDA_FN(reduce_part_bf16)
-ADV_CUDA_FN(reduce_part_f16)
-ADV_CUDA_FN(reduce_end_f32)
-ADV_CUDA_FN(reduce_end_bf16)
-ADV_CUDA_FN(reduce_end_f16)
+REDUCE_ROWS(f32)
+REDUCE_ROWS(bf16)
+REDUCE_ROWS(f16)
 ADV_CUDA_END

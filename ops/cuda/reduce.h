@@ -13,7 +13,7 @@ typedef struct AdvReduceArgs {
     int fold, final;
     int lanes;          /* of a result: a power of two up to ADV_REDUCE_BLOCK */
     int is_along;       /* neighbouring threads take neighbouring elements of a result, not neighbouring results */
-    int is_packed;      /* elements of a result lie in a row and may be read 16 bytes at a time */
+    int is_packed;      /* elements of a result lie in rows and may be read 16 bytes at a time */
     long long n_kept, n_group, n_of_piece; /* results, elements of each, and elements of a piece: blockIdx.y */
     long long n_mean;   /* what the mean divides by: elements of a result in the tensor */
 } AdvReduceArgs;
