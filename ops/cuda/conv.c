@@ -195,7 +195,8 @@ void adv_conv_turn_init(AdvConvTurn *a, const AdvView *w)
 {
     for (int d = 0; d < 4; d++) a->dim[d] = (int)w->dim[d];
     a->fn = fn_of("adv_conv_turn", w);
-    a->grid = adv_cuda_grid_x((uint64_t)adv_view_elems(w), ADV_CUDA_BLOCK);
+    int64_t squares = (w->dim[0] + ADV_CONV_SQUARE - 1) / ADV_CONV_SQUARE * ((w->dim[1] + ADV_CONV_SQUARE - 1) / ADV_CONV_SQUARE);
+    a->grid = adv_cuda_grid_blocks((uint64_t)(squares * w->dim[2] * w->dim[3]), ADV_CONV_TURN_BLOCK);
 }
 
 AdvStatus adv_conv_turn_run(AdvCuda *c, const AdvConvTurn *a, void *turned, void *weights)

@@ -5,7 +5,8 @@
 **   both FLOP and memory peaks; nothing large should come here.
 ** tails: what is done to a result, as one pass over what the library wrote, 16 bytes a thread and operand. Expected limit: memory
 **   bandwidth.
-** turn: w[o,c,p,q] to [c,o,kh-1-p,kw-1-q], so that a gradient by the image of stride 1 is a forward convolution. A weight, so small.
+** turn: w[o,c,p,q] to [c,o,kh-1-p,kw-1-q], so that a gradient by the image of stride 1 is a forward convolution: squares of 32x32
+**   through shared memory for each place of the window. Expected limit: memory bandwidth; a weight, so small.
 ** Nothing here has been measured on a device yet.
 */
 #include "ops/cuda/kernel.cuh"
@@ -93,13 +94,15 @@ template <class T, int V> ADV_DEVICE void tail(const T *from, T *to, const AdvCo
 {
     long long i = adv_thread();
     if (i >= f.n) return;
-    long long at = i * V, c = e.bias || e.scale ? at % f.channels : 0;
+    long long at = i * V, c = 0;
+    if (e.bias || e.scale) c = at <= 0xffffffffLL ? (unsigned)at % (unsigned)f.channels : at % f.channels;
     AdvPack<T, V> v = adv_load<V>(from + at), bias, sum, mask, scale, shift, kept;
     if (e.bias) bias = adv_load<V>((const T *)e.bias + c);
     if (e.sum) sum = adv_load<V>((const T *)e.sum + at);
     if (e.mask) mask = adv_load<V>((const T *)e.mask + at);
     if (e.scale) scale = adv_load<V>((const T *)e.scale + c);
     if (e.shift) shift = adv_load<V>((const T *)e.shift + c);
+    ADV_UNROLL(V)
     for (int k = 0; k < V; k++) {
         float s = adv_wide(v.v[k]);
         if (e.bias) s += adv_wide(bias.v[k]);
@@ -116,16 +119,30 @@ template <class T, int V> ADV_DEVICE void tail(const T *from, T *to, const AdvCo
     adv_store<V>(to + at, v);
 }
 
-/* Both channels-last: element i of the turned weights [c,o,kh,kw], o fastest. */
-template <class T> ADV_DEVICE void turn(T *turned, const T *w, int o, int c, int kh, int kw)
+/* Both channels-last: a square of outputs and channels of one place of the window, read along the channels and written along the
+** outputs. */
+template <class T> ADV_DEVICE void turn(T *turned, const T *w, int n_o, int n_c, int taps)
 {
-    long long i = adv_thread(), j = i;
-    if (i >= (long long)o * c * kh * kw) return;
-    int a = (int)(j % o), q, p;
-    j /= o;
-    q = (int)(j % kw), j /= kw;
-    p = (int)(j % kh), j /= kh;
-    turned[i] = w[(((long long)a * kh + (kh - 1 - p)) * kw + (kw - 1 - q)) * c + j];
+    enum { SIDE = ADV_CONV_SQUARE, ROW = SIDE + (sizeof(T) < 4 ? 2 : 1), TURNS = SIDE * SIDE / ADV_CONV_TURN_BLOCK };
+    int squares_o = (n_o + SIDE - 1) / SIDE, square = (int)blockIdx.x / taps, tap = (int)blockIdx.x % taps;
+    int o0 = square % squares_o * SIDE, c0 = square / squares_o * SIDE;
+    T *tile = (T *)adv_tile(), v[TURNS] = {};
+    ADV_UNROLL(TURNS)
+    for (int j = 0; j < TURNS; j++) {
+        int at = j * ADV_CONV_TURN_BLOCK + (int)threadIdx.x, o = o0 + at / SIDE, c = c0 + at % SIDE;
+        if (o < n_o && c < n_c) v[j] = w[((long long)o * taps + tap) * n_c + c];
+    }
+    ADV_UNROLL(TURNS)
+    for (int j = 0; j < TURNS; j++) {
+        int at = j * ADV_CONV_TURN_BLOCK + (int)threadIdx.x;
+        tile[at / SIDE * ROW + at % SIDE] = v[j];
+    }
+    __syncthreads();
+    ADV_UNROLL(TURNS)
+    for (int j = 0; j < TURNS; j++) {
+        int at = j * ADV_CONV_TURN_BLOCK + (int)threadIdx.x, c = c0 + at / SIDE, o = o0 + at % SIDE;
+        if (o < n_o && c < n_c) turned[((long long)c * taps + (taps - 1 - tap)) * n_o + o] = tile[at % SIDE * ROW + at / SIDE];
+    }
 }
 
 /* ---- by type -------------------------------------------------------------------------------------------------------- */
@@ -142,7 +159,7 @@ template <class T> ADV_DEVICE void turn(T *turned, const T *w, int o, int c, int
     extern "C" __global__ void adv_conv_by_weights_##t(AdvConvForm f, const T *x, T *w, const T *y) { direct_by_weights(f, x, w, y); } \
     extern "C" __global__ void adv_conv_tail_##t(const T *from, T *to, AdvConvTailForm f, AdvConvEnd e) { tail<T, V>(from, to, f, e); } \
     extern "C" __global__ void adv_conv_tail1_##t(const T *from, T *to, AdvConvTailForm f, AdvConvEnd e) { tail<T, 1>(from, to, f, e); } \
-    extern "C" __global__ void adv_conv_turn_##t(T *to, const T *w, int o, int c, int kh, int kw) { turn(to, w, o, c, kh, kw); }
+    extern "C" __global__ void adv_conv_turn_##t(T *to, const T *w, int o, int c, int kh, int kw) { turn(to, w, o, c, kh * kw); }
 
 CONV_KERNELS(f32, float, 4)
 CONV_KERNELS(bf16, AdvBf16, 8)

@@ -24,6 +24,9 @@ typedef struct AdvConvTailForm {
     int channels, relu, sum_last;
 } AdvConvTailForm;
 
+#define ADV_CONV_SQUARE 32      /* outputs and channels of weights that a block turns at once */
+#define ADV_CONV_TURN_BLOCK 256 /* its threads */
+
 /* ---- images of few channels (narrow.cu) ---- */
 
 #define ADV_NARROW_CHANNELS 4 /* most channels of such an image */
