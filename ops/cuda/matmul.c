@@ -93,8 +93,9 @@ static AdvStatus prepare_own(AdvPrep *p, void **out_state)
     OwnState *s = p->alloc(p, sizeof *s);
     if (!s) return ADV_ENOMEM;
     s->cuda = adv_cuda_of(p);
-    s->fn = adv_cuda_fn_of(adv_cuda_fns_matmul, "adv_matmul", adv_cuda_type(a->dtype));
-    s->grid = adv_cuda_grid_x((uint64_t)adv_view_elems(y) * 32, ADV_CUDA_BLOCK);
+    bool is_thin = inner_of(sig) < 32;
+    s->fn = adv_cuda_fn_of(adv_cuda_fns_matmul, is_thin ? "adv_matmul_thin" : "adv_matmul", adv_cuda_type(a->dtype));
+    s->grid = adv_cuda_grid_x((uint64_t)adv_view_elems(y) * (is_thin ? 1 : 32), ADV_CUDA_BLOCK);
     long long size[9] = {y->dim[0], y->dim[1], a->dim[!ta], a->stride[ta], a->stride[!ta], b->stride[tb], b->stride[!tb], y->stride[0],
                          y->stride[1]};
     for (int k = 0; k < 9; k++) s->size[k] = size[k];
