@@ -115,7 +115,7 @@ static AdvStatus prepare_class_sum(AdvPrep *p, void **out_state)
     TableState *s = new_state(p, y, &p->sig->in[1], (int64_t)adv_dtype_bytes(y->dtype));
     if (!s) return ADV_ENOMEM;
     s->fn = adv_cuda_fn_of(adv_cuda_fns_table, "class_sum", adv_cuda_type(y->dtype));
-    s->grid = adv_cuda_grid_x((uint64_t)(s->a.n_rows * s->a.n_units), ADV_CUDA_BLOCK);
+    s->grid = adv_cuda_grid_x((uint64_t)(s->a.n_rows * s->a.n_units) * 32, ADV_CUDA_BLOCK);
     *out_state = s;
     return ADV_OK;
 }

@@ -69,19 +69,21 @@ TABLE(unsigned, 4)
 TABLE(unsigned long long, 8)
 TABLE(Unit16, 16)
 
-/* ---- class_sum: a thread an element of the result, rows in order ---- */
+/* ---- class_sum: a warp an element of the result, its lanes the rows in turn ---- */
 
 template <class T> ADV_DEVICE void class_sum(T *y, const T *v, const void *ids, unsigned *fault, const AdvTableArgs &a)
 {
-    long long t = adv_thread(), k = t / a.n_units, e = t % a.n_units;
+    long long t = adv_thread() / 32, k = t / a.n_units, e = t % a.n_units;
     double s = 0;
-    if (t >= a.n_rows * a.n_units) return;
-    for (long long i = 0; i < a.n_ids; i++) {
+    if (k >= a.n_rows) return; /* a warp as a whole */
+    ADV_UNROLL(4)
+    for (long long i = threadIdx.x % 32; i < a.n_ids; i += 32) {
         long long id = row_of(ids, a.id_bytes, i);
         if (id == k) s += (double)adv_wide(v[i * a.n_units + e]);
         if (t == 0 && (id < 0 || id >= a.n_rows)) adv_fault(fault, a.fault_code);
     }
-    y[t] = adv_narrow<T>(s);
+    s = adv_warp_reduce<AdvSum>(s);
+    if (threadIdx.x % 32 == 0) y[t] = adv_narrow<T>(s);
 }
 
 #define CLASS_SUM(type, T) \
