@@ -4,6 +4,7 @@
 #include "ops/cuda/kernels_cuda.h"
 #include "ops/nn/bn.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ typedef struct BnState {
     AdvCuda *cuda;
     AdvBnForm form;
     const void *sums, *finish, *apply;
-    AdvCudaGrid by_block, by_channel, by_pack;
+    AdvCudaGrid by_sum, by_channel, by_apply;
     uint32_t skip_at; /* index of the input that is added, 0: none */
     uint64_t factor_at; /* in the scratch, behind the partial sums */
 } BnState;
@@ -42,9 +43,9 @@ static bool can(const AdvSig *s, const char **why)
 
 static void describe(AdvBnForm *f, const AdvView *x, float eps)
 {
-    bool is_cl = x->rank == 2 || adv_view_is_cl(x);
     f->channels = (int)x->dim[1];
     f->inner = x->rank == 2 ? 1 : x->dim[2] * x->dim[3];
+    bool is_cl = f->inner == 1 || adv_view_is_cl(x);
     f->places = adv_bn_count(x);
     f->outer_step = f->inner * x->dim[1];
     f->inner_step = is_cl ? x->dim[1] : 1;
@@ -53,11 +54,16 @@ static void describe(AdvBnForm *f, const AdvView *x, float eps)
     f->eps = eps;
 }
 
-/* Groups of 8 places that a block leaves to the others: about four blocks a multiprocessor, each thread at least 8 places. */
-static int partials_of(const AdvBnForm *f, int64_t n_columns, int n_sms)
+/* A pass: n_blocks, or fewer so that a thread has at least n_least places. Threads of a block lie along the channels where those are
+** neighbours in memory, up to ADV_BN_LANES packs of them, else along the places. */
+static AdvCudaGrid cut(const AdvBnForm *f, int width, int64_t n_blocks, int n_least)
 {
-    int64_t most = (f->places + 63) / 64, want = ((int64_t)4 * n_sms + n_columns - 1) / n_columns;
-    return (int)(want < 1 ? 1 : want < most ? want : most);
+    int64_t packs = f->channels / width, most = f->channel_step == 1 ? ADV_BN_LANES : 1;
+    int64_t columns = (packs + most - 1) / most, lanes = (packs + columns - 1) / columns, rows = ADV_BN_BLOCK / lanes;
+    int64_t groups = (f->places + n_least * rows - 1) / (n_least * rows);
+    if (groups > n_blocks / columns) groups = n_blocks / columns;
+    if (groups < 1) groups = 1;
+    return (AdvCudaGrid){{(unsigned)columns, (unsigned)groups, 1}, {(unsigned)lanes, (unsigned)rows, 1}, 0};
 }
 
 static const void *fn_of(const char *stem, uint8_t dtype, bool is_wide)
@@ -80,11 +86,12 @@ static AdvStatus prepare(AdvPrep *p, bool is_grad, bool is_relu, void **out_stat
     int width = x->dtype == ADV_BF16 ? 8 : 4;
     bool is_wide = f->channel_step == 1 && f->channels % width == 0;
     if (!is_wide) width = 1;
-    int64_t n_columns = (f->channels / width + 31) / 32;
-    f->n_partials = partials_of(f, n_columns, s->cuda->n_sms);
-    s->by_block = (AdvCudaGrid){{(unsigned)n_columns, (unsigned)f->n_partials, 1}, {32, 8, 1}, 0};
-    s->by_channel = (AdvCudaGrid){{(unsigned)((f->channels + 31) / 32), 1, 1}, {32, ADV_BN_ROWS, 1}, 0};
-    s->by_pack = adv_cuda_grid_x((uint64_t)(f->places * (f->channels / width)), ADV_CUDA_BLOCK);
+    assert(width == 1 || f->is_flat);
+    s->by_sum = cut(f, width, (int64_t)ADV_BN_SUMS * s->cuda->n_sms, 8);
+    s->by_apply = cut(f, width, (int64_t)(is_grad ? ADV_BN_GRAD_APPLY : ADV_BN_APPLY) * s->cuda->n_sms, 2);
+    f->n_partials = (int)s->by_sum.grid.y;
+    s->by_channel = adv_cuda_grid_x((uint64_t)f->channels, ADV_BN_CHANNELS);
+    s->by_channel.block.y = adv_cuda_pow2((uint64_t)f->n_partials, ADV_BN_ROWS);
     s->sums = fn_of(is_grad ? "grad_sums" : "sums", x->dtype, is_wide);
     s->finish = is_grad ? adv_cuda_fn(adv_cuda_fns_bn, "adv_bn_grad_finish") : fn_of("finish", x->dtype, is_wide);
     s->apply = fn_of(is_grad ? "grad_apply" : "apply", x->dtype, is_wide);
@@ -106,9 +113,9 @@ static AdvStatus run_train(const AdvLaunch *l, void *state)
     void *partial = l->scratch, *factor = (char *)l->scratch + s->factor_at, *skip = s->skip_at ? l->in[s->skip_at].data : NULL;
     void *sums[] = {&s->form, &x, &partial}, *finish[] = {&s->form, &x, &partial, &w, &b, &mean, &var, &factor},
          *apply[] = {&s->form, &x, &skip, &y, &factor};
-    AdvStatus st = adv_cuda_launch(s->cuda, s->sums, &s->by_block, sums);
+    AdvStatus st = adv_cuda_launch(s->cuda, s->sums, &s->by_sum, sums);
     if (st == ADV_OK) st = adv_cuda_launch(s->cuda, s->finish, &s->by_channel, finish);
-    return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
+    return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_apply, apply) : st;
 }
 
 /* bn_relu_given (x, w, b, mean, var, skip or none) */
@@ -120,7 +127,7 @@ static AdvStatus run_given(const AdvLaunch *l, void *state)
     void *factor = (char *)l->scratch + s->factor_at, *skip = s->skip_at ? l->in[s->skip_at].data : NULL;
     void *given[] = {&s->form, &w, &b, &mean, &var, &factor}, *apply[] = {&s->form, &x, &skip, &y, &factor};
     AdvStatus st = adv_cuda_launch(s->cuda, adv_cuda_fn(adv_cuda_fns_bn, "adv_bn_given"), &each, given);
-    return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
+    return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_apply, apply) : st;
 }
 
 /* bn_grad (x, gy, w, mean, var), bn_relu_grad (x, gy, w, b, mean, var) */
@@ -133,9 +140,9 @@ static AdvStatus run_grad(const AdvLaunch *l, void *state)
     void *partial = l->scratch, *factor = (char *)l->scratch + s->factor_at;
     void *sums[] = {&s->form, &x, &gy, &w, &b, &mean, &var, &partial},
          *finish[] = {&s->form, &partial, &w, &b, &mean, &var, &gw, &gb, &factor}, *apply[] = {&s->form, &x, &gy, &gx, &factor};
-    AdvStatus st = adv_cuda_launch(s->cuda, s->sums, &s->by_block, sums);
+    AdvStatus st = adv_cuda_launch(s->cuda, s->sums, &s->by_sum, sums);
     if (st == ADV_OK) st = adv_cuda_launch(s->cuda, s->finish, &s->by_channel, finish);
-    return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_pack, apply) : st;
+    return st == ADV_OK ? adv_cuda_launch(s->cuda, s->apply, &s->by_apply, apply) : st;
 }
 
 #define KERNEL(op_name, kernel, prepare_fn, run_fn) \

@@ -11,6 +11,16 @@ typedef struct AdvBnForm {
     float eps;
 } AdvBnForm;
 
-#define ADV_BN_ROWS 16 /* rows of threads that add the partial sums of 32 channels */
+#define ADV_BN_BLOCK 256 /* threads of a block of a pass, at most */
+#define ADV_BN_LANES 64  /* of them, that have packs side by side, at most */
+
+/* Blocks of a pass that a multiprocessor has at once: no more are launched, and registers are kept to what so many leave (64, 64, 80). */
+#define ADV_BN_SUMS 4
+#define ADV_BN_APPLY 4
+#define ADV_BN_GRAD_APPLY 3
+
+/* A block that adds partial sums: channels, and threads for each, at most. */
+#define ADV_BN_CHANNELS 8
+#define ADV_BN_ROWS 128
 
 #endif

@@ -31,21 +31,23 @@ template <class T, int V> ADV_DEVICE void head_forward(const AdvHeadForm &f, con
     int packs = f.channels / V, places = f.h * f.w, lane = (int)threadIdx.x % 32;
     for (int i = (int)threadIdx.x; i < packs * f.groups; i += ADV_HEAD_POOL) {
         int c = i % packs * V, g = i / packs;
-        float s[V];
-        for (int k = 0; k < V; k++) s[k] = 0;
+        AdvPack<float, V> s = {};
         ADV_UNROLL(4)
         for (int p = g; p < places; p += f.groups) {
             AdvPack<T, V> v = adv_load<V>(x + adv_at4(f.image, blockIdx.x, c, p / f.w, p % f.w));
-            for (int k = 0; k < V; k++) s[k] += adv_wide(v.v[k]);
+            ADV_UNROLL(V)
+            for (int k = 0; k < V; k++) s.v[k] += adv_wide(v.v[k]);
         }
-        for (int k = 0; k < V; k++) sums[g * f.channels + c + k] = s[k];
+        adv_store<V>(sums + g * f.channels + c, s);
     }
     add_groups(f, sums, 1.0f / (float)places);
     for (int j = (int)threadIdx.x / 32; j < f.classes; j += ADV_HEAD_POOL / 32) {
         float s = 0;
         for (int c = lane * V; c < f.channels; c += 32 * V) {
             AdvPack<T, V> v = adv_load<V>(w + (long long)j * f.channels + c);
-            for (int k = 0; k < V; k++) s = fmaf(sums[c + k], adv_wide(v.v[k]), s);
+            AdvPack<float, V> mean = adv_load<V>(sums + c);
+            ADV_UNROLL(V)
+            for (int k = 0; k < V; k++) s = fmaf(mean.v[k], adv_wide(v.v[k]), s);
         }
         s = adv_warp_reduce<AdvSum>(s);
         if (lane == 0) y[(long long)blockIdx.x * f.classes + j] = b ? s + b[j] : s;
@@ -60,24 +62,26 @@ ADV_DEVICE void head_by_image(const AdvHeadForm &f, const void *gy, const T *w, 
     long long row = (long long)n * f.classes;
     for (int i = (int)threadIdx.x; i < packs * f.groups; i += ADV_HEAD_BACK) {
         int c = i % packs * V, g = i / packs;
-        float s[V];
-        for (int k = 0; k < V; k++) s[k] = 0;
+        AdvPack<float, V> s = {};
         ADV_UNROLL(4)
         for (int j = g; j < f.classes; j += f.groups) {
             float by = f.gy_is_f32 ? ((const float *)gy)[row + j] : adv_wide(((const T *)gy)[row + j]);
             AdvPack<T, V> v = adv_load<V>(w + (long long)j * f.channels + c);
-            for (int k = 0; k < V; k++) s[k] = fmaf(by, adv_wide(v.v[k]), s[k]);
+            ADV_UNROLL(V)
+            for (int k = 0; k < V; k++) s.v[k] = fmaf(by, adv_wide(v.v[k]), s.v[k]);
         }
-        for (int k = 0; k < V; k++) sums[g * f.channels + c + k] = s[k];
+        adv_store<V>(sums + g * f.channels + c, s);
     }
     add_groups(f, sums, f.factor);
     ADV_UNROLL(4)
     for (int i = part * ADV_HEAD_BACK + (int)threadIdx.x; i < packs * f.h * f.w; i += f.parts * ADV_HEAD_BACK) {
         int c = i % packs * V, p = i / packs;
-        AdvPack<T, V> v = adv_load<V>(image + adv_at4(f.image, n, c, p / f.w, p % f.w)), s;
+        AdvPack<T, V> v = adv_load<V>(image + adv_at4(f.image, n, c, p / f.w, p % f.w)), s = {};
+        AdvPack<float, V> by = adv_load<V>(sums + c);
         if (scale) s = adv_load<V>(scale + c);
+        ADV_UNROLL(V)
         for (int k = 0; k < V; k++) {
-            float g = adv_wide(v.v[k]) > 0 ? sums[c + k] : 0.0f;
+            float g = adv_wide(v.v[k]) > 0 ? by.v[k] : 0.0f;
             v.v[k] = adv_narrow<T>(scale ? g * adv_wide(s.v[k]) : g);
         }
         adv_store<V>(gx + adv_at4(f.result, n, c, p / f.w, p % f.w), v);

@@ -20,6 +20,7 @@ ADV_DEVICE void step_l2(const AdvStepL2Form &f, const float *z, const G *g, cons
     double s = 0;
     for (long long i = first; i < end; i += ADV_STEP_L2_BLOCK * V) {
         AdvPack<G, V> v = adv_load<V>(g + i);
+        ADV_UNROLL(V)
         for (int k = 0; k < V; k++) s += (double)adv_wide(v.v[k]) * (double)adv_wide(v.v[k]);
     }
     length = norm_of(s);
@@ -28,6 +29,7 @@ ADV_DEVICE void step_l2(const AdvStepL2Form &f, const float *z, const G *g, cons
         for (long long i = first; i < end; i += ADV_STEP_L2_BLOCK * V) {
             AdvPack<G, V> by = adv_load<V>(g + i);
             AdvPack<float, V> from = adv_load<V>(z + i), centre = adv_load<V>(x + i), to;
+            ADV_UNROLL(V)
             for (int k = 0; k < V; k++) {
                 float d = from.v[k] + step * over(adv_wide(by.v[k]), length, 0) - centre.v[k];
                 if (!writes) s += (double)d * (double)d;

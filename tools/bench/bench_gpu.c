@@ -5,8 +5,9 @@
 ** A case is a line of tools/bench/gpu_cases.txt: a recipe, a piece of it put in place of another, a batch and other settings.
 ** Each is compiled in memory, opened twice (without and with what the first kept in the cache folder), given a data set of
 ** made-up numbers, and run: steps to warm up and record (20), then N (40) in one call, timed by the clock around it. Warnings go to
-** stderr. Of the case `bandwidth` each instruction is timed by itself, and those that move at least 256 MB are set against a copy of
-** the same run: bytes are those of the operands, each once, so what has to read them twice (bn_train, bn_grad) cannot reach it.
+** stderr. Of the case `bandwidth` each instruction is timed by itself, and those with operands of at least 256 MB are set against a copy
+** of the same run. Bytes are those of the operands, each once, but for batch norm in training mode, which has to read some twice: they
+** are counted twice here. The plan's costs (adv_sig_bytes) count them once.
 ** The device's own peak is what the plan takes plus the libraries' workspaces, which nvidia-smi shows; printed is the plan's.
 ** Compare with PyTorch in the same run, on the same machine, or not at all.
 */
@@ -189,6 +190,14 @@ enum { MAX_RATES = 32 };
 /* By op: what the slowest of its large instructions moves in its best run. */
 typedef struct Rates { struct { char op[32]; double gb_s; } at[MAX_RATES]; int n; } Rates;
 
+/* What an op moves, in bytes of its operands: the sums of a normalisation read x, and a gradient's gy too, before the last pass does. */
+static double passes(const char *op, const char *line)
+{
+    if (!strcmp(op, "bn_train")) return 3.0 / 2;
+    if (!strcmp(op, "bn_relu")) return strstr(line, " skip=") ? 4.0 / 3 : 3.0 / 2;
+    return !strcmp(op, "bn_grad") || !strcmp(op, "bn_relu_grad") ? 5.0 / 3 : 1;
+}
+
 static void hear_line(void *user, const char *text, size_t n_bytes)
 {
     Rates *r = user;
@@ -202,7 +211,7 @@ static void hear_line(void *user, const char *text, size_t n_bytes)
     if (sscanf(line, "%31s", op) != 1 || !strcmp(op, "matmul") || n_runs < 2 || us * gb_s * 1e3 < LARGE) return;
     while (k < r->n && strcmp(r->at[k].op, op) != 0) k++;
     if (k == MAX_RATES) return;
-    gb_s *= us / best;
+    gb_s *= us / best * passes(op, line);
     if (k < r->n && r->at[k].gb_s <= gb_s) return;
     snprintf(r->at[k].op, sizeof r->at[k].op, "%s", op);
     r->at[k].gb_s = gb_s;
