@@ -53,8 +53,11 @@ ADV_DEVICE void add_reads(double (&s)[W], const In *x, const AdvNest &group, lon
     ADV_UNROLL(1)
     for (; at + (N - 1) * step < end; at += N * step) {
         AdvPack<In, P> p[N];
+        const In *from[N];
         ADV_UNROLL(N)
-        for (int k = 0; k < N; k++) p[k] = adv_load<P>(x + adv_nest_at(group, 0, at + k * step));
+        for (int k = 0; k < N; k++) from[k] = x + adv_nest_at(group, 0, at + k * step);
+        ADV_UNROLL(N)
+        for (int k = 0; k < N; k++) p[k] = adv_load<P>(from[k]);
         ADV_UNROLL(N)
         for (int k = 0; k < N; k++) add_pack<K>(s, p[k]);
     }
