@@ -205,9 +205,11 @@ typedef struct Wish {
 static bool is_allowed_note(const Wish *w, cudnnBackendNumericalNote_t note)
 {
     switch (note) {
-    case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC: return false;                /* a resumed run has the same bits */
-    case CUDNN_NUMERICAL_NOTE_WINOGRAD: case CUDNN_NUMERICAL_NOTE_FFT: return false; /* other roundings */
-    case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS: return false;             /* to f16, whose range gradients leave */
+    case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:      /* a resumed run has the same bits */
+    case CUDNN_NUMERICAL_NOTE_WINOGRAD:              /* other roundings */
+    case CUDNN_NUMERICAL_NOTE_FFT:                   /* the same */
+    case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:   /* to f16, whose range gradients leave */
+        return false;
     case CUDNN_NUMERICAL_NOTE_TENSOR_CORE: return w->conv->image->dtype != ADV_F32 || w->to->allow_tf32;
     default: return true;
     }
