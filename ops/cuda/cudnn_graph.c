@@ -239,26 +239,28 @@ static uint32_t count_of(const AdvDnnGraph *g, int64_t engine)
     return n;
 }
 
-enum { ASKED = 64 };
+enum { MOST_ASKED = 64 };
 
 /* Adds what one way of guessing offers. A way that knows nothing is no failure. */
 static void ask(AdvDnnGraph *g, const Wish *w, cudnnBackendHeurMode_t mode)
 {
-    Desc h = make(g, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR), found[ASKED];
-    int64_t n = 0;
+    Desc h = make(g, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR), found[MOST_ASKED];
+    int64_t n = 0, n_asked = 0;
     set_desc(g, h, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, w->graph);
     set(g, h, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
     if (w->to->device) set_desc(g, h, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, w->to->device);
     if (g->status != CUDNN_STATUS_SUCCESS || g->api->cudnnBackendFinalize(h)) return;
     bool is_whole = true;
-    for (uint32_t k = 0; k < ASKED; k++) {
+    if (g->api->cudnnBackendGetAttribute(h, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &n_asked, NULL)) return;
+    if (n_asked > MOST_ASKED) n_asked = MOST_ASKED;
+    for (int64_t k = 0; k < n_asked; k++) {
         if (g->api->cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &found[k])) found[k] = NULL;
         is_whole = is_whole && found[k];
     }
     if (!is_whole ||
-        g->api->cudnnBackendGetAttribute(h, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, ASKED, &n, found))
+        g->api->cudnnBackendGetAttribute(h, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n_asked, &n, found))
         n = 0;
-    for (int64_t k = 0; k < ASKED; k++) {
+    for (int64_t k = 0; k < n_asked; k++) {
         int64_t engine = 0;
         if (k < n && g->n_configs < w->most && g->n_made < ADV_DNN_MADE && is_allowed(g->api, w, found[k], &engine) &&
             count_of(g, engine) < w->most_of_engine) {

@@ -205,7 +205,8 @@ static cudnnStatus_t get_attr(cudnnBackendDescriptor_t const desc, cudnnBackendA
     switch (name) {
     case CUDNN_ATTR_ENGINEHEUR_RESULTS:
         *out_n = n < N_CONFIGS ? n : N_CONFIGS;
-        for (int64_t k = 0; k < *out_n; k++) {
+        if (n == 0) *out_n = N_CONFIGS; /* asks how many there are */
+        for (int64_t k = 0; k < *out_n && n > 0; k++) {
             memcpy(&to, (char *)values + k * 8, sizeof to);
             to->graph = desc_at(d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, 0);
             to->engine = k;
