@@ -11,7 +11,7 @@
 */
 #include "ops/cuda/kernel.cuh"
 
-#include "ops/cuda/conv.h"
+#include "ops/cuda/conv_end.cuh"
 #include "ops/cuda/place.cuh"
 
 /* ---- direct --------------------------------------------------------------------------------------------------------- */
@@ -96,27 +96,11 @@ template <class T, int V> ADV_DEVICE void tail(const T *from, T *to, const AdvCo
     if (i >= f.n) return;
     long long at = i * V, c = 0;
     if (e.bias || e.scale) c = at <= 0xffffffffLL ? (unsigned)at % (unsigned)f.channels : at % f.channels;
-    AdvPack<T, V> v = adv_load<V>(from + at), bias, sum, mask, scale, shift, kept;
-    if (e.bias) bias = adv_load<V>((const T *)e.bias + c);
-    if (e.sum) sum = adv_load<V>((const T *)e.sum + at);
-    if (e.mask) mask = adv_load<V>((const T *)e.mask + at);
-    if (e.scale) scale = adv_load<V>((const T *)e.scale + c);
-    if (e.shift) shift = adv_load<V>((const T *)e.shift + c);
+    AdvPack<T, V> v = adv_load<V>(from + at);
+    float d[V];
     ADV_UNROLL(V)
-    for (int k = 0; k < V; k++) {
-        float s = adv_wide(v.v[k]);
-        if (e.bias) s += adv_wide(bias.v[k]);
-        if (e.sum && !f.sum_last) s += adv_wide(sum.v[k]);
-        kept.v[k] = adv_narrow<T>(s);
-        if (e.mask && !(adv_wide(mask.v[k]) > 0)) s = 0;
-        if (e.scale) s *= adv_wide(scale.v[k]);
-        if (e.shift) s += adv_wide(shift.v[k]);
-        if (f.relu && s < 0) s = 0;
-        if (e.sum && f.sum_last) s += adv_wide(sum.v[k]);
-        v.v[k] = adv_narrow<T>(s);
-    }
-    if (e.kept) adv_store<V>((T *)e.kept + at, kept);
-    adv_store<V>(to + at, v);
+    for (int k = 0; k < V; k++) d[k] = adv_wide(v.v[k]);
+    adv_conv_end<T, V>(e, f.relu, f.sum_last, to, at, c, d);
 }
 
 /* Both channels-last: a square of outputs and channels of one place of the window, read along the channels and written along the

@@ -19,7 +19,7 @@
 */
 #include "ops/cuda/wgmma.cuh"
 
-#include "ops/cuda/conv.h"
+#include "ops/cuda/conv_end.cuh"
 
 #if defined(ADV_CUDA_SHIM) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
@@ -114,33 +114,6 @@ ADV_DEVICE void fetch_operands(const AdvWgmmaForm &f, const AdvConvEnd &e, const
 
 /* ---- the end ---------------------------------------------------------------------------------------------------------- */
 
-/* 8 channels of a place of the result, `at` elements from its beginning, c from a place's. */
-ADV_DEVICE void put_8(const AdvWgmmaForm &f, const AdvConvEnd &e, AdvBf16 *y, long long at, int c, const float (&d)[8])
-{
-    typedef AdvPack<AdvBf16, 8> Pack;
-    Pack bias, sum, mask, scale, shift, kept, out;
-    if (e.bias) bias = adv_load<8>((const AdvBf16 *)e.bias + c);
-    if (e.sum) sum = adv_load<8>((const AdvBf16 *)e.sum + at);
-    if (e.mask) mask = adv_load<8>((const AdvBf16 *)e.mask + at);
-    if (e.scale) scale = adv_load<8>((const AdvBf16 *)e.scale + c);
-    if (e.shift) shift = adv_load<8>((const AdvBf16 *)e.shift + c);
-    ADV_UNROLL(8)
-    for (int k = 0; k < 8; k++) {
-        float s = d[k];
-        if (e.bias) s += adv_wide(bias.v[k]);
-        if (e.sum && !f.sum_last) s += adv_wide(sum.v[k]);
-        kept.v[k] = adv_narrow<AdvBf16>(s);
-        if (e.mask && !(adv_wide(mask.v[k]) > 0)) s = 0;
-        if (e.scale) s *= adv_wide(scale.v[k]);
-        if (e.shift) s += adv_wide(shift.v[k]);
-        if (f.relu && s < 0) s = 0;
-        if (e.sum && f.sum_last) s += adv_wide(sum.v[k]);
-        out.v[k] = adv_narrow<AdvBf16>(s);
-    }
-    if (e.kept) adv_store((AdvBf16 *)e.kept + at, kept);
-    adv_store(y + at, out);
-}
-
 /* A line of the tile, which is what the four warps of a warpgroup have of 64 places each; d is this thread's share of it. `own` is room of
 ** the warp: numbers go through it, so that a thread has 8 channels of a place, and neighbours have neighbours. */
 ADV_DEVICE void put_line(const AdvWgmmaForm &f, const AdvConvEnd &e, AdvBf16 *y, const Tile &t, int channel, int line, const float (&d)[80],
@@ -158,8 +131,8 @@ ADV_DEVICE void put_line(const AdvWgmmaForm &f, const AdvConvEnd &e, AdvBf16 *y,
     for (int i = lane; i < SIDE * (N / 8); i += 32) {
         int place = i / (N / 8), c = i % (N / 8) * 8;
         AdvPack<float, 8> all = adv_load<8>(own + place * PITCH + c);
-        if (h < f.h && t.w + place < f.w)
-            put_8(f, e, y, (((long long)t.n * f.h + h) * f.w + t.w + place) * f.k + channel + c, channel + c, all.v);
+        long long at = (((long long)t.n * f.h + h) * f.w + t.w + place) * f.k + channel + c;
+        if (h < f.h && t.w + place < f.w) adv_conv_end<AdvBf16, 8>(e, f.relu, f.sum_last, y, at, channel + c, all.v);
     }
     __syncwarp();
 }
