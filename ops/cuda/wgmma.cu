@@ -154,7 +154,8 @@ template <bool BY_IMAGE> ADV_DEVICE void multiply(const Work &k, float (&d)[2][8
     unsigned at = k.weights + (unsigned)(k.stage * WEIGHT_BYTES);
     ADV_UNROLL(2)
     for (int i = 0; i < 2; i++) {
-        unsigned long long b = BY_IMAGE ? adv_columns(at + (unsigned)i * 1024, 512, PART * 64) : adv_columns(at + (unsigned)i * 32, 512, 16);
+        unsigned long long b = BY_IMAGE ? adv_columns(at + (unsigned)i * 1024, 512, PART * 64)
+                                       : adv_columns(at + (unsigned)i * 32, 512, 16);
         adv_products_wait<1>(); /* those that read a[i] */
         adv_load_rows(a[i][0], from + (unsigned)(i * 32));
         adv_load_rows(a[i][1], from + (unsigned)(4 * AROUND * PLACE_BYTES + i * 32));
@@ -182,7 +183,8 @@ ADV_DEVICE void do_step(const AdvWgmmaForm &f, const AdvBf16 *x, const AdvBf16 *
         s.tap = TAPS - 1;
         next(f, &s);
         int first = k->now.tap * IMAGE_TURN;
-        if (s.tile < f.n_tiles) fetch_image(f, x, s, k->images + (unsigned)((k->n_images + 1) % 2 * IMAGE_BYTES), first, first + IMAGE_TURN);
+        if (s.tile < f.n_tiles)
+            fetch_image(f, x, s, k->images + (unsigned)((k->n_images + 1) % 2 * IMAGE_BYTES), first, first + IMAGE_TURN);
     }
     if (k->now.tap == IMAGE_TURNS && k->now.part == f.parts - 1) fetch_operands(f, e, k->now);
     adv_copies_end_group();
