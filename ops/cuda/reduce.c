@@ -119,13 +119,18 @@ static void second_stage(Stage *s, Stage *first)
     s->is_across = false;
     if (s->a.fold != ADV_FOLD_MAX && s->a.fold != ADV_FOLD_MIN) s->a.fold = ADV_FOLD_SUM;
     first->a.final = ADV_FINAL_AS_IS;
+    first->a.type = ADV_REDUCED_F64;
     cut(s, 1, 1, false);
+}
+
+static int type_of(uint8_t dtype)
+{
+    return dtype == ADV_F32 ? ADV_REDUCED_F32 : dtype == ADV_BF16 ? ADV_REDUCED_BF16 : dtype == ADV_F16 ? ADV_REDUCED_F16 : ADV_REDUCED_F64;
 }
 
 static AdvStatus prepare(AdvPrep *p, void **out_state)
 {
     const AdvSig *sig = p->sig;
-    const char *type = adv_cuda_type(sig->in[0].dtype);
     ReduceState *s = p->alloc(p, sizeof *s);
     if (!s) return ADV_ENOMEM;
     s->cuda = adv_cuda_of(p);
@@ -133,13 +138,13 @@ static AdvStatus prepare(AdvPrep *p, void **out_state)
         if (strcmp(folds[i].op, sig->op->name) == 0) s->stage[0].a.fold = folds[i].fold, s->stage[0].a.final = folds[i].final;
     first_stage(&s->stage[0], sig);
     s->n_stages = s->stage[0].grid.grid.y > 1 ? 2 : 1;
-    if (s->n_stages == 1) {
-        s->stage[0].fn = adv_cuda_fn_of(adv_cuda_fns_reduce, s->stage[0].is_across ? "reduce_across" : "reduce", type);
-    } else {
+    s->stage[0].fn =
+        adv_cuda_fn_of(adv_cuda_fns_reduce, s->stage[0].is_across ? "reduce_across" : "reduce", adv_cuda_type(sig->in[0].dtype));
+    s->stage[0].a.type = type_of(sig->out[0].dtype);
+    if (s->n_stages == 2) {
         p->scratch_bytes = (uint64_t)s->stage[0].a.n_kept * s->stage[0].grid.grid.y * sizeof(double);
         second_stage(&s->stage[1], &s->stage[0]);
-        s->stage[0].fn = adv_cuda_fn_of(adv_cuda_fns_reduce, s->stage[0].is_across ? "reduce_across_part" : "reduce_part", type);
-        s->stage[1].fn = adv_cuda_fn_of(adv_cuda_fns_reduce, "reduce_end", type);
+        s->stage[1].fn = adv_cuda_fn_of(adv_cuda_fns_reduce, "reduce", "f64");
     }
     *out_state = s;
     return ADV_OK;

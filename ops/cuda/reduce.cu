@@ -39,6 +39,18 @@ ADV_DEVICE double finish(const AdvReduceArgs &a, double x)
     }
 }
 
+/* Result k, in its type: one lane of many writes, so asking for the type costs nothing, and a kernel for each would be twice as many. */
+ADV_DEVICE void put(void *y, long long k, const AdvReduceArgs &a, double x)
+{
+    x = finish(a, x);
+    switch (a.type) {
+    case ADV_REDUCED_F32: ((float *)y)[k] = adv_narrow<float>(x); break;
+    case ADV_REDUCED_BF16: ((AdvBf16 *)y)[k] = adv_narrow<AdvBf16>(x); break;
+    case ADV_REDUCED_F16: ((AdvF16 *)y)[k] = adv_narrow<AdvF16>(x); break;
+    default: ((double *)y)[k] = x; break;
+    }
+}
+
 /* The P elements of a read join one sum, or P of them. */
 template <int K, int P, int W, class In> ADV_DEVICE void add_pack(double (&s)[W], const AdvPack<In, P> &p)
 {
@@ -80,8 +92,8 @@ ADV_DEVICE double fold(const In *x, const AdvNest &group, const AdvReduceArgs &a
     return s[0];
 }
 
-template <int K, class In, class Out>
-ADV_DEVICE void reduce_block(Out *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a, double *acc)
+template <int K, class In>
+ADV_DEVICE void reduce_block(void *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a, double *acc)
 {
     int t = (int)threadIdx.x, n_results = ADV_REDUCE_BLOCK / a.lanes;
     int lane = a.is_along ? t % a.lanes : t / n_results, r = a.is_along ? t / a.lanes : t % n_results;
@@ -93,12 +105,12 @@ ADV_DEVICE void reduce_block(Out *y, const In *x, const AdvNest &kept, const Adv
         __syncthreads();
         if (lane < half) *mine = Fold<K>::merge(*mine, mine[half]);
     }
-    if (lane == 0 && k < a.n_kept) y[blockIdx.y * a.n_kept + adv_nest_at(kept, 1, k)] = adv_narrow<Out>(finish(a, *mine));
+    if (lane == 0 && k < a.n_kept) put(y, blockIdx.y * a.n_kept + adv_nest_at(kept, 1, k), a, *mine);
 }
 
 /* A thread V results that lie together. */
-template <int K, int V, class In, class Out>
-ADV_DEVICE void reduce_across_block(Out *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a, double *acc)
+template <int K, int V, class In>
+ADV_DEVICE void reduce_across_block(void *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a, double *acc)
 {
     int t = (int)threadIdx.x, n_packs = ADV_REDUCE_BLOCK / a.lanes, lane = t / n_packs;
     long long k = ((long long)blockIdx.x * n_packs + t % n_packs) * V, e = (long long)blockIdx.y * a.n_of_piece, end = e + a.n_of_piece;
@@ -119,13 +131,13 @@ ADV_DEVICE void reduce_across_block(Out *y, const In *x, const AdvNest &kept, co
         }
     }
     if (lane > 0 || k >= a.n_kept) return;
-    y += blockIdx.y * a.n_kept + adv_nest_at(kept, 1, k);
+    long long to = blockIdx.y * a.n_kept + adv_nest_at(kept, 1, k);
     ADV_UNROLL(V)
-    for (int j = 0; j < V; j++) y[j * kept.stride[1][kept.rank - 1]] = adv_narrow<Out>(finish(a, acc[j * ADV_REDUCE_BLOCK + t]));
+    for (int j = 0; j < V; j++) put(y, to + j * kept.stride[1][kept.rank - 1], a, acc[j * ADV_REDUCE_BLOCK + t]);
 }
 
-template <class In, class Out>
-ADV_DEVICE void reduce(Out *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a)
+template <class In>
+ADV_DEVICE void reduce(void *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a)
 {
     __shared__ double acc[ADV_REDUCE_BLOCK];
     switch (a.fold) {
@@ -138,8 +150,8 @@ ADV_DEVICE void reduce(Out *y, const In *x, const AdvNest &kept, const AdvNest &
     }
 }
 
-template <class In, class Out>
-ADV_DEVICE void reduce_across(Out *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a)
+template <class In>
+ADV_DEVICE void reduce_across(void *y, const In *x, const AdvNest &kept, const AdvNest &group, const AdvReduceArgs &a)
 {
     const int V = 16 / (int)sizeof(In);
     __shared__ double acc[V * ADV_REDUCE_BLOCK];
@@ -153,28 +165,35 @@ ADV_DEVICE void reduce_across(Out *y, const In *x, const AdvNest &kept, const Ad
     }
 }
 
-#define REDUCE(way, name, In, Out) \
-    __global__ void __launch_bounds__(ADV_REDUCE_BLOCK) name(Out *y, const In *x, AdvNest kept, AdvNest group, AdvReduceArgs a) \
+#define REDUCE(way, name, In) \
+    __global__ void __launch_bounds__(ADV_REDUCE_BLOCK) name(void *y, const In *x, AdvNest kept, AdvNest group, AdvReduceArgs a) \
     { \
         way(y, x, kept, group, a); \
     }
-/* at once; the first stage; the second */
-#define REDUCE_KERNELS(t, T) \
-    REDUCE(reduce, reduce_##t, T, T) \
-    REDUCE(reduce, reduce_part_##t, T, double) \
-    REDUCE(reduce_across, reduce_across_##t, T, T) \
-    REDUCE(reduce_across, reduce_across_part_##t, T, double) \
-    REDUCE(reduce, reduce_end_##t, double, T)
-REDUCE_KERNELS(f32, float)
-REDUCE_KERNELS(bf16, AdvBf16)
-REDUCE_KERNELS(f16, AdvF16)
+REDUCE(reduce, reduce_f32, float)
+REDUCE(reduce, reduce_bf16, AdvBf16)
+REDUCE(reduce, reduce_f16, AdvF16)
+REDUCE(reduce_across, reduce_across_f32, float)
+REDUCE(reduce_across, reduce_across_bf16, AdvBf16)
+REDUCE(reduce_across, reduce_across_f16, AdvF16)
 
-#define REDUCE_ROWS(t) \
-    ADV_CUDA_FN(reduce_##t) ADV_CUDA_FN(reduce_part_##t) ADV_CUDA_FN(reduce_across_##t) ADV_CUDA_FN(reduce_across_part_##t) \
-    ADV_CUDA_FN(reduce_end_##t)
+/* The second launch: results in pieces. */
+__global__ void __launch_bounds__(ADV_REDUCE_BLOCK) reduce_f64(void *y, const double *x, AdvNest kept, AdvNest group, AdvReduceArgs a)
+{
+    __shared__ double acc[ADV_REDUCE_BLOCK];
+    switch (a.fold) {
+    case ADV_FOLD_MAX: reduce_block<ADV_FOLD_MAX>(y, x, kept, group, a, acc); break;
+    case ADV_FOLD_MIN: reduce_block<ADV_FOLD_MIN>(y, x, kept, group, a, acc); break;
+    default: reduce_block<ADV_FOLD_SUM>(y, x, kept, group, a, acc); break;
+    }
+}
 
 ADV_CUDA_TABLE(adv_cuda_fns_reduce)
-REDUCE_ROWS(f32)
-REDUCE_ROWS(bf16)
-REDUCE_ROWS(f16)
+ADV_CUDA_FN(reduce_f32)
+ADV_CUDA_FN(reduce_bf16)
+ADV_CUDA_FN(reduce_f16)
+ADV_CUDA_FN(reduce_across_f32)
+ADV_CUDA_FN(reduce_across_bf16)
+ADV_CUDA_FN(reduce_across_f16)
+ADV_CUDA_FN(reduce_f64)
 ADV_CUDA_END

@@ -6,7 +6,7 @@
 #   a loss       is among what it logs: what people watch while it trains
 #   dry run      the whole program on back end null, with the kernels of cpu chosen under --strict
 #   one epoch    recipes that make their own data: one epoch and their evaluations; also the target cuda, run on ref
-#   real data    those on MNIST, and one on CIFAR-10, if the data set is in $ADV_DATA: SIGTERM after $RECIPE_SECONDS (2) must end
+#   real data    those on MNIST, and one on CIFAR-10, if the data set is in $ADV_DATA: SIGTERM after $RECIPE_SECONDS (1) must end
 #                it with a checkpoint and 75 (or it has come to its end: 0), and --resume must take that run up and end likewise
 #
 # Prints `N passed, N failed`, one for each of these and recipe.
@@ -16,7 +16,7 @@ advc=$(realpath "$1")
 advrun=$(realpath "$2")
 recipes=$(realpath "$3")
 part=${4:-1/1}
-seconds=${RECIPE_SECONDS:-2}
+seconds=${RECIPE_SECONDS:-1}
 QUICK='natural natural_cifar pgd_at_cifar trades_cifar mart_cifar ades_cifar ades_literal_cifar' # of those on larger images: one step in seconds on one core
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
