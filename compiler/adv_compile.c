@@ -213,7 +213,8 @@ static AdvStatus read_options(Compile *c)
         if (adv_diag_defs[i].name[0]) names[n++] = adv_diag_defs[i].name;
     ADV_TRY(read_names(c, o->allow, "lint", names, n, "`advc list lints` prints them"));
     ADV_TRY(read_names(c, o->deny, "lint", names, n, "`advc list lints` prints them"));
-    ADV_TRY(read_names(c, o->dump, "dump", dumps, sizeof dumps / sizeof *dumps, "there are ast, lowered, graph, passes, dot, json and cost"));
+    ADV_TRY(read_names(c, o->dump, "dump", dumps, sizeof dumps / sizeof *dumps,
+                       "there are ast, lowered, graph, passes, dot, json and cost"));
     for (n = 0; n < ADV_D_COUNT && adv_passes[n].name; n++) names[n] = adv_passes[n].name;
     ADV_TRY(read_names(c, o->stop_after, "pass", names, n, "`advc list passes` prints them"));
     return read_names(c, o->skip_passes, "pass", names, n, "`advc list passes` prints them");

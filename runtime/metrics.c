@@ -162,7 +162,8 @@ void adv_logs_tell_bounds(AdvRun *r)
         adv_fault_place(r->s->plan, place_of(r->s, l), where, sizeof where);
         adv_ctx_log(r->s->ctx, ADV_LOG_WARNING,
                     "warning: %s: in epoch %" PRId64 " every `%s` lay at a bound of `within %g .. %g` (%" PRId64
-                    " at the lower one, %" PRId64 " at the upper one): no gradient reaches what computes it; widen `within`, or make `%s` %s",
+                    " at the lower one, %" PRId64 " at the upper one): no gradient reaches what computes it; widen `within`, or make `%s` "
+                    "%s",
                     where, r->at.epoch, l->name, l->lo, l->hi, n_low, n_high, l->name, n_low < n_high ? "smaller" : "larger");
         r->has_told_bounds = true;
     }

@@ -192,7 +192,8 @@ static AdvStatus run_plan(Session *c, AdvDnnPlan *plan, AdvDnnPack *pack, void *
     }
     if (st == CUDNN_STATUS_SUCCESS) return ADV_OK;
     c->cuda->api->cudnnGetLastErrorString(plan->why, sizeof plan->why);
-    return adv_cuda_foreign(c->cuda, adv_dnn_no_memory(st), "cudnnBackendExecute", "%s: %s", c->cuda->api->cudnnGetErrorString(st), plan->why);
+    return adv_cuda_foreign(c->cuda, adv_dnn_no_memory(st), "cudnnBackendExecute", "%s: %s", c->cuda->api->cudnnGetErrorString(st),
+                            plan->why);
 }
 
 static AdvStatus run_turned(Problem *s, const Candidate *c, AdvDnnPack *pack, void *const pointer[ADV_DNN_ROLES], char *scratch)

@@ -33,8 +33,8 @@ uint32_t adv_cuda_pack(uint32_t rank, const int64_t *dim, int64_t (*stride)[ADV_
 bool adv_cuda_narrow(uint64_t lines, uint64_t columns, uint64_t n_groups, uint64_t n_floats, uint32_t *out_runs, uint32_t *out_lanes,
                      AdvCudaGrid *out);
 
-/* How wgmma.cu cuts a result of n samples, h lines of w places and n_k channels, each a sum over n_c channels. False: more than a quarter of
-** the tiles would be empty, or there are more tiles than 31 bits count. */
+/* How wgmma.cu cuts a result of n samples, h lines of w places and n_k channels, each a sum over n_c channels. False: more than a quarter
+** of the tiles would be empty, or there are more tiles than 31 bits count. */
 bool adv_cuda_wgmma(int64_t n, int64_t h, int64_t w, int64_t n_c, int64_t n_k, AdvWgmmaForm *out);
 
 /* AdvNest of device.cuh. */

@@ -2,8 +2,8 @@
 ** dimension is shorter than a warp.
 **
 ** The lanes of a warp go along the inner dimension, so rows of both operands are read in order where they lie so (a linear layer's
-** forward pass and its gradient by the weights); the sum of the lanes is added in a fixed order. Expected limit: the load units; for a head of ten
-** classes it is the launch. Not measured on a device yet.
+** forward pass and its gradient by the weights); the sum of the lanes is added in a fixed order. Expected limit: the load
+** units; for a head of ten classes it is the launch. Not measured on a device yet.
 */
 #include "ops/cuda/kernel.cuh"
 

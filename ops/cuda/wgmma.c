@@ -22,7 +22,8 @@ bool adv_conv_wgmma_takes(const AdvCuda *c, const AdvSig *s, const AdvConvTask *
     int64_t n_c = w->dim[t->kind == ADV_DNN_FORWARD], n_k = w->dim[t->kind != ADV_DNN_FORWARD];
     AdvWgmmaForm f;
     if (!has_code || c->sm != 90 || c->max_shared_bytes < ADV_WGMMA_SHARED) return false;
-    if (t->kind == ADV_DNN_BY_WEIGHTS || y->dtype != ADV_BF16 || t->stride != 1 || t->pad != 1 || w->dim[2] != 3 || w->dim[3] != 3) return false;
+    if (t->kind == ADV_DNN_BY_WEIGHTS || y->dtype != ADV_BF16) return false;
+    if (t->stride != 1 || t->pad != 1 || w->dim[2] != 3 || w->dim[3] != 3) return false;
     if (n_c % ADV_WGMMA_PART || n_k % ADV_WGMMA_CHANNELS) return false;
     return adv_cuda_wgmma(y->dim[0], y->dim[2], y->dim[3], n_c, n_k, &f);
 }

@@ -724,7 +724,8 @@ AdvStatus adv_cuda_blas(AdvCuda *c, cublasHandle_t *out)
 static AdvStatus dnn_status(AdvCudaBack *b, cudnnStatus_t e, const char *call)
 {
     if (e == CUDNN_STATUS_SUCCESS) return ADV_OK;
-    return adv_cuda_fail(b, (e == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED || e == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) ? ADV_ENOMEM : ADV_EUNAVAILABLE, "%s: %s", call, b->api.cudnnGetErrorString(e));
+    bool no_memory = e == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED || e == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+    return adv_cuda_fail(b, no_memory ? ADV_ENOMEM : ADV_EUNAVAILABLE, "%s: %s", call, b->api.cudnnGetErrorString(e));
 }
 
 /* cuDNN uses NVRTC and cuBLAS, which it looks for by name alone: what is open already is found wherever it lies. Without them it offers

@@ -89,7 +89,8 @@ void run()
     view.stride[1] = 1;
     view.data = weight.data();
     check(adv_session_read(s, "f.fc1.weight", &view, d), ds);
-    std::printf("f.fc1.weight is %d x %d and begins with %f\n", static_cast<int>(type.dim[0]), static_cast<int>(type.dim[1]), double(weight[0]));
+    std::printf("f.fc1.weight is %d x %d and begins with %f\n", static_cast<int>(type.dim[0]), static_cast<int>(type.dim[1]),
+                double(weight[0]));
 
     const AdvEvalRow *rows = nullptr;
     uint32_t n_rows = 0;

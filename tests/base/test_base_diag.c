@@ -234,7 +234,8 @@ static void long_texts_lose_their_middle(void)
         for (size_t i = 0; i < n; i++) text[i] = (char)(i % 2 ? 0xA9 : 0xC3);
         text[n / 2 * 2] = 0;
         d = adv_diag(ds, ADV_D_IO, (AdvSpan){0}, "%s", text);
-        for (const char *at = d ? d->message : ""; *at; at++) CHECK(*at == '.' || ((unsigned char)*at == 0xC3 && (unsigned char)*++at == 0xA9));
+        for (const char *at = d ? d->message : ""; *at; at++)
+            CHECK(*at == '.' || ((unsigned char)*at == 0xC3 && (unsigned char)*++at == 0xA9));
         adv_diags_free(ds);
     }
 }

@@ -208,7 +208,8 @@ static uint32_t count_nodes(AdvGraph *g, AdvRegionId r)
 
 static void test_same_bits(void)
 {
-    static const char *const pipes[] = {"cse", "dce", "simplify", "hoist", "simplify,cse,dce,hoist,dce,hoist,simplify,cse,dce,hoist,dce", "hoist,peel,cse,dce"};
+    static const char *const pipes[] = {"cse", "dce", "simplify", "hoist", "simplify,cse,dce,hoist,dce,hoist,simplify,cse,dce,hoist,dce",
+                                        "hoist,peel,cse,dce"};
     uint64_t n_before = 0, n_after = 0;
     for (uint64_t k = 0; k < N_GRAPHS; k++) {
         Setup *s = setup_new();

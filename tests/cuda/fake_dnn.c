@@ -2,8 +2,8 @@
 **
 ** A descriptor is a list of the attributes it was given. A graph is a convolution and pointwise operations on its result, which may be
 ** written on the way, too; every graph is offered in three configurations, of which the last is marked as not deterministic. A plan wants
-** a workspace and writes over it. A plan holds all it needs; as text it is the version and its bytes in hexadecimal. Freed descriptors that something still names show
-** under AddressSanitizer.
+** a workspace and writes over it. A plan holds all it needs; as text it is the version and its bytes in hexadecimal. Freed descriptors that
+** something still names show under AddressSanitizer.
 */
 #include "tests/cuda/fake.h"
 

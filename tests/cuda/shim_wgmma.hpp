@@ -2,8 +2,8 @@
 ** holds which numbers, and where the unit finds columns in shared memory.
 **
 ** Products happen as late as they may, when somebody waits for their group; copies as late in every other grid and at once in the next.
-** So what is read before it was waited for is old in one, and what is overwritten too early wrong in the other. A product reads shared memory
-** that was copied there only after adv_shared_for_products.
+** So what is read before it was waited for is old in one, and what is overwritten too early wrong in the other. A product reads shared
+** memory that was copied there only after adv_shared_for_products.
 */
 #ifndef ADV_TEST_CUDA_SHIM_WGMMA_HPP
 #define ADV_TEST_CUDA_SHIM_WGMMA_HPP
@@ -14,7 +14,8 @@ static inline unsigned adv_shared_at(const void *p) { return ADV_SHIM_SHARED_AT 
 
 static inline unsigned char *adv_shim_shared(unsigned at, unsigned n)
 {
-    if (at < ADV_SHIM_SHARED_AT || at + n > ADV_SHIM_SHARED_AT + adv_shim.dynamic_bytes) adv_shim_wrong("is outside of the shared memory asked for");
+    if (at < ADV_SHIM_SHARED_AT || at + n > ADV_SHIM_SHARED_AT + adv_shim.dynamic_bytes)
+        adv_shim_wrong("is outside of the shared memory asked for");
     return adv_shim.dynamic + (at - ADV_SHIM_SHARED_AT);
 }
 
@@ -97,7 +98,8 @@ static inline void adv_shim_multiply(const AdvShimProduct &p)
             row[r][i] = __uint_as_float(regs[i % 8 / 2][i / 8 * 2 + r] >> i % 2 * 16 << 16);
     for (unsigned k = 0; k < 80; k++) {
         float s = p.d[k];
-        for (unsigned i = 0; i < 16; i++) s = fmaf(row[k / 2 % 2][i], adv_shim_column(p.b, p.by_column, k / 4 * 8 + lane % 4 * 2 + k % 2, i), s);
+        unsigned column = k / 4 * 8 + lane % 4 * 2 + k % 2;
+        for (unsigned i = 0; i < 16; i++) s = fmaf(row[k / 2 % 2][i], adv_shim_column(p.b, p.by_column, column, i), s);
         p.d[k] = s;
     }
 }
