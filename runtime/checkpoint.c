@@ -92,13 +92,13 @@ static void add_place(AdvRun *r, Blobs *b)
     }
     const char *choices = r->s->be->choices ? r->s->be->choices(r->s->self) : "";
     add_list(b, "adv.choices", ADV_U8, choices, (int64_t)strlen(choices));
-    add_list(b, "adv.row.ints", ADV_I64, r->row_ints, r->at.n_rows * (int64_t)(sizeof *r->row_ints / sizeof(int64_t)));
-    add_list(b, "adv.row.nums", ADV_F64, r->row_nums, r->at.n_rows * (int64_t)(sizeof *r->row_nums / sizeof(double)));
-    add_list(b, "adv.row.classes", ADV_I64, r->row_classes, r->at.n_rows * 2 * (r->n_classes + 1));
+    add_list(b, "adv.row.ints", ADV_I64, r->tally.row_ints, r->at.n_rows * (int64_t)(sizeof *r->tally.row_ints / sizeof(int64_t)));
+    add_list(b, "adv.row.nums", ADV_F64, r->tally.row_nums, r->at.n_rows * (int64_t)(sizeof *r->tally.row_nums / sizeof(double)));
+    add_list(b, "adv.row.classes", ADV_I64, r->tally.row_classes, r->at.n_rows * 2 * (r->n_classes + 1));
     bool in_eval = r->at.where != ADV_AT_STEPS && r->at.where != ADV_AT_DONE && r->at.stage >= 0;
     if (!in_eval) return;
-    add_list(b, "adv.eval.flags", ADV_U8, r->flags, r->p->evals[r->at.eval].n);
-    add_list(b, "adv.eval.classes", ADV_I64, r->classes, 2 * (r->n_classes + 1));
+    add_list(b, "adv.eval.flags", ADV_U8, r->tally.flags, r->p->evals[r->at.eval].n);
+    add_list(b, "adv.eval.classes", ADV_I64, r->tally.classes, 2 * (r->n_classes + 1));
 }
 
 /* The digest that the container holds of itself; the bytes are read back as a loader would. */
@@ -254,15 +254,26 @@ static void prune(const AdvRun *r, const char *dir)
     adv_mem_free(&r->s->ctx->alloc, fs, sizeof *fs * MAX_FOLDERS);
 }
 
+/* In another run folder than before nothing of this run is yet. */
+static void enter(AdvRun *r, const char *dir)
+{
+    if (!strcmp(r->dir, dir)) return;
+    snprintf(r->dir, sizeof r->dir, "%s", dir);
+    r->this_dir[0] = r->prev_dir[0] = r->best_dir[0] = 0;
+    r->prev_best_step = -1;
+    r->best_is_unsaved = r->at.best_epoch > 0;
+}
+
 AdvStatus adv_checkpoint_save(AdvRun *r, const char *dir, AdvDiags *ds)
 {
     char name[MAX_NAME];
     AdvSession *s = r->s;
+    enter(r, dir);
     if (r->best_is_unsaved) {
         ADV_TRY(write_states(r, dir, true, r->best_mem, name, ds));
         memcpy(r->best_dir, name, sizeof name);
-        r->best_is_unsaved = false;
         ADV_TRY(write_pointer(r, dir, "BEST", name, ds));
+        r->best_is_unsaved = false;
     }
     char *mem = adv_mem_new(&s->ctx->alloc, (size_t)r->saved_bytes + 1);
     if (!mem) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while writing a checkpoint");
@@ -410,6 +421,18 @@ static bool within(int64_t x, int64_t min, int64_t max)
     return x >= min && x <= max;
 }
 
+/* Results that a run has at a place among the evaluations at the end: one a stage that ended, of the last weights and then of the
+** kept ones. */
+static int64_t rows_at_end(const AdvProgramDef *p, const AdvPlace *at)
+{
+    int64_t n = at->stage > 0 ? at->stage : 0;
+    for (int64_t i = 0; i < p->n_evals; i++) {
+        bool has_ended = i < at->eval || (i == at->eval && at->stage < 0);
+        if (!p->evals[i].every) n += p->evals[i].n_stages * ((at->where == ADV_AT_FINAL_BEST) + has_ended);
+    }
+    return n;
+}
+
 /* Is it a place of this program? The digest holds, but a file may be made by hand. */
 static bool place_is_sound(const AdvRun *r, const AdvPlace *at)
 {
@@ -421,9 +444,17 @@ static bool place_is_sound(const AdvRun *r, const AdvPlace *at)
     if (!ok) return false;
     if (at->where == ADV_AT_STEPS) return at->epoch >= 1 && at->epoch <= p->epochs;
     if (at->where == ADV_AT_DONE) return true;
-    if (at->eval == -1) return at->stage == -1 || at->stage == 0;
-    if (!within(at->eval, 0, p->n_evals - (int64_t)1) || !within(at->stage, -1, p->evals[at->eval].n_stages)) return false;
-    return within(at->next, 0, p->evals[at->eval].n);
+    if (at->where == ADV_AT_FINAL_BEST && (!p->keep || !at->best_epoch)) return false;
+    if (at->eval != -1) {
+        if (!within(at->eval, 0, p->n_evals - (int64_t)1)) return false;
+        const AdvProgEval *e = &p->evals[at->eval];
+        if (!within(at->stage, -1, e->n_stages) || !within(at->next, 0, e->n)) return false;
+        if ((e->every > 0) != (at->where == ADV_AT_EVALS)) return false;
+    } else if (at->stage != -1) {
+        return false;
+    }
+    if (at->stage >= 0 && at->row_first != at->n_rows - at->stage) return false;
+    return at->where == ADV_AT_EVALS ? at->stage < 0 || at->row_first == 0 : at->n_rows == rows_at_end(p, at);
 }
 
 /* How many values were logged, by log: of an epoch, and none but SAMPLE keeps them. */
@@ -459,8 +490,8 @@ static AdvStatus find_parts(Loading *l, Parts *x)
     x->log_n = list(l, "adv.log.n", ADV_I64, r->p->n_logs, &st);
     x->log_sum = list(l, "adv.log.sum", ADV_F64, r->p->n_logs, &st);
     int64_t n_rows = x->at.n_rows;
-    x->row_ints = list(l, "adv.row.ints", ADV_I64, n_rows * (int64_t)(sizeof *r->row_ints / sizeof(int64_t)), &st);
-    x->row_nums = list(l, "adv.row.nums", ADV_F64, n_rows * (int64_t)(sizeof *r->row_nums / sizeof(double)), &st);
+    x->row_ints = list(l, "adv.row.ints", ADV_I64, n_rows * (int64_t)(sizeof *r->tally.row_ints / sizeof(int64_t)), &st);
+    x->row_nums = list(l, "adv.row.nums", ADV_F64, n_rows * (int64_t)(sizeof *r->tally.row_nums / sizeof(double)), &st);
     x->row_classes = list(l, "adv.row.classes", ADV_I64, n_rows * 2 * (r->n_classes + 1), &st);
     x->in_eval = x->at.where != ADV_AT_STEPS && x->at.where != ADV_AT_DONE && x->at.stage >= 0 && x->at.eval >= 0;
     if (x->in_eval) {
@@ -491,9 +522,9 @@ static void take_parts(Loading *l, const Parts *x)
     AdvStatus st = ADV_OK;
     r->at = x->at;
     r->sums = x->sums;
-    copy_list(r->row_ints, x->row_ints, r->at.n_rows, sizeof *r->row_ints);
-    copy_list(r->row_nums, x->row_nums, r->at.n_rows, sizeof *r->row_nums);
-    copy_list(r->row_classes, x->row_classes, r->at.n_rows * 2 * (r->n_classes + 1), sizeof(int64_t));
+    copy_list(r->tally.row_ints, x->row_ints, r->at.n_rows, sizeof *r->tally.row_ints);
+    copy_list(r->tally.row_nums, x->row_nums, r->at.n_rows, sizeof *r->tally.row_nums);
+    copy_list(r->tally.row_classes, x->row_classes, r->at.n_rows * 2 * (r->n_classes + 1), sizeof(int64_t));
     adv_logs_reset(r);
     for (uint32_t i = 0; i < r->p->n_logs; i++) {
         char name[32];
@@ -504,8 +535,8 @@ static void take_parts(Loading *l, const Parts *x)
         copy_list(r->logs[i].values, list(l, name, ADV_F32, r->logs[i].n, &st), r->logs[i].n, sizeof(float));
     }
     if (!x->in_eval) return;
-    copy_list(r->flags, x->flags, r->p->evals[r->at.eval].n, 1);
-    copy_list(r->classes, x->classes, 2 * (r->n_classes + 1), sizeof(int64_t));
+    copy_list(r->tally.flags, x->flags, r->p->evals[r->at.eval].n, 1);
+    copy_list(r->tally.classes, x->classes, 2 * (r->n_classes + 1), sizeof(int64_t));
     adv_eval_resume(r);
 }
 
@@ -568,6 +599,7 @@ static AdvStatus try_folder(AdvRun *r, const char *dir, const char *name, char *
         if (backend && strcmp(backend, r->s->be->name))
             adv_diag(ds, ADV_D_THREADS_DIFFER, (AdvSpan){0, 0, 0},
                      "the run began on back end `%s` and goes on on `%s`: it will differ in rounding", backend, r->s->be->name);
+        snprintf(r->dir, sizeof r->dir, "%s", dir);
         snprintf(r->best_dir, sizeof r->best_dir, "%s", best ? best : "");
         snprintf(r->this_dir, sizeof r->this_dir, "%s", name);
         r->prev_dir[0] = 0;

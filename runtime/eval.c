@@ -1,8 +1,7 @@
 /* eval.c: evaluations: stages of attacks over a split of the data, one batch at a time.
 **
-** A stage runs on all samples, or on those that every stage since the last one on all got right. Their ids are listed once a stage and run
-*in
-** full batches; the last is padded with its last id under a mask of 0, so that shapes stay fixed and every sample counts
+** A stage runs on all samples, or on those that every stage since the last one on all got right. Their ids are listed once a stage
+** and run in full batches; the last is padded with its last id under a mask of 0, so that shapes stay fixed and every sample counts
 ** once. The accuracy of a stage is over all samples of the evaluation: those a stage did not run on are wrong already.
 */
 #include "runtime/run.h"
@@ -28,9 +27,9 @@ static void list_todo(AdvRun *r)
 {
     const AdvProgEval *e = eval_at(r);
     bool among_alive = e->stages[r->at.stage].among_alive;
-    r->n_todo = 0;
+    r->tally.n_todo = 0;
     for (int64_t i = 0; i < e->n; i++)
-        if (!among_alive || (r->flags[i] & ADV_FLAG_ALIVE)) r->todo[r->n_todo++] = i;
+        if (!among_alive || (r->tally.flags[i] & ADV_FLAG_ALIVE)) r->tally.todo[r->tally.n_todo++] = i;
 }
 
 /* Does the stage see every sample? What it counts of each class then holds for the stages among the living behind it, too. */
@@ -43,8 +42,8 @@ static void begin_stage(AdvRun *r, int64_t stage)
     r->sums.dist_sum = r->sums.dist_max = 0;
     bool is_new = stage >= eval_at(r)->n_stages || counts_all(r, stage);
     for (int64_t k = 0; k <= r->n_classes; k++) {
-        r->classes[2 * k] = 0;
-        if (is_new) r->classes[2 * k + 1] = 0;
+        r->tally.classes[2 * k] = 0;
+        if (is_new) r->tally.classes[2 * k + 1] = 0;
     }
     if (stage < eval_at(r)->n_stages) list_todo(r);
 }
@@ -54,7 +53,7 @@ void adv_eval_begin(AdvRun *r, uint32_t ix)
     r->at.eval = ix;
     if (r->at.where == ADV_AT_EVALS) r->at.n_rows = 0;
     r->at.row_first = r->at.n_rows;
-    memset(r->flags, ADV_FLAG_ALIVE, (size_t)r->p->evals[ix].n);
+    memset(r->tally.flags, ADV_FLAG_ALIVE, (size_t)r->p->evals[ix].n);
     begin_stage(r, 0);
 }
 
@@ -78,7 +77,7 @@ static AdvStatus put_batch(AdvRun *r, int64_t n)
 {
     const AdvProgEval *e = eval_at(r);
     int64_t *values = (int64_t *)r->slot + r->n_slot;
-    for (int64_t i = 0; i < e->batch; i++) values[i] = e->first_id + r->todo[r->at.next + (i < n ? i : n - 1)];
+    for (int64_t i = 0; i < e->batch; i++) values[i] = e->first_id + r->tally.todo[r->at.next + (i < n ? i : n - 1)];
     ADV_TRY(put_slot(r, r->p->ids_state, values));
     for (int64_t i = 0; i < e->batch; i++) values[i] = i < n;
     return put_slot(r, r->p->mask_state, values);
@@ -90,7 +89,7 @@ static AdvStatus take_results(AdvRun *r, int64_t n)
     AdvView v = adv_view_of(&r->s->t->state_types[p->correct_state], r->slot);
     ADV_TRY(adv_session_get_bytes(r->s, p->correct_state, r->slot));
     for (int64_t i = 0; i < n; i++) {
-        uint8_t *f = &r->flags[r->todo[r->at.next + i]];
+        uint8_t *f = &r->tally.flags[r->tally.todo[r->at.next + i]];
         bool is_right = adv_ld(&v, i) != 0;
         *f = (uint8_t)((*f & ~ADV_FLAG_RIGHT) | (is_right ? ADV_FLAG_RIGHT : 0));
         r->at.n_correct += is_right;
@@ -101,8 +100,8 @@ static AdvStatus take_results(AdvRun *r, int64_t n)
         for (int64_t i = 0; i < n; i++) {
             int64_t y = (int64_t)adv_ld(&v, i);
             if (y < 0 || y >= r->n_classes) continue;
-            r->classes[2 * y] += (r->flags[r->todo[r->at.next + i]] & ADV_FLAG_RIGHT) != 0;
-            r->classes[2 * y + 1] += counts_all(r, r->at.stage);
+            r->tally.classes[2 * y] += (r->tally.flags[r->tally.todo[r->at.next + i]] & ADV_FLAG_RIGHT) != 0;
+            r->tally.classes[2 * y + 1] += counts_all(r, r->at.stage);
         }
     }
     if (p->dist_state != ADV_PLAN_NONE) {
@@ -123,7 +122,7 @@ static AdvStatus put_classes(AdvRun *r, uint32_t state)
     if (state == ADV_PLAN_NONE || !r->n_classes) return ADV_OK;
     AdvView v = adv_view_of(&r->s->t->state_types[state], r->slot);
     for (int64_t k = 0; k < r->n_classes; k++)
-        adv_st(&v, k, r->classes[2 * k + 1] ? (double)r->classes[2 * k] / (double)r->classes[2 * k + 1] : 1);
+        adv_st(&v, k, r->tally.classes[2 * k + 1] ? (double)r->tally.classes[2 * k] / (double)r->tally.classes[2 * k + 1] : 1);
     return adv_session_put_bytes(r->s, state, r->slot);
 }
 
@@ -133,13 +132,13 @@ static AdvStatus end_stage(AdvRun *r)
     int64_t row = r->at.n_rows++;
     bool is_best = r->at.where == ADV_AT_FINAL_BEST;
     assert(row < r->n_max_rows);
-    for (int64_t i = 0; i < r->n_todo; i++) {
-        uint8_t *f = &r->flags[r->todo[i]];
+    for (int64_t i = 0; i < r->tally.n_todo; i++) {
+        uint8_t *f = &r->tally.flags[r->tally.todo[i]];
         *f = *f & ADV_FLAG_RIGHT ? ADV_FLAG_ALIVE : 0;
     }
-    r->row_ints[row] = (AdvRowInts){r->at.eval, r->at.stage, is_best, is_best ? r->at.best_epoch : r->at.epoch, e->n, r->at.n_correct};
-    r->row_nums[row] = (AdvRowNums){r->n_todo ? r->sums.dist_sum / (double)r->n_todo : 0, r->sums.dist_max};
-    memcpy(&r->row_classes[row * 2 * (r->n_classes + 1)], r->classes, sizeof *r->classes * 2 * (size_t)(r->n_classes + 1));
+    r->tally.row_ints[row] = (AdvRowInts){r->at.eval, r->at.stage, is_best, is_best ? r->at.best_epoch : r->at.epoch, e->n, r->at.n_correct};
+    r->tally.row_nums[row] = (AdvRowNums){r->tally.n_todo ? r->sums.dist_sum / (double)r->tally.n_todo : 0, r->sums.dist_max};
+    memcpy(&r->tally.row_classes[row * 2 * (r->n_classes + 1)], r->tally.classes, sizeof *r->tally.classes * 2 * (size_t)(r->n_classes + 1));
     ADV_TRY(adv_session_put_number(r->s, e->stages[r->at.stage].result, (double)r->at.n_correct / (double)e->n));
     ADV_TRY(put_classes(r, e->stages[r->at.stage].per_class));
     begin_stage(r, r->at.stage + 1);
@@ -152,16 +151,16 @@ AdvStatus adv_eval_advance(AdvRun *r, AdvDiags *ds, bool *out_ended)
     *out_ended = r->at.stage >= e->n_stages;
     if (*out_ended) return ADV_OK;
     const AdvProgStage *st = &e->stages[r->at.stage];
-    int64_t n = r->n_todo - r->at.next < e->batch ? r->n_todo - r->at.next : e->batch;
+    int64_t n = r->tally.n_todo - r->at.next < e->batch ? r->tally.n_todo - r->at.next : e->batch;
     if (n > 0) {
         ADV_TRY(put_batch(r, n));
         ADV_TRY(adv_run_entry(r, st->entry, ds));
         ADV_TRY(take_results(r, n));
         r->at.next += n;
-        AdvEvent ev = {.kind = ADV_EVENT_EVAL_BATCH, .step = r->at.next, .n_steps = r->n_todo, .text = st->name};
+        AdvEvent ev = {.kind = ADV_EVENT_EVAL_BATCH, .step = r->at.next, .n_steps = r->tally.n_todo, .text = st->name};
         adv_run_event(r, &ev);
     }
-    if (r->at.next >= r->n_todo) ADV_TRY(end_stage(r));
+    if (r->at.next >= r->tally.n_todo) ADV_TRY(end_stage(r));
     *out_ended = r->at.stage >= e->n_stages;
     return ADV_OK;
 }
@@ -169,8 +168,8 @@ AdvStatus adv_eval_advance(AdvRun *r, AdvDiags *ds, bool *out_ended)
 void adv_eval_rows(AdvRun *r, int64_t first, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        const AdvRowInts *x = &r->row_ints[first + i];
-        const AdvRowNums *y = &r->row_nums[first + i];
+        const AdvRowInts *x = &r->tally.row_ints[first + i];
+        const AdvRowNums *y = &r->tally.row_nums[first + i];
         const AdvProgEval *e = &r->p->evals[x->eval];
         r->rows[i] = (AdvEvalRow){e->name, e->stages[x->stage].name, x->is_best ? "best" : "last", x->epoch, x->n, x->n_correct,
                                   (double)x->n_correct / (double)x->n, e->stages[x->stage].eps, y->dist_mean, y->dist_max};

@@ -105,6 +105,7 @@ AdvStatus adv_events_open(AdvRun *r, AdvDiags *ds)
     if (fd < 0) return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot write `%s`: %s", path, strerror(-fd));
     int64_t n = io->size(io->user, fd);
     int err = n < 0 ? (int)n : n > r->at.event_bytes ? io->cut(io->user, fd, r->at.event_bytes) : 0;
+    if (n >= 0 && n < r->at.event_bytes) r->at.event_bytes = n; /* another folder, whose file begins here */
     r->events_fd = fd;
     if (!err) return ADV_OK;
     adv_events_close(r);
@@ -139,7 +140,7 @@ static AdvStatus end(AdvRun *r, Json *j, AdvDiags *ds)
         }
         at += (size_t)n;
     }
-    r->at.event_bytes += (int64_t)j->n;
+    if (!err) r->at.event_bytes += (int64_t)j->n; /* else the next run cuts off what was written of it */
     free_json(j);
     if (err) return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot write `%s/events.jsonl`: %s", r->o.run_dir, strerror((int)err));
     return ADV_OK;
@@ -188,8 +189,8 @@ AdvStatus adv_events_epoch(AdvRun *r, AdvDiags *ds)
 
 static void put_row(AdvRun *r, Json *j, int64_t row)
 {
-    const AdvRowInts *x = &r->row_ints[row];
-    const AdvRowNums *y = &r->row_nums[row];
+    const AdvRowInts *x = &r->tally.row_ints[row];
+    const AdvRowNums *y = &r->tally.row_nums[row];
     const AdvProgEval *e = &r->p->evals[x->eval];
     put(j, "{\"attack\":");
     put_str(j, e->stages[x->stage].name);
@@ -203,8 +204,8 @@ static void put_row(AdvRun *r, Json *j, int64_t row)
     put(j, ",\"dist_max\":");
     put_num(j, y->dist_max);
     if (r->n_classes) {
-        const int64_t *c = &r->row_classes[row * 2 * (r->n_classes + 1)];
-        const int64_t *all = &r->row_classes[(row - x->stage) * 2 * (r->n_classes + 1)];  /* the first stage saw every sample */
+        const int64_t *c = &r->tally.row_classes[row * 2 * (r->n_classes + 1)];
+        const int64_t *all = &r->tally.row_classes[(row - x->stage) * 2 * (r->n_classes + 1)];  /* the first stage saw every sample */
         put(j, ",\"per_class\":[");
         for (int64_t k = 0; k < r->n_classes; k++) {
             if (k) put(j, ",");
@@ -221,7 +222,7 @@ AdvStatus adv_events_eval(AdvRun *r, int64_t first, int64_t n, AdvDiags *ds)
     if (r->events_fd < 0 || n <= 0) return ADV_OK;
     begin(r, &j, "eval");
     put(&j, ",\"eval\":");
-    put_str(&j, r->p->evals[r->row_ints[first].eval].name);
+    put_str(&j, r->p->evals[r->tally.row_ints[first].eval].name);
     put(&j, ",\"rows\":[");
     for (int64_t i = 0; i < n; i++) {
         if (i) put(&j, ",");
@@ -263,7 +264,7 @@ AdvStatus adv_events_result(AdvRun *r, uint32_t ix, AdvDiags *ds)
     put(&j, ",\"rows\":[");
     bool is_first = true;
     for (int64_t i = 0; i < r->at.n_rows; i++) {
-        if (r->row_ints[i].eval != ix) continue;
+        if (r->tally.row_ints[i].eval != ix) continue;
         if (!is_first) put(&j, ",");
         put(&j, "\n ");
         put_row(r, &j, i);

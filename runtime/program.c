@@ -4,15 +4,17 @@
 ** whether a stop was asked for or a checkpoint is due. So every place is one where a run can end and be resumed.
 **
 ** After an epoch the evaluations that are due run in the program's order; then the kept result is looked at (higher is
-** better; the states are copied when it improves); then the entry `after_epoch` runs; then the stop rule is read. At the end the
-*evaluations without `every` run on the
-** last weights, and on the kept ones if those are others.
+** better; the states are copied when it improves); then the entry `after_epoch` runs; then the stop rule is read. At the end
+** the evaluations without `every` run on the last weights, and on the kept ones if those are others.
 **
 ** A logged value that is not finite ends the run. To say where it came from, the states are copied every ADV_RUN_AHEAD steps
 ** (one memory copy); the run goes back to the last copy and repeats the steps since, the last one under ADV_CHECK_FINITE.
 **
 ** A step on another device is put in line, and the host looks at what several logged at once, so that the device never waits for
 ** it. What a run leaves behind is the same as if it had looked after each step.
+**
+** A line of events.jsonl that cannot be written never keeps the place behind the states: the place moves first, the failure is the
+** call's answer once both agree, and the line is lost.
 */
 #include "runtime/run.h"
 
@@ -70,19 +72,36 @@ static void measure(AdvRun *r)
         if (adv_state_is_saved(s, i)) r->saved_bytes += s->states[i].n_bytes;
 }
 
+static void take_tally(AdvRun *r, AdvTally *t, bool *ok)
+{
+    uint64_t n_rows = r->n_max_rows, n_cls = 2 * ((uint64_t)r->n_classes + 1);
+    t->row_ints = take(r, n_rows, sizeof *t->row_ints, ok);
+    t->row_nums = take(r, n_rows, sizeof *t->row_nums, ok);
+    t->row_classes = take(r, n_rows * n_cls, sizeof *t->row_classes, ok);
+    t->classes = take(r, n_cls, sizeof *t->classes, ok);
+    t->flags = take(r, (uint64_t)r->n_max_eval, sizeof *t->flags, ok);
+    t->todo = take(r, (uint64_t)r->n_max_eval, sizeof *t->todo, ok);
+}
+
+static void drop_tally(AdvRun *r, const AdvTally *t)
+{
+    uint64_t n_rows = r->n_max_rows, n_cls = 2 * ((uint64_t)r->n_classes + 1);
+    drop(r, t->row_ints, n_rows, sizeof *t->row_ints);
+    drop(r, t->row_nums, n_rows, sizeof *t->row_nums);
+    drop(r, t->row_classes, n_rows * n_cls, sizeof *t->row_classes);
+    drop(r, t->classes, n_cls, sizeof *t->classes);
+    drop(r, t->flags, (uint64_t)r->n_max_eval, sizeof *t->flags);
+    drop(r, t->todo, (uint64_t)r->n_max_eval, sizeof *t->todo);
+}
+
 static bool take_all(AdvRun *r)
 {
     bool ok = true;
-    uint64_t n_rows = r->n_max_rows, n_cls = 2 * ((uint64_t)r->n_classes + 1);
     r->logs = take(r, r->p->n_logs, sizeof *r->logs, &ok);
     r->metrics = take(r, r->p->n_logs, sizeof *r->metrics, &ok);
-    r->row_ints = take(r, n_rows, sizeof *r->row_ints, &ok);
-    r->row_nums = take(r, n_rows, sizeof *r->row_nums, &ok);
-    r->rows = take(r, n_rows, sizeof *r->rows, &ok);
-    r->row_classes = take(r, n_rows * n_cls, sizeof(int64_t), &ok);
-    r->classes = take(r, n_cls, sizeof(int64_t), &ok);
-    r->flags = take(r, (uint64_t)r->n_max_eval, 1, &ok);
-    r->todo = take(r, (uint64_t)r->n_max_eval, sizeof(int64_t), &ok);
+    take_tally(r, &r->tally, &ok);
+    take_tally(r, &r->aside, &ok);
+    r->rows = take(r, r->n_max_rows, sizeof *r->rows, &ok);
     r->slot = take(r, (uint64_t)r->n_slot, 2 * sizeof(int64_t), &ok);
     for (uint32_t i = 0; ok && i < r->p->n_logs; i++) {
         r->logs[i].cap = log_cap(r, i);
@@ -102,17 +121,12 @@ void adv_run_close(AdvSession *s)
 {
     AdvRun *r = s->run;
     if (!r) return;
-    uint64_t n_rows = r->n_max_rows, n_cls = 2 * ((uint64_t)r->n_classes + 1);
     for (uint32_t i = 0; r->logs && i < r->p->n_logs; i++) drop(r, r->logs[i].values, (uint64_t)r->logs[i].cap, sizeof(float));
     drop(r, r->logs, r->p->n_logs, sizeof *r->logs);
     drop(r, r->metrics, r->p->n_logs, sizeof *r->metrics);
-    drop(r, r->row_ints, n_rows, sizeof *r->row_ints);
-    drop(r, r->row_nums, n_rows, sizeof *r->row_nums);
-    drop(r, r->rows, n_rows, sizeof *r->rows);
-    drop(r, r->row_classes, n_rows * n_cls, sizeof(int64_t));
-    drop(r, r->classes, n_cls, sizeof(int64_t));
-    drop(r, r->flags, (uint64_t)r->n_max_eval, 1);
-    drop(r, r->todo, (uint64_t)r->n_max_eval, sizeof(int64_t));
+    drop_tally(r, &r->tally);
+    drop_tally(r, &r->aside);
+    drop(r, r->rows, r->n_max_rows, sizeof *r->rows);
     drop(r, r->slot, (uint64_t)r->n_slot, 2 * sizeof(int64_t));
     drop(r, r->best_mem, r->saved_bytes, 1);
     drop(r, r->last_mem, r->saved_bytes, 1);
@@ -134,7 +148,9 @@ static AdvStatus run_of(AdvSession *s, AdvDiags *ds, AdvRun **out)
         r->p = s->plan->prog;
         r->events_fd = -1;
         r->snap_step = r->prev_best_step = -1;
-        r->at.epoch = 1;
+        r->at.where = r->p->epochs ? ADV_AT_STEPS : ADV_AT_FINAL;
+        r->at.epoch = r->p->epochs ? 1 : 0;
+        r->at.eval = r->at.stage = -1;
         r->n_ahead = 1;
         measure(r);
         if (!take_all(r)) {
@@ -265,8 +281,9 @@ static AdvStatus end_epoch(AdvRun *r, AdvDiags *ds)
     return ADV_OK;
 }
 
-/* What the host does about a step that ran: the k-th of those just done. */
-static AdvStatus account(AdvRun *r, int64_t k, AdvDiags *ds)
+/* What the host does about a step that ran: the k-th of those just done. A line that cannot be written stops nothing, since the
+** states are those behind the last of these steps already: *told is the first such failure, and no line follows it. */
+static AdvStatus account(AdvRun *r, int64_t k, AdvStatus *told, AdvDiags *ds)
 {
     uint32_t log = 0;
     AdvStatus st = adv_logs_add(r, k, &log);
@@ -275,7 +292,7 @@ static AdvStatus account(AdvRun *r, int64_t k, AdvDiags *ds)
     r->at.step++;
     r->at.total_step++;
     adv_logs_step(r);
-    ADV_TRY(adv_events_step(r, ds));
+    if (*told == ADV_OK) *told = adv_events_step(r, ds);
     AdvEvent e = {.kind = ADV_EVENT_STEP, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
     adv_run_event(r, &e);
     return ADV_OK;
@@ -314,7 +331,9 @@ static AdvStatus do_steps(AdvRun *r, int64_t last, AdvDiags *ds)
         }
         ADV_TRY(adv_logs_fetch(r));
         adapt(r, now_ns(r) - t0);
-        for (int64_t k = 0; k < n; k++) ADV_TRY(account(r, k, ds));
+        AdvStatus told = ADV_OK;
+        for (int64_t k = 0; k < n; k++) ADV_TRY(account(r, k, &told, ds));
+        ADV_TRY(told);
     }
     return r->at.step >= r->p->steps ? end_epoch(r, ds) : ADV_OK;
 }
@@ -334,38 +353,40 @@ static bool keep_is_new(const AdvRun *r)
     return !is_result;
 }
 
-static AdvStatus look_at_best(AdvRun *r, AdvDiags *ds)
+static AdvStatus look_at_best(AdvRun *r, bool *out_is_best)
 {
     double value;
+    *out_is_best = false;
     if (!r->p->keep || !keep_is_new(r)) return ADV_OK;
     ADV_TRY(adv_session_get_number(r->s, r->p->keep_state, &value));
     if (isnan(value) || (r->at.best_epoch && value <= r->sums.best)) return ADV_OK;
     r->sums.best = value;
     r->at.best_epoch = r->at.epoch;
     r->at.best_step = r->at.total_step;
-    r->best_is_unsaved = true;
-    ADV_TRY(adv_run_store(r, r->best_mem));
-    return adv_events_note(r, "best", ds);
+    r->best_is_unsaved = *out_is_best = true;
+    return adv_run_store(r, r->best_mem);
 }
 
 static AdvStatus next_epoch(AdvRun *r, AdvDiags *ds)
 {
     double stop = 0;
-    ADV_TRY(look_at_best(r, ds));
+    bool is_best;
+    ADV_TRY(look_at_best(r, &is_best));
     if (r->p->after_epoch) ADV_TRY(adv_run_entry(r, r->p->after_epoch, ds));
     ADV_TRY(adv_session_get_number(r->s, r->p->stop_state, &stop));
-    bool is_last = r->at.epoch >= r->p->epochs || stop != 0;
-    if (is_last) {
-        if (r->at.epoch < r->p->epochs) ADV_TRY(adv_events_note(r, "stop", ds));
+    bool is_last = r->at.epoch >= r->p->epochs, is_stopped = !is_last && stop != 0;
+    AdvStatus told = is_best ? adv_events_note(r, "best", ds) : ADV_OK;
+    if (told == ADV_OK && is_stopped) told = adv_events_note(r, "stop", ds);
+    if (is_last || is_stopped) {
         r->at.where = ADV_AT_FINAL;
         r->at.eval = -1;
         r->at.n_rows = r->at.row_first = 0;
-        return ADV_OK;
+    } else {
+        r->at.where = ADV_AT_STEPS;
+        r->at.epoch++;
+        r->at.step = 0;
     }
-    r->at.where = ADV_AT_STEPS;
-    r->at.epoch++;
-    r->at.step = 0;
-    return ADV_OK;
+    return told;
 }
 
 /* Puts the kept weights in the place of the last ones, or back. */
@@ -406,8 +427,9 @@ static AdvStatus eval_ended(AdvRun *r, AdvDiags *ds)
     int64_t first = r->at.row_first, n = r->at.n_rows - first;
     adv_eval_rows(r, first, n);
     r->n_rows_told = (uint32_t)n;
-    ADV_TRY(adv_events_eval(r, first, n, ds));
+    /* the file first: written anew when this is tried again, while a line would be there twice */
     if (r->at.where != ADV_AT_EVALS) ADV_TRY(adv_events_result(r, (uint32_t)r->at.eval, ds));
+    ADV_TRY(adv_events_eval(r, first, n, ds));
     AdvEvent e = {.kind = ADV_EVENT_EVAL, .rows = r->rows, .n_rows = (uint32_t)n, .text = r->p->evals[r->at.eval].name};
     adv_run_event(r, &e);
     return ADV_OK;
@@ -425,7 +447,6 @@ static AdvStatus do_eval(AdvRun *r, AdvDiags *ds)
                 ADV_TRY(adv_run_entry(r, r->p->evals[next].before, ds));
             if (next >= r->p->n_evals || adv_eval_is_due(r, (uint32_t)next)) break;
         }
-        r->at.eval = next;
         if (next >= r->p->n_evals) return evals_ended(r, ds);
         adv_eval_begin(r, (uint32_t)next);
     }
@@ -466,7 +487,7 @@ static AdvStatus leave_best(AdvRun *r)
     int64_t n = 0;
     if (!r->is_swapped) return ADV_OK;
     ADV_TRY(swap_best(r, false));
-    while (n < r->at.n_rows && !r->row_ints[n].is_best) n++;
+    while (n < r->at.n_rows && !r->tally.row_ints[n].is_best) n++;
     r->at.eval = r->at.stage = -1;
     r->at.n_rows = r->at.row_first = n;
     r->at.event_bytes = r->best_event_bytes;
@@ -482,10 +503,16 @@ static AdvStatus stop_now(AdvRun *r, AdvDiags *ds)
     return ADV_ECANCELLED;
 }
 
+/* at + n, or the most there is: the caller may ask for more than any run has. */
+static int64_t later(int64_t at, uint64_t n)
+{
+    return n > (uint64_t)(INT64_MAX - at) ? INT64_MAX : at + (int64_t)n;
+}
+
 static AdvStatus move_on(AdvRun *r, AdvDiags *ds)
 {
-    int64_t last = r->o.max_steps ? r->at.total_step + (int64_t)r->o.max_steps : INT64_MAX;
-    int64_t last_epoch = r->o.max_epochs ? r->at.epoch + (int64_t)r->o.max_epochs - 1 : INT64_MAX;
+    int64_t last = r->o.max_steps ? later(r->at.total_step, r->o.max_steps) : INT64_MAX;
+    int64_t last_epoch = r->o.max_epochs ? later(r->at.epoch, r->o.max_epochs - 1) : INT64_MAX;
     while (r->at.where != ADV_AT_DONE) {
         if (r->wants_stop || atomic_load(&r->s->cancelled)) return stop_now(r, ds);
         if (r->at.where == ADV_AT_STEPS && (r->at.total_step >= last || r->at.epoch > last_epoch)) return ADV_OK;
@@ -504,15 +531,17 @@ static AdvStatus start(AdvRun *r, AdvDiags *ds)
         ADV_TRY(adv_weights_of_program(r->s, ds));
     }
     r->at.is_started = 1;
-    if (r->p->epochs == 0) {
-        r->at.where = ADV_AT_FINAL;
-        r->at.epoch = 0;
-        r->at.eval = r->at.stage = -1;
-    }
     return ADV_OK;
 }
 
-/* One evaluation, on the weights as they are, without moving the program's place. */
+static void swap_tallies(AdvRun *r)
+{
+    AdvTally t = r->tally;
+    r->tally = r->aside;
+    r->aside = t;
+}
+
+/* One evaluation, on the weights as they are, without moving the program's place or touching what its evaluations found. */
 static AdvStatus only_eval(AdvRun *r, AdvDiags *ds)
 {
     uint32_t ix = 0;
@@ -525,6 +554,7 @@ static AdvStatus only_eval(AdvRun *r, AdvDiags *ds)
     }
     AdvPlace kept = r->at;
     AdvSums sums = r->sums;
+    swap_tallies(r);
     r->at.where = ADV_AT_EVALS;   /* rows start anew */
     AdvStatus st = adv_session_put_number(r->s, r->p->epoch_state, (double)r->at.epoch);
     if (st == ADV_OK) adv_eval_begin(r, ix);
@@ -536,6 +566,7 @@ static AdvStatus only_eval(AdvRun *r, AdvDiags *ds)
     if (st == ADV_OK && !is_stopped) st = eval_ended(r, ds);
     if (st == ADV_OK && !is_stopped) st = adv_events_result(r, ix, ds);
     atomic_store(&r->s->cancelled, 0);
+    swap_tallies(r);
     r->at = kept;
     r->sums = sums;
     return st == ADV_OK && is_stopped ? ADV_ECANCELLED : st;
@@ -555,7 +586,7 @@ static void tell_again(AdvRun *r)
     }
     int64_t end = r->at.where != ADV_AT_DONE && r->at.stage >= 0 ? r->at.row_first : r->at.n_rows;
     for (int64_t first = 0, n; first < end; first += n) {
-        const AdvRowInts *x = &r->row_ints[first];
+        const AdvRowInts *x = &r->tally.row_ints[first];
         for (n = 1; first + n < end && x[n].eval == x->eval && x[n].is_best == x->is_best; n++) { }
         adv_eval_rows(r, first, n);
         AdvEvent e = {.kind = ADV_EVENT_EVAL, .rows = r->rows, .n_rows = (uint32_t)n, .text = r->p->evals[x->eval].name};

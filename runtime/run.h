@@ -40,6 +40,17 @@ typedef struct AdvSums { double best, dist_sum, dist_max; } AdvSums;
 typedef struct AdvRowInts { int64_t eval, stage, is_best, epoch, n, n_correct; } AdvRowInts;
 typedef struct AdvRowNums { double dist_mean, dist_max; } AdvRowNums;
 
+/* What evaluations have found. */
+typedef struct AdvTally {
+    AdvRowInts *row_ints;         /* n_max_rows, of which the place counts n_rows; so the next two */
+    AdvRowNums *row_nums;
+    int64_t *row_classes;         /* n_max_rows x n_classes x {right, all} */
+    int64_t *classes;             /* n_classes x {right, all}: of the present stage */
+    uint8_t *flags;               /* a byte a sample of the present evaluation: ALIVE, RIGHT */
+    int64_t *todo;                /* the samples of the present stage: n_todo */
+    int64_t n_todo;
+} AdvTally;
+
 /* A logged value over the present epoch. */
 typedef struct AdvLogSum {
     double sum, last;
@@ -55,17 +66,12 @@ struct AdvRun {
     AdvSums sums;
     AdvLogSum *logs;              /* p->n_logs */
     AdvMetric *metrics;           /* p->n_logs, for events */
-    AdvRowInts *row_ints;
-    AdvRowNums *row_nums;
-    int64_t *row_classes;         /* n_max_rows x n_classes x {right, all} */
-    int64_t *classes;             /* n_classes x {right, all}: of the present stage */
+    AdvTally tally, aside;        /* of the program; and room for one evaluation aside from it, whose tally `tally` is meanwhile */
     AdvEvalRow *rows;             /* for events: n_rows_told of the newest evaluation */
     uint32_t n_rows_told;
     uint32_t n_max_rows;
     int64_t n_classes;            /* 0: not counted */
-    uint8_t *flags;               /* a byte a sample of an evaluation: ALIVE, RIGHT */
-    int64_t *todo;                /* the samples of the present stage */
-    int64_t n_todo, n_max_eval;
+    int64_t n_max_eval;           /* samples of the largest evaluation */
     void *slot;                   /* host copy of one batch of a slot, 8 bytes an element */
     int64_t n_slot;
     char *best_mem, *last_mem;    /* saved states at the best epoch; those that the best ones replace for a while */
@@ -85,7 +91,8 @@ struct AdvRun {
     bool wants_stop, best_is_unsaved, is_resumed;
     uint64_t begin_ns, saved_ns;
     int64_t saved_step;
-    char best_dir[32], prev_dir[32], this_dir[32];  /* folder names in the run folder, or "" */
+    char dir[ADV_PATH_BYTES];     /* the run folder of the newest checkpoint, or "" */
+    char best_dir[32], prev_dir[32], this_dir[32];  /* folder names in it, or "" */
     int64_t prev_best_step;
 };
 

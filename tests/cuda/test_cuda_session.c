@@ -2,6 +2,7 @@
 ** `ref`, one recording an entry, nothing taken or waited for inside an epoch, and a sentence for each call that fails.
 */
 #include "tests/adv_test.h"
+#include "tests/base/fault_io.h"
 #include "tests/base/scratch.h"
 #include "tests/cuda/toy_cuda.h"
 
@@ -121,6 +122,33 @@ static void test_resume_is_exact(void)
         CHECK_EQ(mkdir(dir, 0755), 0);
     }
     scratch_remove(dir);
+}
+
+/* Lines of events that cannot be written, of steps that the device did several at once: what is saved elsewhere ends in the same bits. */
+static void test_files_fail_behind_steps(void)
+{
+    uint64_t want = trained("cuda", ADV_CHECK_OFF);
+    for (long k = 2; k < 30 && !test_n_failed_checks; k++) {
+        char dir[64], elsewhere[64];
+        FaultIo f = {.error = ENOSPC, .fail_at = k};
+        const AdvIo io = fault_io(&f);
+        AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = dir};
+        scratch_make(dir);
+        scratch_make(elsewhere);
+        Toy t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
+        CHECK_EQ(adv_io_read(&io, &t.ctx->own_io), ADV_OK);
+        CHECK_EQ(adv_session_train(t.s, &o, t.ds), ADV_EIO);
+        CHECK_EQ(adv_session_save(t.s, elsewhere, t.ds), ADV_OK);
+        toy_end_cuda(&t);
+        t = toy_open_cuda("cuda", ADV_CHECK_OFF, 0);
+        CHECK_EQ(adv_session_resume(t.s, elsewhere, t.ds), ADV_OK);
+        CHECK_EQ(adv_session_train(t.s, NULL, t.ds), ADV_OK);
+        CHECK(toy_hash(&t) == want);
+        if (test_n_failed_checks) printf("file call %ld\n", k);
+        toy_end_cuda(&t);
+        scratch_remove(dir);
+        scratch_remove(elsewhere);
+    }
 }
 
 /* ---- failures ------------------------------------------------------------------------------------------------------------ */
@@ -268,6 +296,7 @@ int main(void)
     RUN(test_equal_lists_of_launches);
     RUN(test_nothing_can_be_recorded);
     RUN(test_resume_is_exact);
+    RUN(test_files_fail_behind_steps);
     RUN(test_too_little_memory_is_said_at_open);
     RUN(test_each_call_fails);
     RUN(test_a_failure_has_a_place);

@@ -258,6 +258,22 @@ static void goes_on(Bench *b, const Call *c, const Want *w, AdvStatus failed)
     CHECK(end_of_run(b) == w->end);
 }
 
+/* After files failed: what the session has is saved elsewhere, and ends from there as it would have. */
+static void saved_elsewhere(Bench *b, const Want *w)
+{
+    char dir[64];
+    Bench other = *b;
+    AdvSessionOpts o = {.struct_size = sizeof o, .backend = "cpu", .n_threads = 1};
+    scratch_make(dir);
+    CHECK_EQ(adv_session_save(b->s, dir, b->ds), ADV_OK);
+    CHECK_EQ(adv_session_open(b->ctx, b->plan, &o, b->ds, &other.s), ADV_OK);
+    CHECK_EQ(toy_bind(other.s, &b->set, b->ds), ADV_OK);
+    CHECK_EQ(adv_session_resume(other.s, dir, b->ds), ADV_OK);
+    CHECK(end_of_run(&other) == w->end);
+    adv_session_close(other.s);
+    scratch_remove(dir);
+}
+
 /* One fault of `kind`: memory or files. Returns whether it struck. */
 static bool one_fault(const Call *c, const Want *w, bool is_mem, long k, int persistent)
 {
@@ -272,6 +288,7 @@ static bool one_fault(const Call *c, const Want *w, bool is_mem, long k, int per
     b.mem.fail_at = b.files.fail_at = 0;
     CHECK(st == ADV_OK || st == (is_mem ? ADV_ENOMEM : ADV_EIO));
     if (st != ADV_OK && !is_mem) CHECK(has_message(b.ds));
+    if (st != ADV_OK && !is_mem && c->run == call_train) saved_elsewhere(&b, w);
     if (st != ADV_OK) goes_on(&b, c, w, st);
     else CHECK(states_of(&b) == w->after);
     if (test_n_failed_checks) {
