@@ -385,12 +385,17 @@ static AdvStatus compile(Compile *c)
 
 /* ---- entry points ---- */
 
+static const uint32_t ALL_FLAGS = ADV_COMPILE_CHECK | ADV_COMPILE_VERIFY_EACH | ADV_COMPILE_TIME_PASSES | ADV_COMPILE_NO_PLUGINS;
+
 static AdvStatus begin(Compile *c, const AdvCompileOpts *o, AdvDiags *ds)
 {
     memset(c, 0, sizeof *c);
     if (ds && strcmp(ds->version, ADV_VERSION)) return ADV_EINVAL;
-    if (!o || o->struct_size < offsetof(AdvCompileOpts, entry) || (!o->text && !o->name) || (o->flags & ~15u))
-        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given options it does not know, or no text");
+    if (!o) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the options are NULL");
+    if (o->struct_size < offsetof(AdvCompileOpts, entry))
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "struct_size of the options is %u: set it to sizeof the struct", o->struct_size);
+    if (o->flags & ~ALL_FLAGS) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "unknown flags 0x%x in the options", o->flags & ~ALL_FLAGS);
+    if (!o->text && !o->name) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "there is nothing to compile: text and name are NULL");
     memcpy(&c->own, o, o->struct_size < sizeof c->own ? o->struct_size : sizeof c->own);
     if (adv_io_read(c->own.io, &c->io) != ADV_OK)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "adv_compile was given file calls of another size");
@@ -430,9 +435,16 @@ static AdvStatus guarded(Compile *c, AdvStatus (*work)(Compile *c))
     return work(c);
 }
 
+static AdvStatus refuse_outputs(AdvDiags *ds)
+{
+    if (ds && strcmp(ds->version, ADV_VERSION)) return ADV_EINVAL;
+    return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "where the result goes is NULL");
+}
+
 AdvStatus adv_compile(const AdvCompileOpts *o, AdvDiags *ds, void **out_plan, uint64_t *out_bytes)
 {
     Compile c;
+    if (!out_plan || !out_bytes) return refuse_outputs(ds);
     *out_plan = NULL;
     *out_bytes = 0;
     AdvStatus st = begin(&c, o, ds);
@@ -482,6 +494,7 @@ static AdvStatus expand(Compile *c)
 static AdvStatus to_text(const AdvCompileOpts *o, AdvDiags *ds, AdvStatus (*work)(Compile *c), char **out_text, uint64_t *out_bytes)
 {
     Compile c;
+    if (!out_text || !out_bytes) return refuse_outputs(ds);
     *out_text = NULL;
     *out_bytes = 0;
     AdvStatus st = begin(&c, o, ds);

@@ -16,7 +16,7 @@
 **
 ** Errors. Functions return AdvStatus (0 ok, negative); what, where and why is appended to the AdvDiags passed, which may be
 ** NULL. Outputs come last and are NULL after a failure. A failed call leaves its object as it was, or poisoned: then every
-** later call but close returns ADV_EPOISONED. The comments name the statuses that have a meaning of their own; any call that takes
+** later call but close returns ADV_EPOISONED. A pointer that is needed and is NULL is ADV_EINVAL. The comments name the statuses that have a meaning of their own; any call that takes
 ** memory may say ADV_ENOMEM, any call into a session ADV_EBUSY and ADV_EPOISONED, and on a device ADV_EUNAVAILABLE when that failed.
 **
 ** Options. Every options struct begins with struct_size = sizeof(it) and flags; zero means the default, NULL means all
@@ -258,7 +258,8 @@ typedef struct AdvSessionOpts {
 **
 ** Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but for data when
 ** it is bound (on a device: a copy of it, or room for one batch of a source) and by adv_session_train's own tables at its start.
-** States are zero until the entry `init` runs. Back end `cuda` runs on device 0 and makes that the current one of the calling thread;
+** States get their first values (entry `init`, and the weights that the recipe names) when they are first needed: before another entry
+** runs, before a state is read, written or exported, or weights are loaded; not behind a resume, which brings them. Back end `cuda` runs on device 0 and makes that the current one of the calling thread;
 ** whoever makes another one current, or goes on in another thread, sets it back before the next call. ADV_EUNAVAILABLE (back end, or
 ** no kernel under STRICT, or ever for what computes in 16 bits: the diagnostics name the recipe's lines), ADV_ENOMEM, ADV_EINVAL. */
 ADV_API AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds,
@@ -321,7 +322,7 @@ ADV_API AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_
 ** other shapes, types or classes than the plan was compiled for; ADV_EINVAL: no path, and no data_dir or no data set in the plan. */
 ADV_API AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
-/* Runs one entry of the plan, e.g. "init", "batch", "step.main". ADV_EINVAL: no such entry, or data is not bound.
+/* Runs one entry of the plan, e.g. "batch", "step.main"; "init" gives all states their first values once more. ADV_EINVAL: no such entry, or data is not bound.
 ** ADV_ECANCELLED if a stop was asked for before it began (and has been obeyed by that). ADV_EIO: a source failed; ADV_EDATA: a class or a
 ** row number is out of range. With ADV_CHECK_FINITE: ADV_ENUMERIC, with ADV_CHECK_REF: ADV_EDIFFERS, and the recipe's line. Of the
 ** failures all but ADV_EIO poison the session. */
@@ -358,8 +359,7 @@ ADV_API AdvStatus adv_session_get(AdvSession *s, const char *state, double *out_
 ADV_API AdvStatus adv_session_set(AdvSession *s, const char *state, double value) ADV_MUST_USE;
 
 /* Reads weights (safetensors) into parameters and running statistics by name; a name without the model's prefix will do
-** where it is the only one; float types are converted. Run `init` first: what the file lacks is an error, what it has beyond is a
-** warning. ADV_ENOENT, ADV_EIO; ADV_EDATA: damaged, or a weight is missing or of another shape, and nothing was changed. */
+** where it is the only one; float types are converted. What the file lacks is an error, what it has beyond is a warning. ADV_ENOENT, ADV_EIO; ADV_EDATA: damaged, or a weight is missing or of another shape, and nothing was changed. */
 ADV_API AdvStatus adv_session_load_weights(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
 /* Asks for a stop: the running adv_session_train finishes its step, saves and returns ADV_ECANCELLED. Any thread, and
@@ -447,7 +447,8 @@ ADV_API AdvStatus adv_session_step(AdvSession *s, uint64_t n_steps, AdvDiags *ds
 /* adv_session_train until n_epochs more epochs have ended (the present one counts), without files. */
 ADV_API AdvStatus adv_session_epoch(AdvSession *s, uint64_t n_epochs, AdvDiags *ds) ADV_MUST_USE;
 
-/* Runs one evaluation on the present weights, all of its attacks; nothing is trained, saved or moved on. *out_rows (one for each
+/* Runs one evaluation on the present weights, all of its attacks; nothing is trained, saved or moved on. Only the data that it reads
+** need be bound. *out_rows (one for each
 ** attack) belong to the session and live until its next call. ADV_EINVAL: the plan has no evaluation of that name. */
 ADV_API AdvStatus adv_session_eval(AdvSession *s, const char *eval, AdvDiags *ds, const AdvEvalRow **out_rows,
                                    uint32_t *out_n_rows) ADV_MUST_USE;

@@ -38,6 +38,7 @@ AdvStatus adv_opts_read(const void *in, size_t own_bytes, uint32_t known_flags, 
 AdvStatus adv_info_write(void *out, const void *info, size_t own_bytes)
 {
     uint32_t n;
+    if (!out) return ADV_EINVAL;
     memcpy(&n, out, sizeof n);
     if (n < 2 * sizeof n) return ADV_EINVAL;
     if (n > own_bytes) memset((char *)out + own_bytes, 0, n - own_bytes);
@@ -84,6 +85,7 @@ AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx)
 {
     AdvCtxOpts o;
     AdvIo io;
+    ADV_NEED(NULL, out_ctx, "where the context goes");
     *out_ctx = NULL;
     ADV_TRY(adv_opts_read(opts, sizeof o, ADV_CTX_PLAN_PLUGINS, &o, NULL));
     ADV_TRY(adv_io_read(o.io, &io));
@@ -138,7 +140,6 @@ const char *adv_version(void)
 static AdvStatus load(AdvCtx *ctx, const void *bytes, size_t n_bytes, const char *what, AdvDiags *ds, AdvPlan **out_plan)
 {
     AdvPlan *plan;
-    *out_plan = NULL;
     AdvStatus st = adv_plan_parse(&ctx->alloc, bytes, n_bytes, what, ds, &plan);
     if (st != ADV_OK) return st;
     st = adv_program_check(plan, ds);
@@ -157,6 +158,10 @@ static AdvStatus load(AdvCtx *ctx, const void *bytes, size_t n_bytes, const char
 
 AdvStatus adv_plan_load(AdvCtx *ctx, const void *bytes, size_t n_bytes, AdvDiags *ds, AdvPlan **out_plan)
 {
+    ADV_NEED(ds, out_plan, "where the plan goes");
+    *out_plan = NULL;
+    ADV_NEED(ds, ctx, "the context");
+    ADV_NEED(ds, bytes, "the memory of the plan");
     return load(ctx, bytes, n_bytes, "the plan", ds, out_plan);
 }
 
@@ -164,7 +169,10 @@ AdvStatus adv_plan_open(AdvCtx *ctx, const char *path, AdvDiags *ds, AdvPlan **o
 {
     void *data;
     uint64_t n_bytes;
+    ADV_NEED(ds, out_plan, "where the plan goes");
     *out_plan = NULL;
+    ADV_NEED(ds, ctx, "the context");
+    ADV_NEED(ds, path, "the path of the plan");
     ADV_TRY(adv_read_file(ctx->io, &ctx->alloc, path, UINT64_C(1) << 32, ds, &data, &n_bytes));
     AdvStatus st = load(ctx, data, n_bytes, path, ds, out_plan);
     adv_mem_free(&ctx->alloc, data, n_bytes + 1);
@@ -187,6 +195,7 @@ void adv_plan_close(AdvPlan *plan)
 
 AdvStatus adv_plan_source(const AdvPlan *plan, uint32_t ix, const char **out_name, const char **out_text, size_t *out_bytes)
 {
+    if (!plan || !out_name || !out_text || !out_bytes) return ADV_EINVAL;
     *out_name = *out_text = NULL;
     *out_bytes = 0;
     if (ix >= plan->n_sources) return ADV_EINVAL;

@@ -45,6 +45,12 @@ void adv_ctx_log(const AdvCtx *ctx, int32_t level, const char *fmt, ...) ADV_PRI
 ** ADV_EDATA or ADV_ENOENT with a sentence that names the recipe's line. Behind adv_program_check, before adv_plan_check. */
 AdvStatus adv_plan_plugins(AdvCtx *ctx, const struct AdvPlan *plan, AdvDiags *ds) ADV_MUST_USE;
 
+/* In a public function: ADV_EINVAL with a sentence where a pointer that is needed is NULL. */
+#define ADV_NEED(ds, pointer, what) \
+    do { \
+        if (!(pointer)) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "%s is NULL", what); \
+    } while (0)
+
 /* Copies the caller's options (their struct_size bytes, the rest zero) after checking size and flags. in NULL: all zero. */
 AdvStatus adv_opts_read(const void *in, size_t own_bytes, uint32_t known_flags, void *out_own, AdvDiags *ds) ADV_MUST_USE;
 

@@ -20,6 +20,9 @@
 /* What kernels may count on. */
 enum { BLOCK_ALIGN = 64 };
 
+/* By so much an image's number may lie beyond its box, after a computation in floats. */
+static const float ROUNDED = 1e-5f;
+
 struct AdvMapping {
     AdvMapping *next;
     void *map;          /* or NULL: */
@@ -207,6 +210,26 @@ AdvStatus adv_data_check_labels(const AdvSession *s, uint32_t state, const void 
     return ADV_OK;
 }
 
+/* Images given as floats: what projects to the box 0..1 would tear others apart without a word. */
+AdvStatus adv_data_check_images(const AdvSession *s, uint32_t state, uint8_t dtype, const void *data, int64_t n_rows,
+                                const char *who, AdvDiags *ds)
+{
+    const AdvTensorType *t = &s->t->state_types[state];
+    const char *name = adv_state_name(s, state), *last = strrchr(name, '.');
+    if (dtype != ADV_F32 || !last || strcmp(last, ".x") || !t->rank || !t->dim[0]) return ADV_OK;
+    int64_t n_row = adv_type_elems(t) / t->dim[0];
+    for (int64_t i = 0; i < n_rows * n_row; i++) {
+        float v;
+        memcpy(&v, (const char *)data + i * (int64_t)sizeof v, sizeof v);
+        if (v >= -ROUNDED && v <= 1 + ROUNDED) continue;
+        AdvDiag *d = adv_diag(ds, ADV_D_DATA_FIT, (AdvSpan){0, 0, 0}, "row %lld of `%s` from `%s` holds %g: images are in 0 .. 1",
+                              (long long)(i / n_row), name, who, (double)v);
+        if (v > 1 && v <= 255) adv_diag_help(d, "divide by 255, and let the net normalise");
+        return ADV_EDATA;
+    }
+    return ADV_OK;
+}
+
 /* What a data file calls a data state: "train.x". */
 static const char *name_in_file(const AdvSession *s, uint32_t state)
 {
@@ -229,6 +252,7 @@ static AdvStatus check_data(const AdvSession *s, const AdvContainer *c, const ch
             return adv_fail(ds, ADV_EDATA, ADV_D_DATA_FIT, "`%s` lacks the tensor `%s` that the plan needs", path, name_in_file(s, i));
         ADV_TRY(check_blob(s, i, b, path, ds));
         ADV_TRY(adv_data_check_labels(s, i, b->data, b->dim[0], path, ds));
+        ADV_TRY(adv_data_check_images(s, i, b->dtype, b->data, b->dim[0], path, ds));
     }
     return ADV_OK;
 }

@@ -5,20 +5,22 @@
 
 AdvStatus adv_diags_open(AdvCtx *ctx, AdvDiags **out_diags)
 {
+    if (!ctx || !out_diags) return ADV_EINVAL;
     *out_diags = adv_diags_new(ctx->alloc);
     return *out_diags ? ADV_OK : ADV_ENOMEM;
 }
 
 void adv_diags_count(const AdvDiags *ds, uint32_t *out_errors, uint32_t *out_warnings)
 {
-    if (out_errors) *out_errors = ds->n_errors;
-    if (out_warnings) *out_warnings = ds->n_warnings;
+    if (out_errors) *out_errors = ds ? ds->n_errors : 0;
+    if (out_warnings) *out_warnings = ds ? ds->n_warnings : 0;
 }
 
 int32_t adv_diags_at(const AdvDiags *ds, uint32_t ix, const char **out_message)
 {
-    if (out_message) *out_message = ix < ds->list.n ? ds->list.at[ix]->message : NULL;
-    return ix < ds->list.n ? adv_diag_defs[ds->list.at[ix]->id].code : 0;
+    bool is_there = ds && ix < ds->list.n;
+    if (out_message) *out_message = is_there ? ds->list.at[ix]->message : NULL;
+    return is_there ? adv_diag_defs[ds->list.at[ix]->id].code : 0;
 }
 
 /* File, line and column of a span; leaves them NULL and 0 where it is no place. */
@@ -36,7 +38,7 @@ static void place(const AdvDiags *ds, AdvSpan at, const char **file, uint32_t *l
 AdvStatus adv_diags_get(const AdvDiags *ds, uint32_t ix, AdvDiagInfo *out_info)
 {
     AdvDiagInfo i = {0};
-    if (ix >= ds->list.n) return ADV_EINVAL;
+    if (!ds || ix >= ds->list.n) return ADV_EINVAL;
     const AdvDiag *d = ds->list.at[ix];
     i.code = adv_diag_defs[d->id].code;
     i.level = d->level;
@@ -50,7 +52,7 @@ AdvStatus adv_diags_note(const AdvDiags *ds, uint32_t ix, uint32_t k, AdvDiagNot
 {
     AdvDiagNote n = {0};
     AdvSpan at = {0, 0, 0};
-    if (ix >= ds->list.n) return ADV_EINVAL;
+    if (!ds || ix >= ds->list.n) return ADV_EINVAL;
     const AdvDiag *d = ds->list.at[ix];
     if (k < d->labels.n) {
         n.kind = ADV_NOTE_LABEL;
@@ -75,6 +77,7 @@ AdvStatus adv_diags_note(const AdvDiags *ds, uint32_t ix, uint32_t k, AdvDiagNot
 
 void adv_diags_render(const AdvDiags *ds, int32_t format, AdvWriteFn *write, void *user)
 {
+    if (!ds || !write) return;
     if (format == ADV_PRINT_JSON) adv_diags_print_json(ds, write, user);
     else if (format == ADV_PRINT_SHORT) adv_diags_print_short(ds, write, user);
     else adv_diags_print_human(ds, format == ADV_PRINT_COLOR, write, user);

@@ -85,7 +85,10 @@ AdvStatus adv_ctx_checkpoint_digest(AdvCtx *ctx, const char *path, AdvDiags *ds,
     AdvPlace place = {.best_epoch = 0};
     AdvArena arena;
     char dir[ADV_PATH_BYTES];
+    ADV_NEED(ds, out_digest, "where the digest goes");
     out_digest[0] = 0;
+    ADV_NEED(ds, ctx, "the context");
+    ADV_NEED(ds, path, "the path of the checkpoint");
     ADV_TRY(find_folder(ctx, path, ds, dir));
     adv_arena_init(&arena, ctx->alloc);
     AdvStatus st = read_part(ctx, &arena, dir, "", ds, &at);

@@ -57,6 +57,7 @@ static AdvStatus view_of(const DLTensor *t, AdvView *out_view)
 
 AdvStatus adv_dlpack_view(const struct DLManagedTensorVersioned *tensor, AdvView *out_view)
 {
+    if (!tensor || !out_view) return ADV_EINVAL;
     memset(out_view, 0, sizeof *out_view);
     if (tensor->version.major != DLPACK_MAJOR_VERSION) return ADV_EINVAL; /* nothing else of it may be read */
     DLDeviceType type = tensor->dl_tensor.device.device_type;
@@ -80,11 +81,14 @@ static void delete_export(DLManagedTensorVersioned *tensor)
 
 AdvStatus adv_session_export(AdvSession *s, const char *state, struct DLManagedTensorVersioned **out_tensor, AdvDiags *ds)
 {
+    ADV_NEED(ds, out_tensor, "where the tensor goes");
     *out_tensor = NULL;
     ADV_TRY(adv_session_ready(s, ds));
+    ADV_NEED(ds, state, "the name of the state");
     uint32_t i = adv_plan_state(s->plan, state);
     if (i == ADV_PLAN_NONE) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan has no state `%s`", state);
     if (!s->states[i].data) return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", state);
+    if (s->plan->states[i].kind != ADV_STATE_DATA) ADV_TRY(adv_session_init(s, ds));
     if (!s->be->is_host && !s->be->dlpack)
         return adv_fail(ds, ADV_EUNAVAILABLE, ADV_D_BACKEND, "back end `%s` does not export its memory: read `%s` instead", s->be->name,
                         state);
@@ -159,6 +163,8 @@ AdvStatus adv_session_bind_tensor(AdvSession *s, const char *state, struct DLMan
     AdvView v;
     bool on_device = false;
     ADV_TRY(adv_session_ready(s, ds));
+    ADV_NEED(ds, state, "the name of the state");
+    ADV_NEED(ds, tensor, "the tensor");
     AdvStatus st = adv_dlpack_view(tensor, &v);
     if (st != ADV_OK && is_of_device(s, tensor)) {
         on_device = true;

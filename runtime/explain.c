@@ -123,6 +123,7 @@ AdvStatus adv_session_explain(const AdvSession *s, void (*write)(void *user, con
     AdvArena arena;
     jmp_buf trap;
     volatile AdvStatus st = ADV_ENOMEM;
+    if (!s || !write) return ADV_EINVAL;
     adv_arena_init(&arena, s->ctx->alloc);
     arena.trap = &trap;
     if (!setjmp(trap)) {

@@ -187,6 +187,7 @@ AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_t (*fill
 {
     int64_t n_max;
     ADV_TRY(adv_session_ready(s, ds));
+    ADV_NEED(ds, state, "the name of the state");
     uint32_t i = adv_plan_state(s->plan, state);
     if (i == ADV_PLAN_NONE || s->plan->states[i].kind != ADV_STATE_DATA || !s->t->state_types[i].rank || !fill)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "a source needs a function and a data state of the plan, not `%s`", state);
@@ -243,6 +244,7 @@ AdvStatus adv_feed_fill(AdvSession *s, AdvFeed *f, uint32_t inst, AdvDiags *ds)
     s->is_busy = false;
     if (rc) return adv_fail(ds, ADV_EIO, ADV_D_IO, "the source of `%s` failed: it returned %d", want.state, (int)rc);
     ADV_TRY(adv_data_check_labels(s, f->state, f->rows, ids.dim[0], "the source", ds));
+    ADV_TRY(adv_data_check_images(s, f->state, batch.dtype, f->rows, ids.dim[0], "the source", ds));
     if (s->be->is_host) return ADV_OK;
     return s->be->copy(s->self, f->seen_rows, f->rows, (uint64_t)ids.dim[0] * row_bytes(s, f->state), ADV_TO_DEVICE);
 }

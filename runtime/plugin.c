@@ -12,9 +12,10 @@
 int32_t adv_ctx_cuda(AdvCtx *ctx)
 {
     const AdvBackend *be;
-    AdvBackendOpts o = {.alloc = ctx->alloc, .reg = &ctx->reg, .n_threads = 1};
+    if (!ctx) return 0;
     if (ctx->has_probed || !ctx->backend_dir) return ctx->cuda_sm;
     ctx->has_probed = true;
+    AdvBackendOpts o = {.alloc = ctx->alloc, .reg = &ctx->reg, .n_threads = 1};
     AdvStatus st = adv_module_load(ctx, "cuda", ctx->backend_dir, NULL, &be);
     if (st != ADV_OK || !be->probe || be->probe(&o, NULL, &ctx->cuda_sm) != ADV_OK) ctx->cuda_sm = 0;
     return ctx->cuda_sm;
@@ -24,6 +25,8 @@ AdvStatus adv_ctx_add_plugin(AdvCtx *ctx, const char *path, AdvDiags *ds)
 {
     AdvPluginFault fault;
     const AdvLoaded *p;
+    ADV_NEED(ds, ctx, "the context");
+    ADV_NEED(ds, path, "the path of the plugin");
     AdvStatus st = adv_plugin_load(&ctx->reg, ctx->io, path, NULL, adv_ctx_cuda(ctx), &fault, &p);
     if (st == ADV_OK) return ADV_OK;
     AdvDiag *d = adv_diag(ds, fault.id, (AdvSpan){0, 0, 0}, "%s", fault.text);

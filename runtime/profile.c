@@ -185,6 +185,7 @@ static void print_lines(const AdvSession *s, AdvWriteFn *write, void *user)
 ** backslashes become a question mark. */
 void adv_session_trace(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
 {
+    if (!s || !write) return;
     const AdvProfile *p = s->profile;
     Text t = {.n = 0};
     put(&t, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n");
@@ -208,7 +209,7 @@ void adv_session_trace(const AdvSession *s, void (*write)(void *user, const char
 
 void adv_session_profile(const AdvSession *s, void (*write)(void *user, const char *text, size_t n_bytes), void *user)
 {
-    if (!s->profile || !(s->flags & ADV_SESSION_PROFILE)) return;
+    if (!s || !write || !s->profile || !(s->flags & ADV_SESSION_PROFILE)) return;
     print_insts(s, write, user);
     print_lines(s, write, user);
 }

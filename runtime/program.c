@@ -203,15 +203,18 @@ void adv_run_event(AdvRun *r, AdvEvent *e)
     r->s->is_busy = false;
 }
 
+static void say_entry(AdvRun *r, const char *name)
+{
+    AdvEvent e = {.kind = ADV_EVENT_ENTRY, .step = r->at.step, .n_steps = r->p->steps, .text = name};
+    if (r->o.flags & ADV_TRAIN_ENTRIES) adv_run_event(r, &e);
+}
+
 AdvStatus adv_run_entry(AdvRun *r, const char *name, AdvDiags *ds)
 {
     uint32_t ix = adv_plan_entry(r->s->plan, r->s->t, name);
-    AdvStatus st = adv_session_run_entry(r->s, ix, ds);
-    if (st == ADV_OK && (r->o.flags & ADV_TRAIN_ENTRIES)) {
-        AdvEvent e = {.kind = ADV_EVENT_ENTRY, .step = r->at.step, .n_steps = r->p->steps, .text = name};
-        adv_run_event(r, &e);
-    }
-    return st;
+    ADV_TRY(adv_session_run_entry(r->s, ix, ds));
+    say_entry(r, name);
+    return ADV_OK;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------------------------------- */
@@ -526,10 +529,9 @@ static AdvStatus move_on(AdvRun *r, AdvDiags *ds)
 static AdvStatus start(AdvRun *r, AdvDiags *ds)
 {
     if (r->at.is_started) return ADV_OK;
-    if (!r->s->has_init && adv_plan_entry(r->s->plan, r->s->t, "init") != ADV_PLAN_NONE) {
-        ADV_TRY(adv_run_entry(r, "init", ds));
-        ADV_TRY(adv_weights_of_program(r->s, ds));
-    }
+    bool has_init = r->s->has_init;
+    ADV_TRY(adv_session_init(r->s, ds));
+    if (!has_init && r->s->has_init) say_entry(r, "init");
     r->at.is_started = 1;
     return ADV_OK;
 }
@@ -606,16 +608,28 @@ static AdvStatus train(AdvRun *r, AdvDiags *ds)
     return st;
 }
 
+/* An evaluation alone needs what it reads; the program all data there is, so that nothing ends hours later for want of a test set. */
+static AdvStatus check_data(const AdvSession *s, const AdvTrainOpts *o, AdvDiags *ds)
+{
+    const AdvProgramDef *p = s->plan->prog;
+    if (!s->n_unbound || s->be->does_nothing) return ADV_OK;
+    for (uint32_t i = 0; !o->only_eval && i < s->plan->n_states; i++)
+        if (!s->states[i].data) return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", adv_state_name(s, i));
+    for (uint32_t i = 0; o->only_eval && i < p->n_evals; i++) {
+        if (strcmp(p->evals[i].name, o->only_eval)) continue;
+        for (uint32_t k = 0; k < p->evals[i].n_stages; k++)
+            ADV_TRY(adv_session_check_bound(s, adv_plan_entry(s->plan, s->t, p->evals[i].stages[k].entry), ds));
+    }
+    return ADV_OK;
+}
+
 AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *ds)
 {
     AdvTrainOpts o;
     AdvRun *r = NULL;
     ADV_TRY(adv_session_ready(s, ds));
     ADV_TRY(adv_opts_read(opts, sizeof o, ADV_TRAIN_ENTRIES, &o, ds));
-    if (s->n_unbound && !s->be->does_nothing) {
-        for (uint32_t i = 0; i < s->plan->n_states; i++)
-            if (!s->states[i].data) return adv_fail(ds, ADV_EINVAL, ADV_D_NOT_BOUND, "the data `%s` is not bound", adv_state_name(s, i));
-    }
+    ADV_TRY(check_data(s, &o, ds));
     ADV_TRY(run_of(s, ds, &r));
     r->o = o;
     r->wants_stop = false;
@@ -655,8 +669,10 @@ AdvStatus adv_session_epoch(AdvSession *s, uint64_t n_epochs, AdvDiags *ds)
 AdvStatus adv_session_eval(AdvSession *s, const char *eval, AdvDiags *ds, const AdvEvalRow **out_rows, uint32_t *out_n_rows)
 {
     AdvTrainOpts o = {.struct_size = sizeof o, .only_eval = eval};
+    ADV_NEED(ds, out_rows && out_n_rows, "where the rows go");
     *out_rows = NULL;
     *out_n_rows = 0;
+    ADV_NEED(ds, eval, "the name of the evaluation");
     ADV_TRY(adv_session_train(s, &o, ds));
     *out_rows = s->run->rows;
     *out_n_rows = s->run->n_rows_told;
@@ -665,13 +681,14 @@ AdvStatus adv_session_eval(AdvSession *s, const char *eval, AdvDiags *ds, const 
 
 int adv_session_is_done(const AdvSession *s)
 {
-    return s->run && s->run->at.where == ADV_AT_DONE;
+    return s && s->run && s->run->at.where == ADV_AT_DONE;
 }
 
 AdvStatus adv_session_save(AdvSession *s, const char *dir, AdvDiags *ds)
 {
     AdvRun *r = NULL;
     ADV_TRY(adv_session_ready(s, ds));
+    ADV_NEED(ds, dir, "the folder");
     ADV_TRY(run_of(s, ds, &r));
     return adv_checkpoint_save(r, dir, ds);
 }
@@ -680,6 +697,9 @@ AdvStatus adv_session_resume(AdvSession *s, const char *dir, AdvDiags *ds)
 {
     AdvRun *r = NULL;
     ADV_TRY(adv_session_ready(s, ds));
+    ADV_NEED(ds, dir, "the folder");
     ADV_TRY(run_of(s, ds, &r));
-    return adv_session_settle(s, adv_checkpoint_load(r, dir, ds), ds);
+    ADV_TRY(adv_session_settle(s, adv_checkpoint_load(r, dir, ds), ds));
+    s->has_init = true; /* all that is saved has its values */
+    return ADV_OK;
 }

@@ -352,6 +352,7 @@ const AdvProgPhase *adv_program_phase(const AdvProgramDef *p, int64_t epoch)
 
 AdvStatus adv_plan_info(const AdvPlan *plan, AdvPlanInfo *out_info)
 {
+    if (!plan) return ADV_EINVAL;
     const AdvProgramDef *p = plan->prog;
     AdvPlanInfo i = {.recipe = p->recipe,
                      .hash = plan->hash,
@@ -370,16 +371,17 @@ AdvStatus adv_plan_info(const AdvPlan *plan, AdvPlanInfo *out_info)
 
 const char *adv_plan_target_name(const AdvPlan *plan, uint32_t ix)
 {
-    return ix < plan->n_targets ? plan->targets[ix].name : NULL;
+    return plan && ix < plan->n_targets ? plan->targets[ix].name : NULL;
 }
 
 const char *adv_plan_eval_name(const AdvPlan *plan, uint32_t ix)
 {
-    return ix < plan->prog->n_evals ? plan->prog->evals[ix].name : NULL;
+    return plan && ix < plan->prog->n_evals ? plan->prog->evals[ix].name : NULL;
 }
 
 AdvStatus adv_plan_param(const AdvPlan *plan, uint32_t ix, const char **out_name, double *out_value, const char **out_origin)
 {
+    if (!plan || !out_name || !out_value || !out_origin) return ADV_EINVAL;
     *out_name = *out_origin = NULL;
     *out_value = 0;
     if (ix >= plan->prog->n_params) return ADV_EINVAL;

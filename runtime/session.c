@@ -390,7 +390,10 @@ static uint32_t count_processors(void)
 AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds, AdvSession **out_session)
 {
     AdvSessionOpts o;
+    ADV_NEED(ds, out_session, "where the session goes");
     *out_session = NULL;
+    ADV_NEED(ds, ctx, "the context");
+    ADV_NEED(ds, plan, "the plan");
     ADV_TRY(adv_opts_read(opts, sizeof o, ADV_SESSION_STRICT | ADV_SESSION_PROFILE | ADV_SESSION_LOG_DISPATCH | ADV_SESSION_TRACE, &o, ds));
     if (o.check < ADV_CHECK_OFF || o.check > ADV_CHECK_SYNC)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "unknown check %d", (int)o.check);
@@ -452,6 +455,7 @@ void adv_session_close(AdvSession *s)
 
 AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info)
 {
+    if (!s) return ADV_EINVAL;
     AdvSessionInfo i = {.backend = s->be->name, .device = s->device, .target = s->t->name, .why = s->why, .n_threads = s->n_threads,
                         .n_insts = s->t->n_insts, .n_on_ref = s->n_on_ref, .state_bytes = s->state_bytes, .temp_bytes = s->temp_bytes,
                         .const_bytes = s->const_bytes, .scratch_bytes = s->scratch_bytes, .data_bytes = s->data_bytes,
@@ -463,6 +467,7 @@ AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info)
 
 AdvStatus adv_session_ready(const AdvSession *s, AdvDiags *ds)
 {
+    ADV_NEED(ds, s, "the session");
     if (s->is_busy) return adv_fail(ds, ADV_EBUSY, ADV_D_SESSION_STATE, "called from inside a callback of the same session");
     if (s->is_poisoned) return adv_fail(ds, ADV_EPOISONED, ADV_D_SESSION_STATE, "an earlier failure left the session unusable");
     return ADV_OK;
@@ -475,7 +480,7 @@ AdvStatus adv_session_settle(AdvSession *s, AdvStatus st, AdvDiags *ds)
 }
 
 /* Does an instruction of the entry use data that is not bound? */
-static AdvStatus check_bound(const AdvSession *s, uint32_t entry, AdvDiags *ds)
+AdvStatus adv_session_check_bound(const AdvSession *s, uint32_t entry, AdvDiags *ds)
 {
     if (!s->n_unbound || s->be->does_nothing) return ADV_OK;
     const AdvPlanEntry *e = &s->t->entries[entry];
@@ -488,14 +493,10 @@ static AdvStatus check_bound(const AdvSession *s, uint32_t entry, AdvDiags *ds)
     return ADV_OK;
 }
 
-AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds)
+/* An entry from the first instruction to the last, and what the device says of it. */
+static AdvStatus run_whole(AdvSession *s, uint32_t entry, AdvDiags *ds)
 {
-    ADV_TRY(adv_session_ready(s, ds));
-    uint32_t ix = adv_plan_entry(s->plan, s->t, entry);
-    if (ix == ADV_PLAN_NONE) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan has no entry `%s`", entry);
-    ADV_TRY(check_bound(s, ix, ds));
-    if (atomic_exchange(&s->cancelled, 0)) return ADV_ECANCELLED;
-    AdvStatus st = adv_session_run_entry(s, ix, ds);
+    AdvStatus st = adv_session_run_entry(s, entry, ds);
     if (st == ADV_OK || st == ADV_EIO) { /* a source that failed has spoiled nothing */
         AdvStatus done = s->be->sync(s->self);
         if (done != ADV_OK) st = done;
@@ -503,17 +504,41 @@ AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds)
     } else {
         s->is_poisoned = true;
     }
-    if (st != ADV_OK) return adv_device_fault(s, st, ds);
     s->n_last = 0;
-    if (strcmp(entry, "init")) return st;
-    st = adv_weights_of_program(s, ds);
+    return adv_device_fault(s, st, ds);
+}
+
+static AdvStatus run_init(AdvSession *s, uint32_t entry, AdvDiags *ds)
+{
+    s->has_init = true; /* weights are written to states that have their first values */
+    AdvStatus st = run_whole(s, entry, ds);
+    if (st == ADV_OK) st = adv_weights_of_program(s, ds);
     s->has_init = st == ADV_OK;
     return st;
 }
 
+AdvStatus adv_session_init(AdvSession *s, AdvDiags *ds)
+{
+    uint32_t entry = adv_plan_entry(s->plan, s->t, "init");
+    return s->has_init || entry == ADV_PLAN_NONE ? ADV_OK : run_init(s, entry, ds);
+}
+
+AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds)
+{
+    ADV_TRY(adv_session_ready(s, ds));
+    ADV_NEED(ds, entry, "the name of the entry");
+    uint32_t ix = adv_plan_entry(s->plan, s->t, entry);
+    if (ix == ADV_PLAN_NONE) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan has no entry `%s`", entry);
+    ADV_TRY(adv_session_check_bound(s, ix, ds));
+    if (atomic_exchange(&s->cancelled, 0)) return ADV_ECANCELLED;
+    if (!strcmp(entry, "init")) return run_init(s, ix, ds);
+    ADV_TRY(adv_session_init(s, ds));
+    return run_whole(s, ix, ds);
+}
+
 void adv_session_cancel(AdvSession *s)
 {
-    atomic_store(&s->cancelled, 1);
+    if (s) atomic_store(&s->cancelled, 1);
 }
 
 /* ---- states --------------------------------------------------------------------------------------------------------- */
@@ -584,6 +609,7 @@ static void convert(const AdvView *dst, const AdvView *src)
 
 AdvStatus adv_session_type(const AdvSession *s, const char *state, AdvTensorType *out_type)
 {
+    if (!s || !state || !out_type) return ADV_EINVAL;
     uint32_t i = adv_plan_state(s->plan, state);
     if (i == ADV_PLAN_NONE) return ADV_EINVAL;
     *out_type = s->t->state_types[i];
@@ -592,7 +618,7 @@ AdvStatus adv_session_type(const AdvSession *s, const char *state, AdvTensorType
 
 const char *adv_session_state(const AdvSession *s, uint32_t ix, int32_t *out_kind, int32_t *out_is_saved)
 {
-    if (ix >= s->plan->n_states) return NULL;
+    if (!s || ix >= s->plan->n_states) return NULL;
     if (out_kind) *out_kind = s->plan->states[ix].kind;
     if (out_is_saved) *out_is_saved = s->plan->states[ix].saved;
     return adv_state_name(s, ix);
@@ -600,13 +626,23 @@ const char *adv_session_state(const AdvSession *s, uint32_t ix, int32_t *out_kin
 
 static AdvStatus find_state(const AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds, uint32_t *out)
 {
+    *out = ADV_PLAN_NONE;
+    ADV_NEED(ds, state, "the name of the state");
+    ADV_NEED(ds, view, "the view");
     *out = adv_plan_state(s->plan, state);
     if (*out == ADV_PLAN_NONE) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the plan has no state `%s`", state);
+    if (!view->data) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the view for `%s` has no memory: its data is NULL", state);
+    if (view->rank > ADV_MAX_RANK || view->dtype >= ADV_DTYPE_COUNT || !view->dtype)
+        return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "the view for `%s` has rank %u and dtype %u, which do not exist", state,
+                        (unsigned)view->rank, (unsigned)view->dtype);
     const AdvTensorType *t = &s->t->state_types[*out];
-    bool fits = view->rank == t->rank && view->data;
+    bool fits = view->rank == t->rank;
     for (uint32_t k = 0; fits && k < t->rank; k++) fits = view->dim[k] == t->dim[k];
-    if (!fits) return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "state `%s` has another shape than the view that was passed", state);
-    return ADV_OK;
+    if (fits) return ADV_OK;
+    char got[128], want[128];
+    adv_dims_text(view->rank, view->dim, view->dtype, got, sizeof got);
+    adv_dims_text(t->rank, t->dim, t->dtype, want, sizeof want);
+    return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "state `%s` is %s, the view that was passed %s", state, want, got);
 }
 
 /* Data that is bound on another device, which has no staging: through memory of its size. */
@@ -633,6 +669,7 @@ static AdvStatus exchange(AdvSession *s, const char *state, const AdvView *view,
     if (is_write && s->plan->states[i].kind == ADV_STATE_DATA)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "`%s` is data: bind it, it cannot be written", state);
     if (!s->be->is_host && s->plan->states[i].kind == ADV_STATE_DATA) return read_data(s, i, view, ds);
+    ADV_TRY(adv_session_init(s, ds));
     void *mem = s->be->is_host ? s->states[i].data : s->staging;
     AdvView own = adv_view_of(&s->t->state_types[i], mem);
     AdvStatus st = ADV_OK;
@@ -665,6 +702,7 @@ static AdvStatus number_view(AdvSession *s, const char *state, double *value, bo
 
 AdvStatus adv_session_get(AdvSession *s, const char *state, double *out_value)
 {
+    if (!out_value) return ADV_EINVAL;
     *out_value = 0;
     return number_view(s, state, out_value, false);
 }
@@ -686,7 +724,9 @@ AdvStatus adv_session_bind_view(AdvSession *s, const char *state, const AdvView 
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "data bound to `%s` must be dense, in row order, and of dtype %s", state,
                         adv_dtype_name(dtype));
     if (on_device) return adv_data_bind_device(s, i, view->data, ds);
-    ADV_TRY(adv_data_check_labels(s, i, view->data, view->rank ? view->dim[0] : 1, "the memory", ds));
+    int64_t n_rows = view->rank ? view->dim[0] : 1;
+    ADV_TRY(adv_data_check_labels(s, i, view->data, n_rows, "the memory", ds));
+    ADV_TRY(adv_data_check_images(s, i, view->dtype, view->data, n_rows, "the memory", ds));
     return adv_data_bind(s, i, view->dtype, view->data, ds);
 }
 

@@ -85,6 +85,10 @@ struct AdvSession {
 
 /* Runs entry `ix` of the target, or puts it in line: other devices have not done it on return. No poisoning, no busy test. */
 AdvStatus adv_session_run_entry(AdvSession *s, uint32_t ix, AdvDiags *ds) ADV_MUST_USE;
+/* First values of the states (entry `init`, then weights that the recipe names), unless they have them: whoever uses states calls it. */
+AdvStatus adv_session_init(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
+/* ADV_EINVAL with its name if the entry reads data that is not bound. */
+AdvStatus adv_session_check_bound(const AdvSession *s, uint32_t entry, AdvDiags *ds) ADV_MUST_USE;
 /* Forgets recordings: an address, a kernel or a source changes. */
 void adv_records_forget(AdvSession *s);
 AdvStatus adv_records_open(AdvSession *s, AdvDiags *ds) ADV_MUST_USE;
@@ -166,6 +170,9 @@ AdvStatus adv_data_bind(AdvSession *s, uint32_t state, uint8_t dtype, const void
 AdvStatus adv_data_bind_device(AdvSession *s, uint32_t state, void *data, AdvDiags *ds) ADV_MUST_USE;
 /* Is each of n labels a class of the plan? Of states that hold no labels: always. `who` brought them, e.g. a file's name. */
 AdvStatus adv_data_check_labels(const AdvSession *s, uint32_t state, const void *labels, int64_t n, const char *who,
+                                AdvDiags *ds) ADV_MUST_USE;
+/* Is each number of n_rows images in 0 .. 1? Of states that hold none, and of other types than f32: always. ADV_EDATA. */
+AdvStatus adv_data_check_images(const AdvSession *s, uint32_t state, uint8_t dtype, const void *data, int64_t n_rows, const char *who,
                                 AdvDiags *ds) ADV_MUST_USE;
 
 /* ---- feed.c ---- */

@@ -137,6 +137,7 @@ AdvStatus adv_session_load_weights(AdvSession *s, const char *path, AdvDiags *ds
 {
     Want all = {NULL, NULL};
     ADV_TRY(adv_session_ready(s, ds));
+    ADV_NEED(ds, path, "the path of the weights");
     return load(s, path, &all, ds);
 }
 

@@ -45,7 +45,7 @@ static const CliOption options[] = {
     {"digest", "FOLDER", "print the digest of a checkpoint, or of a run's newest: equal if both go on to the same bits. It covers states, "
      "kept weights, place, logged values, results; no times, nothing of the host", false, NULL},
     {"strict", "", "refuse to run an instruction on ref instead of a kernel of the back end", false, NULL},
-    {"dry-run", "", "open everything, then run the program on back end null", false, NULL},
+    {"dry-run", "", "open everything (the data set only if --data names it), then run the program on back end null", false, NULL},
     {"explain", "", "open everything, print kernels, scratch and refusals, and run nothing", false, NULL},
     {"profile", "", "time each instruction; table on stdout at the end", false, NULL},
     {"trace", "FILE.json", "when each instruction ran, in the Chrome trace format", false, NULL},
@@ -213,9 +213,7 @@ static int load_weights(Run *r)
         snprintf(inside, sizeof inside, "%s/state.safetensors", path);
         path = inside;
     }
-    AdvStatus st = adv_session_run(r->s, "init", r->ds);
-    if (st == ADV_OK) st = adv_session_load_weights(r->s, path, r->ds);
-    return adv_status_exit(st);
+    return adv_status_exit(adv_session_load_weights(r->s, path, r->ds));
 }
 
 /* The folder of a new run, or the one to continue and the place in it. */
@@ -260,11 +258,15 @@ static int train(Run *r)
     return adv_status_exit(st);
 }
 
+/* Files that the command line or the recipe names are read first, as a run would; the data set need not be there. */
 static int dry_run(Run *r)
 {
+    int rc = cli_get(&r->cli, "data") ? bind_data(r) : 0;
+    if (!rc) rc = adv_status_exit(adv_session_run(r->s, "init", r->ds));
+    if (!rc) rc = load_weights(r);
     adv_session_close(r->s);
     r->s = NULL;
-    int rc = open_session(r, "null");
+    if (!rc) rc = open_session(r, "null");
     if (rc) return rc;
     r->show.mode = SHOW_NONE;
     AdvTrainOpts o = {.struct_size = sizeof o, .progress = show_event, .user = &r->show};

@@ -69,8 +69,7 @@ static AdvStatus attack(AdvSession *s, const char *path, AdvDiags *ds)
     AdvView to = {.dtype = ADV_F32, .rank = 2, .dim = {N, 2}, .stride = {2, 1}, .data = moved};
     AdvView from = to;
     from.data = clean;
-    AdvStatus st = adv_session_run(s, "init", ds); /* all states get their first values */
-    if (st == ADV_OK) st = adv_session_load_weights(s, path, ds);
+    AdvStatus st = adv_session_load_weights(s, path, ds);
     if (st == ADV_OK) st = adv_session_eval(s, "robust", ds, &rows, &n_rows);
     if (st != ADV_OK) return st;
     for (uint32_t i = 0; i < n_rows; i++)

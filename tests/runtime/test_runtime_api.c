@@ -7,6 +7,7 @@
 #include "tests/adv_test.h"
 #include "tests/base/scratch.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -291,7 +292,197 @@ static void test_cancelled_run(void)
     drop(&w);
 }
 
+/* States have their first values before anybody looks at them or writes: what was written stays. */
+static void test_first_values(void)
+{
+    World a, b;
+    float weight[4][2];
+    AdvView v = view(weight, ADV_F32, 4, 2);
+    const AdvEvalRow *rows;
+    uint32_t n;
+    load(&a, recipe);
+    load(&b, recipe);
+    bind_all(&a);
+    CHECK(weight_sum(&a) != 0);
+    CHECK_EQ(adv_session_run(b.s, "init", b.ds), ADV_OK);
+    CHECK(weight_sum(&a) == weight_sum(&b));
+    for (int i = 0; i < 8; i++) weight[i / 2][i % 2] = 0.5f;
+    drop(&b);
+    load(&b, recipe);
+    bind_all(&b);
+    CHECK_EQ(adv_session_write(b.s, "f.fc1.weight", &v, b.ds), ADV_OK); /* the first call that touches a state */
+    CHECK_EQ(adv_session_eval(b.s, "final", b.ds, &rows, &n), ADV_OK);
+    CHECK(weight_sum(&b) == 18);
+    CHECK_EQ(adv_session_step(b.s, 1, b.ds), ADV_OK);
+    CHECK(weight_sum(&b) != 18 && fabs(weight_sum(&b) - 18) < 1);
+    drop(&a);
+    drop(&b);
+}
+
+/* A resume brings all values: nothing after it begins anew. */
+static void test_first_values_and_resume(void)
+{
+    World a, b;
+    char dir[64];
+    scratch_make(dir);
+    load(&a, recipe);
+    load(&b, recipe);
+    bind_all(&a);
+    CHECK_EQ(adv_session_step(a.s, 2, a.ds), ADV_OK);
+    CHECK_EQ(adv_session_save(a.s, dir, a.ds), ADV_OK);
+    CHECK_EQ(adv_session_resume(b.s, dir, b.ds), ADV_OK);
+    CHECK(weight_sum(&a) == weight_sum(&b));
+    drop(&a);
+    drop(&b);
+    scratch_remove(dir);
+}
+
+/* An evaluation needs its own data only; training all that the program will read. */
+static void test_data_needed(void)
+{
+    World w;
+    const AdvEvalRow *rows;
+    uint32_t n;
+    load(&w, recipe);
+    CHECK_EQ(adv_session_eval(w.s, "final", w.ds, &rows, &n), ADV_EINVAL);
+    CHECK_EQ(bind(&w, "data.test.x", w.x, ADV_F32, 8, 2), ADV_OK);
+    CHECK_EQ(bind(&w, "data.test.y", w.y, ADV_I32, 8, 0), ADV_OK);
+    CHECK_EQ(adv_session_eval(w.s, "final", w.ds, &rows, &n), ADV_OK);
+    CHECK_EQ(adv_session_step(w.s, 1, w.ds), ADV_EINVAL);
+    bind_all(&w);
+    CHECK_EQ(adv_session_step(w.s, 1, w.ds), ADV_OK);
+    drop(&w);
+}
+
+static bool says(const World *w, const char *piece)
+{
+    const char *text = NULL;
+    uint32_t n;
+    adv_diags_count(w->ds, &n, NULL);
+    return n && adv_diags_at(w->ds, n - 1, &text) && strstr(text, piece);
+}
+
+/* Images outside 0 .. 1, and views that do not fit: what is wrong is said. */
+static void test_wrong_views(void)
+{
+    static const float bad[] = {-0.1f, 1.1f, 177, NAN, INFINITY};
+    World w;
+    load(&w, recipe);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        w.x[5][1] = bad[i];
+        CHECK_EQ(bind(&w, "data.train.x", w.x, ADV_F32, 24, 2), ADV_EDATA);
+        CHECK(says(&w, "row 5 of `data.train.x`"));
+    }
+    w.x[5][1] = 1 + 1e-6f; /* rounded */
+    CHECK_EQ(bind(&w, "data.train.x", w.x, ADV_F32, 24, 2), ADV_OK);
+    CHECK_EQ(bind(&w, "data.train.x", w.x, ADV_F32, 8, 2), ADV_EINVAL);
+    CHECK(says(&w, "is f32[24,2], the view that was passed f32[8,2]"));
+    CHECK_EQ(bind(&w, "data.train.x", NULL, ADV_F32, 24, 2), ADV_EINVAL);
+    CHECK(says(&w, "its data is NULL"));
+    CHECK_EQ(bind(&w, "data.train.x", w.x, 200, 24, 2), ADV_EINVAL);
+    drop(&w);
+}
+
 /* ---- options ---- */
+
+/* Each pointer that a function needs, NULL in turn. */
+static void test_null(void)
+{
+    World w;
+    AdvCtx *ctx;
+    AdvDiags *ds;
+    AdvPlan *plan;
+    AdvSession *s;
+    AdvView v;
+    AdvTensorType type;
+    AdvDiagInfo di = {.struct_size = sizeof di};
+    AdvPlanInfo pi = {.struct_size = sizeof pi};
+    AdvSessionInfo si = {.struct_size = sizeof si};
+    AdvCompileOpts co = {.struct_size = sizeof co, .name = "t.adv", .text = recipe, .n_bytes = strlen(recipe)};
+    const char *name, *text;
+    char digest[33];
+    size_t n_bytes;
+    double number;
+    void *bytes = &w;
+    char *out;
+    uint64_t n;
+    uint32_t n_rows;
+    const AdvEvalRow *rows;
+    struct DLManagedTensorVersioned *tensor;
+    load(&w, recipe);
+    v = view(w.x, ADV_F32, 24, 2);
+#define REFUSED(call) CHECK_EQ(call, ADV_EINVAL)
+    REFUSED(adv_ctx_new(NULL, NULL));
+    REFUSED(adv_ctx_add_plugin(NULL, "x.so", w.ds));
+    REFUSED(adv_ctx_add_plugin(w.ctx, NULL, w.ds));
+    REFUSED(adv_ctx_checkpoint_digest(NULL, "x", w.ds, digest));
+    REFUSED(adv_ctx_checkpoint_digest(w.ctx, NULL, w.ds, digest));
+    REFUSED(adv_ctx_checkpoint_digest(w.ctx, "x", w.ds, NULL));
+    CHECK_EQ(adv_ctx_cuda(NULL), 0);
+    REFUSED(adv_diags_open(NULL, &ds));
+    REFUSED(adv_diags_open(w.ctx, NULL));
+    REFUSED(adv_diags_get(NULL, 0, &di));
+    adv_diags_count(NULL, &n_rows, NULL);
+    CHECK_EQ(n_rows, 0);
+    CHECK_EQ(adv_diags_at(NULL, 0, &text), 0);
+    adv_diags_render(NULL, ADV_PRINT_HUMAN, NULL, NULL);
+    adv_diags_clear(NULL);
+    REFUSED(adv_compile(NULL, w.ds, &bytes, &n));
+    CHECK(bytes == NULL);
+    REFUSED(adv_compile(&co, w.ds, NULL, &n));
+    REFUSED(adv_compile(&co, w.ds, &bytes, NULL));
+    REFUSED(adv_format(NULL, w.ds, &out, &n));
+    REFUSED(adv_expand(&co, w.ds, NULL, &n));
+    REFUSED(adv_plan_load(NULL, &w, 1, w.ds, &plan));
+    REFUSED(adv_plan_load(w.ctx, NULL, 1, w.ds, &plan));
+    REFUSED(adv_plan_load(w.ctx, &w, 1, w.ds, NULL));
+    REFUSED(adv_plan_open(w.ctx, NULL, w.ds, &plan));
+    REFUSED(adv_plan_open(NULL, "x", w.ds, &plan));
+    REFUSED(adv_plan_info(NULL, &pi));
+    REFUSED(adv_plan_info(w.plan, NULL));
+    REFUSED(adv_plan_source(NULL, 0, &name, &text, &n_bytes));
+    REFUSED(adv_plan_param(NULL, 0, &name, &number, &text));
+    CHECK(!adv_plan_target_name(NULL, 0) && !adv_plan_eval_name(NULL, 0));
+    REFUSED(adv_session_open(NULL, w.plan, NULL, w.ds, &s));
+    REFUSED(adv_session_open(w.ctx, NULL, NULL, w.ds, &s));
+    REFUSED(adv_session_open(w.ctx, w.plan, NULL, w.ds, NULL));
+    REFUSED(adv_session_info(NULL, &si));
+    REFUSED(adv_session_info(w.s, NULL));
+    REFUSED(adv_session_bind(NULL, "data.train.x", &v, w.ds));
+    REFUSED(adv_session_bind(w.s, NULL, &v, w.ds));
+    REFUSED(adv_session_bind(w.s, "data.train.x", NULL, w.ds));
+    REFUSED(adv_session_bind_tensor(w.s, "data.train.x", NULL, w.ds));
+    REFUSED(adv_session_bind_rows(w.s, NULL, fill_x, NULL, w.ds));
+    REFUSED(adv_session_bind_file(NULL, "x", w.ds));
+    REFUSED(adv_session_run(NULL, "init", w.ds));
+    REFUSED(adv_session_run(w.s, NULL, w.ds));
+    REFUSED(adv_session_type(w.s, NULL, &type));
+    REFUSED(adv_session_type(NULL, "x", &type));
+    CHECK(!adv_session_state(NULL, 0, NULL, NULL));
+    REFUSED(adv_session_read(NULL, "x", &v, w.ds));
+    REFUSED(adv_session_write(w.s, NULL, &v, w.ds));
+    REFUSED(adv_session_write(w.s, "x", NULL, w.ds));
+    REFUSED(adv_session_get(w.s, "run.step", NULL));
+    REFUSED(adv_session_set(NULL, "run.step", 1));
+    REFUSED(adv_session_export(w.s, NULL, &tensor, w.ds));
+    REFUSED(adv_session_export(w.s, "x", NULL, w.ds));
+    REFUSED(adv_dlpack_view(NULL, &v));
+    REFUSED(adv_session_load_weights(w.s, NULL, w.ds));
+    adv_session_cancel(NULL);
+    REFUSED(adv_session_train(NULL, NULL, w.ds));
+    REFUSED(adv_session_eval(w.s, NULL, w.ds, &rows, &n_rows));
+    REFUSED(adv_session_eval(w.s, "final", w.ds, NULL, &n_rows));
+    CHECK_EQ(adv_session_is_done(NULL), 0);
+    REFUSED(adv_session_save(w.s, NULL, w.ds));
+    REFUSED(adv_session_resume(w.s, NULL, w.ds));
+    REFUSED(adv_session_explain(NULL, NULL, NULL));
+    adv_session_trace(NULL, NULL, NULL);
+    adv_session_profile(NULL, NULL, NULL);
+#undef REFUSED
+    CHECK_EQ(adv_ctx_new(NULL, &ctx), ADV_OK);
+    adv_ctx_free(ctx);
+    drop(&w);
+}
 
 static uint64_t ticks(void *user) { return *(uint64_t *)user += 1000; }
 static int32_t keep_time(void *user, const AdvEvent *e)
@@ -429,6 +620,11 @@ int main(void)
     RUN(test_epochs);
     RUN(test_eval);
     RUN(test_cancelled_run);
+    RUN(test_first_values);
+    RUN(test_first_values_and_resume);
+    RUN(test_data_needed);
+    RUN(test_wrong_views);
+    RUN(test_null);
     RUN(test_options);
     RUN(test_info_sizes);
     RUN(test_files);

@@ -12,22 +12,30 @@
 
 enum { MAX_KILLS = 40 };
 
+static void wait_ms(long ms)
+{
+    struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&ts, NULL);
+}
+
+/* So slow that no run of 24 steps ends before it was killed. */
+static int32_t slow_down(void *user, const AdvEvent *e)
+{
+    (void)user;
+    if (e->kind == ADV_EVENT_STEP) wait_ms(3);
+    return 0;
+}
+
 /* Runs on from what is in `dir`; 0 when the program came to its end. In a child process. */
 static int run_on(const char *dir)
 {
     Toy t = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, 0);
-    AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = dir, .save_every_steps = 1};
+    AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = dir, .save_every_steps = 1, .progress = slow_down};
     AdvStatus st = adv_session_resume(t.s, dir, t.ds);
     if (st == ADV_OK || st == ADV_ENOENT) st = adv_session_train(t.s, &o, st == ADV_OK ? t.ds : NULL);
     if (st != ADV_OK) toy_show(&t);
     toy_close(&t);
     return st != ADV_OK;
-}
-
-static void wait_ms(long ms)
-{
-    struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&ts, NULL);
 }
 
 static void killed_anywhere(void)
@@ -45,13 +53,14 @@ static void killed_anywhere(void)
         if (!pid) _exit(run_on(dir));
         seed = seed * 1664525u + 1013904223u;
         if (k < MAX_KILLS) {
-            wait_ms(5 + (long)(seed >> 16) % 60);
+            wait_ms(1 + (long)(seed >> 16) % 40);
             kill(pid, SIGKILL);
         }
         if (waitpid(pid, &status, 0) != pid) abort();
         if (WIFEXITED(status)) break;
         n_kills++;
     }
+    CHECK(n_kills > 0);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     Toy t = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, 0);
     CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK);

@@ -209,7 +209,7 @@ static inline void toy_points(float *x, int32_t *y, int n, uint32_t seed)
         y[i] = i % 4;
         for (int k = 0; k < 3; k++) {
             seed = seed * 1664525u + 1013904223u;
-            x[i * 3 + k] = (float)(seed >> 16) / 65536.0f * 1.2f + (k == y[i] ? 1.0f : y[i] == 3 ? -0.3f : 0.0f);
+            x[i * 3 + k] = (float)(seed >> 16) / 65536.0f * 0.48f + (k == y[i] ? 0.52f : y[i] == 3 ? 0.0f : 0.12f);
         }
     }
 }
