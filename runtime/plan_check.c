@@ -1,7 +1,8 @@
 /* plan_check.c: the second half of loading: every instruction against the op it names.
 **
 ** plan_load.c proved that all indices are in range; here each op is looked up and its shape rule (adv_op_infer) runs on the
-** types of the operands. `emit` runs the same check on its own bytes, so a loaded plan passes no other test than a compiled one.
+** types of the operands. `emit` runs the same check on its own bytes. The program behind them (program_def.c) has limits that
+** the compiler holds recipes to (elab/program.c), so a loaded plan passes no other test than a compiled one.
 ** Layouts are the plan's own: shape rules do not know them, so types go in and come out in row order, and only ops
 ** that need row order are checked for it.
 */

@@ -59,6 +59,7 @@ static ElVal fn_reduce(ElCall *c)
             AdvValueId s = el_n1(c->el, c->span, "sum", el_n2(c->el, c->span, "mul", w.w[k], w.w[k]));
             total = total.i ? el_n2(c->el, c->span, "add", total, s) : s;
         }
+        if (!el_n_weights(w.model)) return el_number(0, c->span);
         return el_tensor(c->el, el_n1(c->el, c->span, "sqrt", total), ADV_RATE_BATCH, EL_NUM, c->span);
     }
     return el_reduce(c->el, c->span, c->name, A(0));

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define MAX_CALLS  64 /* one inside the other */
-#define MAX_PARAMS 64 /* of one function */
+#define MAX_PARAMS 64 /* of one `fn`, `net` or `attack` */
 
 ElScope *el_scope_new(El *el, ElScope *parent)
 {
@@ -98,6 +98,11 @@ bool el_params_ok(El *el, ElModule *m, AstId params)
         ok = false;
     }
     const Formal *f = formals(el, m, params, &n);
+    if (n > MAX_PARAMS) {
+        AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, f[MAX_PARAMS].at, "a function has at most %d parameters, but this is one more", MAX_PARAMS);
+        adv_diag_help(d, "a list is one parameter and holds as much as it is given");
+        return false;
+    }
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < i; k++) {
             if (f[k].name.i != f[i].name.i) continue;
@@ -186,7 +191,7 @@ static const char *names_of(El *el, const Formal *f, uint32_t n)
 static bool match(El *el, const char *what, const Formal *f, uint32_t n, const ElArg *args, uint32_t n_args, AdvSpan at, int *slot_of_arg)
 {
     uint32_t next = 0;
-    bool taken[MAX_PARAMS] = {false};
+    bool *taken = ADV_NEW_ARRAY(el->arena, bool, n + 1);
     for (uint32_t i = 0; i < n_args; i++) {
         uint32_t k = n;
         if (args[i].name.i) {
@@ -199,7 +204,7 @@ static bool match(El *el, const char *what, const Formal *f, uint32_t n, const E
         } else if (next < n) {
             k = next++;
         }
-        if (k >= n || k >= MAX_PARAMS) {
+        if (k >= n) {
             AdvDiag *d =
                 el_diag(el, ADV_D_ARGUMENT, args[i].span, "`%s` takes %u argument%s, but this is one more", what, n, n == 1 ? "" : "s");
             if (n) adv_diag_help(d, "it takes %s", names_of(el, f, n));
@@ -225,9 +230,7 @@ static bool match(El *el, const char *what, const Formal *f, uint32_t n, const E
 
 static bool stmt(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out, bool *returned);
 
-/* Reports a name that has a value already: in this block, or in a block that this one is a loop of, where `=` would make a second
-** value that ends with the turn. `carry` may hide a name of outside: an inner loop has its own. */
-static bool has_value(El *el, const ElScope *s, AdvStr name, AdvSpan at, bool is_carry)
+bool el_has_value(El *el, const ElScope *s, AdvStr name, AdvSpan at, bool is_carry)
 {
     bool in_loop = false;
     for (; s; in_loop = true, s = s->is_turn && !is_carry ? s->parent : NULL)
@@ -260,7 +263,7 @@ bool el_assign(El *el, ElModule *m, ElScope *s, AstId stmt)
             return false;
         }
         ElVal one = n > 1 && v.kind == EL_LIST ? v.list[k] : v;
-        if (has_value(el, s, name, ast(m->ast, p)->span, false)) return false;
+        if (el_has_value(el, s, name, ast(m->ast, p)->span, false)) return false;
         if (one.kind == EL_TENSOR && !el->g->values.at[one.t.i].name.i) el->g->values.at[one.t.i].name = name;
         el_bind(el, s, name, one, ast(m->ast, p)->span);
     }
@@ -390,7 +393,7 @@ static bool stmt(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out, bool *re
     switch (node->kind) {
     case AST_ASSIGN: return el_assign(el, m, s, id);
     case AST_CARRY: {
-        if (!may_loop(el, m, id, "carry") || has_value(el, s, node->name, node->span, true)) return false;
+        if (!may_loop(el, m, id, "carry") || el_has_value(el, s, node->name, node->span, true)) return false;
         ElVal v = el_expr(el, m, s, node->first);
         if (el_bad(v)) return false;
         el_bind(el, s, node->name, v, node->span)->is_carry = true;

@@ -142,13 +142,14 @@ struct ElItem {
     const AdvOpDef *op;        /* OP */
 };
 enum { EL_PER_SAMPLE = 1, EL_PER_CLASS, EL_PER_SLOT, EL_ONCE };
+typedef ADV_VEC(ElItem *) ElItems;
 
 struct ElModule {
-    AdvStr name;               /* "std.attacks", a path, a plugin's name, or 0 for the recipe */
+    AdvStr name;               /* "std.attacks", a path as opened, a plugin's name, or 0 for the recipe */
     const Ast *ast;            /* NULL: a plugin */
     uint32_t file;
-    bool is_recipe;
-    ADV_VEC(ElItem *) items;
+    bool is_recipe, is_std;
+    ElItems items;
     ADV_VEC(ElModule *) imports;
     ADV_VEC(AdvStr) aliases;   /* of each import, or 0 */
 };
@@ -219,7 +220,7 @@ typedef struct ElFrame {       /* one call in progress, innermost first */
 
 typedef struct ElTurn { AdvValueId turn; int64_t n; struct ElTurn *up; } ElTurn;  /* loops around the present place */
 
-typedef struct ElPhase { AdvStr name; AstId node; int64_t from, to; AdvSpan at; ADV_VEC(ElItem *) items; } ElPhase;
+typedef struct ElPhase { AdvStr name; AstId node; int64_t from, to; AdvSpan at; ElItems items; } ElPhase;
 
 typedef struct ElDataset {
     const char *name;
@@ -370,6 +371,9 @@ ElBind *el_bind(El *el, ElScope *s, AdvStr name, ElVal v, AdvSpan at);
 ElBind *el_find(ElScope *s, AdvStr name);
 ElVal el_call(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSpan at, ElScope *scope);
 ElVal el_call1(El *el, ElFn *fn, ElVal a, AdvSpan at);
+/* Reports a name that has a value already: in this block, or in a block that this one is a loop of, where `=` would make a second
+** value that ends with the turn. `carry` may hide a name of outside: an inner loop has its own. */
+bool el_has_value(El *el, const ElScope *s, AdvStr name, AdvSpan at, bool is_carry);
 bool el_assign(El *el, ElModule *m, ElScope *s, AstId stmt);
 /* A model's net: how many parameters are left as inputs / is this one of them? / has each argument a parameter (else a diagnostic)? */
 uint32_t el_n_inputs(El *el, const ElFn *net, const ElArg *args, uint32_t n_args);
@@ -440,13 +444,17 @@ ElVal el_op_call(El *el, const AdvOpDef *op, ElArg *args, uint32_t n_args, AdvSp
 bool el_op_has(const AdvOpDef *op, const char *name);            /* an input port or an attribute of that name */
 
 /* ---- item.c ---- */
-ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe);
+ElModule *el_recipe_load(El *el, uint32_t file);                 /* with all that it imports */
 ElModule *el_module_parse(El *el, uint32_t file, AdvStr name, bool is_recipe);   /* without looking at its statements */
+/* Add the items of a statement to the recipe's or a phase's, or give a diagnostic: names the engine gives, names given twice. */
+void el_add_named(El *el, ElModule *m, ElItems *items, ElItemKind kind, AstId stmt);
+void el_add_equation(El *el, ElModule *m, ElItems *items, AstId stmt);
 ElVal el_lookup(El *el, ElModule *m, ElScope *s, AdvStr name, AdvSpan at, bool callable);
 ElItem *el_item(El *el, ElModule *m, AdvStr name);
 /* The net of that name: models do not hide nets where a model is made. NULL if there is none. */
 ElItem *el_net(El *el, ElModule *m, AdvStr name, AdvSpan at);
 ElVal el_item_value(El *el, ElItem *it);
+ElVal el_signal(El *el, AdvStr name, ElVal v);                   /* v as a signal: a constant, which a step logs; or poison */
 ElItem *el_section(El *el, const char *keyword);                 /* of the recipe (phase first), or NULL; of several the first */
 AstId el_section_key(El *el, AstId block, const char *key);      /* the ASSIGN statement's value, or none */
 /* Every statement of the block is `key = value` with a key of the list (ended by NULL); else diagnostics. */

@@ -8,49 +8,24 @@
 
 #include <string.h>
 
+#define MAX_MODULES 256
+
 /* ---- files ---- */
 
-static void add_item(El *el, ElModule *m, AdvStr name, ElItemKind kind, AstId node, AdvSpan at, uint32_t out_ix)
+/* Adds the item to its list, the recipe's or a phase's, unless one of that name is there. */
+static void add_item(El *el, ElItems *items, ElItem item)
 {
-    for (uint32_t i = 0; i < m->items.n && kind != EL_ITEM_SECTION && kind != EL_ITEM_OPTIM; i++) {
-        ElItem *o = m->items.at[i];
-        if (o->name.i != name.i || o->kind == EL_ITEM_SECTION || o->kind == EL_ITEM_OPTIM) continue;
-        if ((o->kind == EL_ITEM_FN) != (kind == EL_ITEM_FN)) continue;  /* `entropy = minmax(entropy(p))` is sound */
-        AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, at, "`%s` is defined twice", adv_str(el->names, name));
+    for (uint32_t i = 0; i < items->n && item.kind != EL_ITEM_SECTION && item.kind != EL_ITEM_OPTIM; i++) {
+        ElItem *o = items->at[i];
+        if (o->name.i != item.name.i || o->kind == EL_ITEM_SECTION || o->kind == EL_ITEM_OPTIM) continue;
+        if ((o->kind == EL_ITEM_FN) != (item.kind == EL_ITEM_FN)) continue;  /* `entropy = minmax(entropy(p))` is sound */
+        AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, item.at, "`%s` is defined twice", adv_str(el->names, item.name));
         adv_diag_note(d, o->at, "first defined here");
         return;
     }
     ElItem *it = ADV_NEW(el->arena, ElItem);
-    *it = (ElItem){.name = name, .kind = kind, .module = m, .node = node, .at = at, .out_ix = out_ix};
-    *ADV_PUSH(el->arena, &m->items) = it;
-}
-
-static ElModule *import(El *el, ElModule *m, const AstNode *use)
-{
-    const char *name = adv_str(el->names, use->name);
-    for (uint32_t i = 0; i < el->modules.n; i++)
-        if (el->modules.at[i]->name.i == use->name.i) return el->modules.at[i];
-    const char *text = NULL;
-    size_t n_bytes = 0;
-    if (use->kind == AST_USE_STD) {
-        if (!strncmp(name, "std.", 4)) text = el_std_text(el, name + 4, &n_bytes);
-    } else if (use->kind == AST_USE_FILE && el->load) {
-        const AdvSource *self = adv_source_of(&el->ds->sources, (AdvSpan){m->file, 0, 0});
-        const char *slash = strrchr(self->name, '/');
-        const char *path =
-            slash && name[0] != '/' ? adv_arena_printf(el->arena, "%.*s/%s", (int)(slash - self->name), self->name, name) : name;
-        text = el->load(el->load_user, path, &n_bytes);
-        name = path;
-    }
-    if (!text) {
-        AdvDiag *d = el_diag(el, ADV_D_IMPORT, use->span, "cannot import `%s`", name);
-        static const char *const known[] = {"std.nets", "std.attacks", "std.losses", "std.cues", NULL};
-        if (use->kind == AST_USE_STD) el_diag_keys(el, d, name, known);
-        else adv_diag_help(d, "there is no such file that can be read; a path begins in the folder of the file that says `use`");
-        return NULL;
-    }
-    uint32_t file = adv_sources_need(&el->ds->sources, el->arena, name, text, n_bytes);
-    return el_module_load(el, file, use->name, false);
+    *it = item;
+    *ADV_PUSH(el->arena, items) = it;
 }
 
 /* Names of the recipe's own: plain, and none that the engine gives. */
@@ -68,10 +43,76 @@ static bool name_ok(El *el, AdvStr name, AdvSpan at)
     return false;
 }
 
-static void add_named(El *el, ElModule *m, ElItemKind kind, AstId st)
+void el_add_named(El *el, ElModule *m, ElItems *items, ElItemKind kind, AstId st)
 {
     const AstNode *n = ast(m->ast, st);
-    if (name_ok(el, n->name, n->key)) add_item(el, m, n->name, kind, st, n->key, 0);
+    bool by_keyword = kind == EL_ITEM_SECTION || kind == EL_ITEM_OPTIM;
+    if (by_keyword || name_ok(el, n->name, n->key))
+        add_item(el, items, (ElItem){.name = n->name, .kind = kind, .module = m, .node = st, .at = n->key});
+}
+
+void el_add_equation(El *el, ElModule *m, ElItems *items, AstId st)
+{
+    uint32_t k = 0;
+    for (AstId p = ast(m->ast, ast(m->ast, st)->first)->first; p.i; p = ast(m->ast, p)->next, k++) {
+        const AstNode *n = ast(m->ast, p);
+        ElItem it = {.name = n->name, .kind = EL_ITEM_EQUATION, .module = m, .node = st, .at = n->span, .out_ix = k};
+        if (name_ok(el, n->name, n->span)) add_item(el, items, it);
+    }
+}
+
+/* The path that `text` in a file means: from the file's folder, without `.` and `folder/..`, so that equal paths are equal texts. */
+static const char *path_from(El *el, const ElModule *m, const char *text)
+{
+    const char *self = adv_source_of(&el->ds->sources, (AdvSpan){m->file, 0, 0})->name, *slash = strrchr(self, '/');
+    if (slash && text[0] != '/') text = adv_arena_printf(el->arena, "%.*s/%s", (int)(slash - self), self, text);
+    char *path = adv_arena_strn(el->arena, text, strlen(text));
+    size_t n = text[0] == '/', low = n; /* path[0..low) is not taken away again: the root, `../` */
+    while (*text) {
+        size_t len = strcspn(text, "/"), next = len + (text[len] == '/');
+        bool is_up = len == 2 && !memcmp(text, "..", 2);
+        if (is_up && n > low) {
+            for (n--; n > low && path[n - 1] != '/'; n--) { }
+        } else if (len && !(len == 1 && text[0] == '.')) {
+            memcpy(path + n, text, next);
+            n += next;
+            if (is_up) low = n;
+        }
+        text += next;
+    }
+    path[n] = 0;
+    return path;
+}
+
+static void take_stmts(El *el, ElModule *m);
+
+static ElModule *import(El *el, ElModule *m, const AstNode *use)
+{
+    bool is_std = use->kind == AST_USE_STD;
+    const char *word = adv_str(el->names, use->name), *name = is_std ? word : path_from(el, m, word), *text = NULL;
+    AdvStr key = adv_intern(el->names, name);
+    size_t n_bytes = 0;
+    for (uint32_t i = 0; i < el->modules.n; i++)
+        if (el->modules.at[i]->is_std == is_std && el->modules.at[i]->name.i == key.i) return el->modules.at[i];
+    if (el->modules.n == MAX_MODULES) {
+        AdvDiag *d = el_diag(el, ADV_D_IMPORT, use->span, "a recipe imports at most %d files, and `%s` is one more", MAX_MODULES, name);
+        adv_diag_help(d, "files that import one another must do so by paths that do not grow");
+        return NULL;
+    }
+    if (is_std && !strncmp(name, "std.", 4)) text = el_std_text(el, name + 4, &n_bytes);
+    if (!is_std && el->load) text = el->load(el->load_user, name, &n_bytes);
+    if (!text) {
+        AdvDiag *d = el_diag(el, ADV_D_IMPORT, use->span, "cannot import `%s`", name);
+        static const char *const known[] = {"std.nets", "std.attacks", "std.losses", "std.cues", NULL};
+        if (is_std) el_diag_keys(el, d, name, known);
+        else adv_diag_help(d, "there is no such file that can be read; a path begins in the folder of the file that says `use`");
+        return NULL;
+    }
+    uint32_t file = adv_sources_need(&el->ds->sources, el->arena, name, text, n_bytes);
+    ElModule *found = el_module_parse(el, file, key, false);
+    found->is_std = is_std; /* before its own imports, which may lead back here */
+    take_stmts(el, found);
+    return found;
 }
 
 /* Which sections have a name, and which may stand more than once. */
@@ -112,7 +153,8 @@ static void take_stmt(El *el, ElModule *m, AstId st)
         return;
     }
     case AST_NET: case AST_ATTACK: case AST_FN: case AST_LOSS:
-        if (el_params_ok(el, m, n->first)) add_item(el, m, n->name, EL_ITEM_FN, st, n->span, 0);
+        if (el_params_ok(el, m, n->first))
+            add_item(el, &m->items, (ElItem){.name = n->name, .kind = EL_ITEM_FN, .module = m, .node = st, .at = n->span});
         return;
     case AST_ERROR: return;
     default: break;
@@ -122,25 +164,24 @@ static void take_stmt(El *el, ElModule *m, AstId st)
         return;
     }
     switch (n->kind) {
-    case AST_PARAM: add_named(el, m, EL_ITEM_PARAM, st); return;
-    case AST_MODEL: add_named(el, m, EL_ITEM_MODEL, st); return;
-    case AST_SIGNAL: add_named(el, m, EL_ITEM_SIGNAL, st); return;
-    case AST_STATE: add_named(el, m, EL_ITEM_STATE, st); return;
-    case AST_OPTIM: add_item(el, m, n->name, EL_ITEM_OPTIM, st, n->key, 0); return;
+    case AST_PARAM: el_add_named(el, m, &m->items, EL_ITEM_PARAM, st); return;
+    case AST_MODEL: el_add_named(el, m, &m->items, EL_ITEM_MODEL, st); return;
+    case AST_SIGNAL: el_add_named(el, m, &m->items, EL_ITEM_SIGNAL, st); return;
+    case AST_STATE: el_add_named(el, m, &m->items, EL_ITEM_STATE, st); return;
+    case AST_OPTIM: el_add_named(el, m, &m->items, EL_ITEM_OPTIM, st); return;
+    case AST_ASSIGN: el_add_equation(el, m, &m->items, st); return;
     case AST_SECTION:
-        if (section_ok(el, m, n)) add_item(el, m, n->name, EL_ITEM_SECTION, st, n->key, 0);
+        if (section_ok(el, m, n)) el_add_named(el, m, &m->items, EL_ITEM_SECTION, st);
         return;
-    case AST_ASSIGN: {
-        uint32_t k = 0;
-        for (AstId p = ast(m->ast, n->first)->first; p.i; p = ast(m->ast, p)->next)
-            if (name_ok(el, ast(m->ast, p)->name, ast(m->ast, p)->span))
-                add_item(el, m, ast(m->ast, p)->name, EL_ITEM_EQUATION, st, ast(m->ast, p)->span, k++);
-        return;
-    }
     default:
         el_error(el, ADV_D_STMT_PLACE, n->span,
                  "this statement belongs in a `step`, an `attack` or a function, not at the top of a recipe");
     }
+}
+
+static void take_stmts(El *el, ElModule *m)
+{
+    for (AstId st = ast(m->ast, m->ast->root)->first; st.i; st = ast(m->ast, st)->next) take_stmt(el, m, st);
 }
 
 ElModule *el_module_parse(El *el, uint32_t file, AdvStr name, bool is_recipe)
@@ -155,10 +196,10 @@ ElModule *el_module_parse(El *el, uint32_t file, AdvStr name, bool is_recipe)
     return m;
 }
 
-ElModule *el_module_load(El *el, uint32_t file, AdvStr name, bool is_recipe)
+ElModule *el_recipe_load(El *el, uint32_t file)
 {
-    ElModule *m = el_module_parse(el, file, name, is_recipe);
-    for (AstId st = ast(m->ast, m->ast->root)->first; st.i; st = ast(m->ast, st)->next) take_stmt(el, m, st);
+    ElModule *m = el_module_parse(el, file, (AdvStr){0}, true);
+    take_stmts(el, m);
     return m;
 }
 
@@ -322,6 +363,16 @@ static ElVal fn_value(El *el, ElItem *it)
     return (ElVal){.kind = EL_FN, .fn = fn, .span = it->at};
 }
 
+ElVal el_signal(El *el, AdvStr name, ElVal v)
+{
+    if (el_bad(v)) return v;
+    if (!el_is_value(v) || el_rank(el, v) || v.sort == EL_CLASS)
+        return el_error(el, ADV_D_RATE, v.span, "a signal is one number per sample, or per batch, but this is %s", el_describe(el, v));
+    v = el_stop_grad(el, v);
+    if (!el->in_eval && el->in_step) el_log(el, name, v, false);
+    return v;
+}
+
 /* Signals and equations, once an entry, each with its own place for draws. */
 static ElVal equation_value(El *el, ElItem *it)
 {
@@ -340,11 +391,7 @@ static ElVal equation_value(El *el, ElItem *it)
             return el_error(el, ADV_D_NO_RESULT, it->at, "%u names, but the right side is %s", n, el_describe(el, v));
         return v.list[it->out_ix];
     }
-    if (!el_is_value(v) || el_rank(el, v) || v.sort == EL_CLASS)
-        return el_error(el, ADV_D_RATE, v.span, "a signal is one number per sample, or per batch, but this is %s", el_describe(el, v));
-    v = el_stop_grad(el, v);
-    if (!el->in_eval && el->in_step) el_log(el, it->name, v, false);
-    return v;
+    return el_signal(el, it->name, v);
 }
 
 ElVal el_item_value(El *el, ElItem *it)

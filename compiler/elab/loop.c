@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define MAX_ROUNDS 12
+#define MAX_TURNS  (INT64_C(1) << 40) /* of loops in one another: a draw counts them in a double, and no machine gets to the end */
 
 /* What is known so far: the node carries n values of the recipe, then the states that its body writes. */
 typedef struct Loop {
@@ -63,6 +64,17 @@ static AdvValueId as_type(El *el, AdvSpan at, ElVal v, AdvTensorType t, bool has
     return el_node(el, at, "broadcast", &g, 1, &a);
 }
 
+/* A class index stays one, and a number a number: nothing holds both. */
+static bool same_kind(El *el, ElVal proto, ElVal next)
+{
+    if ((proto.sort == EL_CLASS) == (next.sort == EL_CLASS)) return true;
+    AdvDiag *d = el_diag(el, ADV_D_KIND, next.span, "a carried value keeps its kind, but this is %s, and it begins as %s",
+                         el_describe(el, next), el_describe(el, proto));
+    adv_diag_note(d, proto.span, "it begins here");
+    adv_diag_help(d, "begin with a value of the kind that `<-` gives it, as in `carry c = y` for a class index");
+    return false;
+}
+
 /* Raises rate and shape of a carried value to hold `next` as well; true if that changed anything. */
 static bool raise(El *el, ElVal *proto, AdvTensorType *type, ElVal next)
 {
@@ -77,7 +89,7 @@ static bool raise(El *el, ElVal *proto, AdvTensorType *type, ElVal next)
         if (next_rank > rank || d > dim[i]) { changed |= next_rank <= rank && d > dim[i]; dim[i] = d; }
     }
     if (next_rank > rank) rank = next_rank;
-    if (next.sort != proto->sort && proto->sort != EL_NUM && !(next.sort == EL_CLASS)) { proto->sort = EL_NUM; }
+    if (next.sort != proto->sort) proto->sort = EL_NUM;
     if (changed) *type = wanted(el, *proto, rank, dim, proto->rate == ADV_RATE_SAMPLE);
     return changed;
 }
@@ -194,6 +206,7 @@ static bool loop_try(El *el, Loop *l, ElVal *carried, ElLoopBody *body, void *us
     if (!enter(el, l, carried, a, cur)) return false;
     ElVal turn = {.kind = EL_TENSOR, .t = a->turns.turn, .rate = ADV_RATE_BATCH, .sort = EL_NUM, .span = l->at};
     bool ok = body(el, user, turn, cur);
+    for (uint32_t k = 0; ok && k < l->n; k++) ok = same_kind(el, l->proto[k], cur[k]);
     if (ok) {
         for (uint32_t k = 0; k < l->n; k++) *again |= raise(el, &l->proto[k], &l->type[k], cur[k]);
         *again |= learn_states(el, l, a);
@@ -217,8 +230,22 @@ static bool loop_try(El *el, Loop *l, ElVal *carried, ElLoopBody *body, void *us
     return true;
 }
 
+static bool turns_ok(El *el, AdvSpan at, int64_t n_turns)
+{
+    for (const ElTurn *t = el->turns; t; t = t->up) {
+        if (n_turns > MAX_TURNS / t->n) {
+            AdvDiag *d = el_diag(el, ADV_D_TOO_BIG, at, "with the loops around it this one turns more than 2^40 times");
+            adv_diag_help(d, "give the loops fewer turns");
+            return false;
+        }
+        n_turns *= t->n;
+    }
+    return true;
+}
+
 bool el_loop(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, uint32_t n, ElLoopBody *body, void *user)
 {
+    if (!turns_ok(el, at, n_turns)) return false;
     Loop l = {.at = at, .n_turns = n_turns, .n = n};
     l.proto = ADV_NEW_ARRAY(el->arena, ElVal, n + 1);
     l.type = ADV_NEW_ARRAY(el->arena, AdvTensorType, n + 1);

@@ -333,7 +333,7 @@ static ElMemo *evaluate(El *el, ElModel *m, ElMode mode, int64_t draw, ElVal row
         if (m->n_out == el->data.classes) m->classifies = true;
     }
     memo->result = r;
-    memo->key = key ? key : 0;
+    memo->key = key;
     *ADV_PUSH(el->arena, &el->memos) = memo;
     return memo;
 }
@@ -392,7 +392,7 @@ static ElMemo *call(El *el, ElModel *m, ElMode mode, ElArg *given, uint32_t n_ar
                      el_describe(el, args[i].val));
             return NULL;
         }
-        if (args[i].val.kind == EL_TENSOR && args[i].val.sort == EL_CLASS) {
+        if (args[i].val.sort == EL_CLASS) {
             el_error(el, ADV_D_KIND, args[i].val.span, "a class index compares and indexes only, it is no input of a model");
             return NULL;
         }
@@ -458,7 +458,7 @@ ElVal el_model_touch(El *el, ElModel *m, ElArg *args, uint32_t n_args, AdvSpan a
 
 /* ---- gradients ---- */
 
-/* Marks what `e` depends on with a derivative: not through stop_grad. */
+/* Marks, of the values there are now, what `e` depends on with a derivative: not through stop_grad. */
 static uint8_t *reach(El *el, AdvValueId e)
 {
     uint8_t *seen = ADV_NEW_ARRAY(el->arena, uint8_t, el->g->values.n);
@@ -483,14 +483,14 @@ static bool depends(El *el, AdvValueId e, AdvValueId v) { return reach(el, e)[v.
 
 bool el_weights_of(El *el, ElVal e, ElModel *m, AdvValueId *out_w)
 {
-    uint8_t *seen = reach(el, e.t);
     uint32_t n = el_n_weights(m), n_found = 0;
+    for (uint32_t k = 0; k < n; k++) out_w[k] = el_state(el, weight_state(m, k)); /* may read: makes values, so before `reach` */
+    uint8_t *seen = reach(el, e.t);
     for (uint32_t k = 0; k < n; k++) {
         AdvStateId s = weight_state(m, k);
-        out_w[k] = el_state(el, s);
         for (uint32_t i = el->versions.n; i-- > 0;) {
             ElVersion v = el->versions.at[i];
-            if (v.state.i != s.i || v.value.i >= el->g->values.n || !seen[v.value.i]) continue;
+            if (v.state.i != s.i || !seen[v.value.i]) continue;
             out_w[k] = v.value;
             n_found++;
             break;

@@ -156,6 +156,7 @@ typedef struct Bound {
     bool *given;
     uint32_t n_in;
     AdvAttr attr[ADV_MAX_ATTRS];
+    bool given_attr[ADV_MAX_ATTRS];
 } Bound;
 
 static const char *takes(El *el, const AdvOpDef *op)
@@ -167,19 +168,27 @@ static const char *takes(El *el, const AdvOpDef *op)
     return s;
 }
 
+/* Marks an argument as given; false, with a diagnostic, if it was before. */
+static bool first_time(El *el, const AdvOpDef *op, const ElArg *a, bool *given)
+{
+    if (*given) {
+        el_error(el, ADV_D_ARGUMENT, a->span, "argument `%s` of `%s` is given twice", adv_str(el->names, a->name), op->name);
+        return false;
+    }
+    return *given = true;
+}
+
 static bool bind_named(El *el, const AdvOpDef *op, const ElArg *a, Bound *b)
 {
     const char *word = adv_str(el->names, a->name);
     for (uint32_t k = 0; k < adv_op_n_in(op); k++)
         if (!strcmp(op->in[k].name, word)) {
-            if (b->given[k]) el_error(el, ADV_D_ARGUMENT, a->span, "argument `%s` of `%s` is given twice", word, op->name);
-            if (b->given[k]) return false;
             b->in[k] = a->val;
-            b->given[k] = true;
-            return true;
+            return first_time(el, op, a, &b->given[k]);
         }
     for (uint32_t k = 0; k < adv_op_n_attrs(op); k++)
-        if (!strcmp(op->attrs[k].name, word)) return attribute(el, &op->attrs[k], a->val, &b->attr[k]);
+        if (!strcmp(op->attrs[k].name, word))
+            return first_time(el, op, a, &b->given_attr[k]) && attribute(el, &op->attrs[k], a->val, &b->attr[k]);
     adv_diag_help(el_diag(el, ADV_D_ARGUMENT, a->span, "`%s` has no argument `%s`", op->name, word), "it takes %s", takes(el, op));
     return false;
 }
@@ -191,6 +200,7 @@ static bool bind(El *el, const AdvOpDef *op, ElArg *args, uint32_t n_args, AdvSp
     b->given = ADV_NEW_ARRAY(el->arena, bool, n + n_args + 1);
     b->n_in = n;
     adv_op_default_attrs(op, b->attr);
+    memset(b->given_attr, 0, sizeof b->given_attr);
     for (uint32_t i = 0; i < n_args; i++) {
         if (args[i].name.i) {
             if (!bind_named(el, op, &args[i], b)) return false;

@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+/* What the runtime takes, runtime/program_def.c: */
+#define MAX_STEPS (INT64_C(1) << 40) /* of a run */
+#define MAX_LIST  4096               /* of one list of the program */
+
 static const Ast *tree(const El *el) { return el->recipe->ast; }
 static bool is_section(El *el, const ElItem *it, const char *word)
 {
@@ -39,6 +43,12 @@ static bool read_train(El *el, AstId *out_block)
     if (!train_int(el, block, "epochs", 1, 1 << 20, &el->epochs) || !train_int(el, block, "seed", 0, INT64_C(1) << 52, &el->seed))
         return false;
     if (!el->epochs) el_error(el, ADV_D_SECTION_MISSING, it->at, "`train` needs `epochs`");
+    if (el->epochs * el->steps > MAX_STEPS) {
+        AdvDiag *d = el_diag(el, ADV_D_OUT_OF_RANGE, it->at, "%lld epochs of %lld steps are more than a run can count", (long long)el->epochs,
+                             (long long)el->steps);
+        adv_diag_help(d, "train for fewer epochs, or with a larger `batch`");
+        return false;
+    }
     return el->epochs > 0;
 }
 
@@ -103,34 +113,27 @@ static void read_run(El *el, json_t *j)
 
 /* ---- phases ---- */
 
+static void phase_section(El *el, ElPhase *ph, AstId st)
+{
+    const AstNode *n = ast(tree(el), st);
+    for (uint32_t i = 0; i < ph->items.n; i++)
+        if (ph->items.at[i]->kind == EL_ITEM_SECTION && ph->items.at[i]->name.i == n->name.i)
+            adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->key, "this phase has `%s` twice", adv_str(el->names, n->name)),
+                          ph->items.at[i]->at, "first here");
+    el_add_named(el, el->recipe, &ph->items, EL_ITEM_SECTION, st);
+}
+
 static void phase_items(El *el, ElPhase *ph, AstId block)
 {
     const Ast *t = tree(el);
     for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
         const AstNode *n = ast(t, st);
-        ElItem *it;
-        if (n->kind == AST_ASSIGN) {
-            uint32_t k = 0;
-            for (AstId p = ast(t, n->first)->first; p.i; p = ast(t, p)->next) {
-                it = *ADV_PUSH(el->arena, &ph->items) = ADV_NEW(el->arena, ElItem);
-                *it = (ElItem){
-                    .name = ast(t, p)->name, .kind = EL_ITEM_EQUATION, .module = el->recipe, .node = st, .at = n->span, .out_ix = k++};
-            }
-        } else if (n->kind == AST_SIGNAL || (n->kind == AST_SECTION && (!strcmp(adv_str(el->names, n->name), "step") ||
-                                                                        !strcmp(adv_str(el->names, n->name), "budget")))) {
-            for (uint32_t i = 0; i < ph->items.n; i++)
-                if (ph->items.at[i]->name.i == n->name.i)
-                    adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->key, "this phase has `%s` twice", adv_str(el->names, n->name)),
-                                  ph->items.at[i]->at, "first here");
-            it = *ADV_PUSH(el->arena, &ph->items) = ADV_NEW(el->arena, ElItem);
-            *it = (ElItem){.name = n->name,
-                           .kind = n->kind == AST_SIGNAL ? EL_ITEM_SIGNAL : EL_ITEM_SECTION,
-                           .module = el->recipe,
-                           .node = st,
-                           .at = n->key};
-        } else if (n->kind != AST_ERROR) {
+        const char *word = n->kind == AST_SECTION ? adv_str(el->names, n->name) : "";
+        if (n->kind == AST_ASSIGN) el_add_equation(el, el->recipe, &ph->items, st);
+        else if (n->kind == AST_SIGNAL) el_add_named(el, el->recipe, &ph->items, EL_ITEM_SIGNAL, st);
+        else if (!strcmp(word, "step") || !strcmp(word, "budget")) phase_section(el, ph, st);
+        else if (n->kind != AST_ERROR)
             el_error(el, ADV_D_STMT_PLACE, n->span, "a `phase` replaces equations, signals, the `budget` or the `step`");
-        }
     }
 }
 
@@ -363,6 +366,25 @@ static json_t *log_json(El *el)
     return list;
 }
 
+static void check_list(El *el, const json_t *list, const char *what)
+{
+    if (json_array_size(list) <= MAX_LIST) return;
+    AdvDiag *d = el_diag(el, ADV_D_TOO_BIG, (AdvSpan){el->recipe->file, 0, 0}, "this recipe has %zu %s, and a plan holds at most %d",
+                         json_array_size(list), what, MAX_LIST);
+    adv_diag_help(d, "split it into several recipes");
+}
+
+static void check_lists(El *el, const json_t *program)
+{
+    static const struct { const char *key, *what; } lists[] = {
+        {"phases", "stretches of epochs"}, {"evals", "evaluations"}, {"log", "logged values"}, {"params", "parameters"},
+        {"weights", "models with weights of a file"}};
+    size_t i;
+    const json_t *e;
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) check_list(el, json_object_get(program, lists[k].key), lists[k].what);
+    json_array_foreach(el->evals, i, e) check_list(el, json_object_get(e, "stages"), "entries of one evaluation");
+}
+
 bool el_recipe(El *el, uint32_t file, json_t **out_program)
 {
     json_t *p = *out_program = json_object(), *ph = json_array(), *run = json_object();  /* owned from the start: errors leave early */
@@ -372,7 +394,7 @@ bool el_recipe(El *el, uint32_t file, json_t **out_program)
     el_json_set(el, p, "evals", el->evals);
     el_json_set(el, p, "run", run);
     el_json_set(el, p, "params", el->params_json);
-    ElModule *m = el_module_load(el, file, (AdvStr){0}, true);
+    ElModule *m = el_recipe_load(el, file);
     if (el->ds->n_errors) return false;
     AstId train = {0};
     el_data_read(el);
@@ -407,5 +429,6 @@ bool el_recipe(El *el, uint32_t file, json_t **out_program)
     el_json_set(el, p, "after_epoch", after ? json_string(after) : json_null());
     el_json_set(el, p, "log", log_json(el));
     el_json_set(el, p, "weights", el_weights_json(el));
+    check_lists(el, p);
     return el->ds->n_errors == 0;
 }

@@ -498,6 +498,15 @@ static bool touch(El *el, ElScope *s, AstId st)
     return !el_bad(el_model_touch(el, f.model, args, n, ast(t, st)->span));
 }
 
+static bool signal_here(El *el, ElScope *s, AstId st)
+{
+    const AstNode *n = ast(tree(el), st);
+    ElVal v = el_signal(el, n->name, el_expr(el, el->recipe, s, n->first));
+    if (el_has_value(el, s, n->name, n->key, false)) return false;
+    el_bind(el, s, n->name, v, n->span)->used = true;
+    return !el_bad(v);
+}
+
 typedef struct Replay { ElScope *scope; AstId block; int64_t n; } Replay;
 
 static bool replay_body(El *el, void *user, ElVal turn, ElVal *carried)
@@ -509,6 +518,7 @@ static bool replay_body(El *el, void *user, ElVal turn, ElVal *carried)
     uint32_t from = el->pending.n;
     el->replay = el->turns;
     ElScope *s = el_scope_new(el, r->scope);
+    s->is_turn = true;
     bool ok = statements(el, s, r->block) && el_flush(el, from);
     if (ok) el_lint_locals(el, s);
     el->pending.n = from;
@@ -579,16 +589,7 @@ static bool statements(El *el, ElScope *s, AstId block)
         case AST_TOUCH: ok &= touch(el, s, st); break;
         case AST_REPLAY: ok &= replay(el, s, st); break;
         case AST_WITH: ok &= with(el, s, st); break;
-        case AST_SIGNAL: {
-            ElVal v = el_expr(el, el->recipe, s, n->first);
-            if (!el_bad(v)) el_log(el, n->name, v = el_stop_grad(el, v), false);
-            for (ElBind *b = s->binds; b; b = b->next)
-                if (b->name.i == n->name.i)
-                    adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->key, "`%s` has a value already", adv_str(el->names, n->name)), b->at,
-                                  "given here");
-            el_bind(el, s, n->name, v, n->span)->used = true;
-            break;
-        }
+        case AST_SIGNAL: ok &= signal_here(el, s, st); break;
         case AST_ERROR: ok = false; break;
         default:
             el_error(el, ADV_D_STMT_PLACE, n->span, "a `step` may not hold this statement");
@@ -625,6 +626,7 @@ void el_step_entry(El *el, ElPhase *ph)
     ElScope *s = el_scope_new(el, NULL);
     bool ok = statements(el, s, block) && el_flush(el, 0);
     if (ok) el_lint_locals(el, s);
+    assert(ok || el->ds->n_errors); /* what makes a statement fail has said why */
     AdvStateId step = el_slot(el, "run.step", el_type(ADV_I64, 0, NULL), ADV_STATE_SCALAR, true);
     if (ok) el_state_set(el, step, el_n2(el, sec->at, "add", el_state(el, step), el_const(el, 1, ADV_I64)));
     el_entry_end(el);

@@ -508,6 +508,7 @@ ElVal el_stop_grad(El *el, ElVal v)
     if (def.i && adv_node_is(el->g, def, "stop_grad")) return v;
     ElVal r = v;
     r.t = el_n1(el, v.span, "stop_grad", v.t);
+    if (!r.t.i) return el_poison(v.span);
     el->g->values.at[r.t.i].rate = v.rate;
     return r;
 }
@@ -530,7 +531,7 @@ uint64_t el_purpose(El *el, const char *what)
     return adv_hash_str(h, what) >> 12;  /* 52 bits: exact in every number type that passes it on */
 }
 
-/* The turns of the loops around, as one number: inner + n_inner*(outer + ...). */
+/* The turns of the loops around, as one number: inner + n_inner*(outer + ...). el_loop keeps it exact. */
 static AdvValueId turn_number(El *el, AdvSpan at, int64_t draw)
 {
     AdvValueId n = el_const(el, (double)draw, ADV_I64);

@@ -190,6 +190,56 @@ static void clash(void)
     text_free(&other);
 }
 
+/* Files by their paths, ended by NULL. */
+typedef struct Files { const char *path, *text; } Files;
+
+static const char *load_path(void *user, const char *path, size_t *out_bytes)
+{
+    for (const Files *f = user; f->path; f++)
+        if (!strcmp(f->path, path)) {
+            *out_bytes = strlen(f->text);
+            return f->text;
+        }
+    return NULL;
+}
+
+/* A path begins in the folder of the file that says `use`: one text may mean two files, and two texts the same. */
+static void paths_of_imports(void)
+{
+    static const Files files[] = {
+        {"runs/util.adv", "adv 1\nfn half(v) = v/2\n"},
+        {"runs/lib/util.adv", "adv 1\nuse \"../util.adv\" as up\nuse \"deep/../nets.adv\"\nfn third(v) = up.half(v)/1.5\n"},
+        {"runs/lib/nets.adv", "adv 1\nuse \"util.adv\"\nuse \"./util.adv\"\nfn sixth(v) = third(v)/2\n"},
+        {NULL, NULL}};
+    static const char text[] = HEAD "use \"util.adv\"\nuse \"lib/nets.adv\"\nuse \"lib/util.adv\"\nmodel f = mlp()\n"
+                                    "step { minimize sixth(third(half(ce(f(x), y)))) over f }\n" TAIL;
+    AdvCompileOpts o = {.load = load_path, .load_user = (void *)(uintptr_t)files};
+    Checked c = check_recipe("runs/mine.adv", text, sizeof text - 1, NULL, NULL, &o);
+    CHECK_EQ(c.st, ADV_OK);
+    if (c.ds->list.n) check_show(&c);
+    CHECK_EQ(c.ds->list.n, 0);
+    adv_diags_free(c.ds);
+}
+
+/* Files that import themselves by ever longer paths come to an end. */
+static const char *load_any(void *user, const char *path, size_t *out_bytes)
+{
+    (void)path;
+    *out_bytes = strlen(user);
+    return user;
+}
+
+static void imports_without_end(void)
+{
+    char again[] = "adv 1\nuse \"more/again.adv\"\n";
+    AdvCompileOpts o = {.load = load_any, .load_user = again};
+    Checked c = check_recipe("mine.adv", again, strlen(again), NULL, NULL, &o);
+    CHECK_EQ(c.st, ADV_ERECIPE);
+    CHECK_EQ(c.ds->n_errors, 1);
+    if (c.ds->list.n) CHECK(strstr(c.ds->list.at[0]->message, "a recipe imports at most 256 files") != NULL);
+    adv_diags_free(c.ds);
+}
+
 static void lints(void)
 {
     static const char text[] = HEAD "unused = 3\nmodel f = mlp()\nstep { minimize ce(f(x), y) over f }\n" TAIL;
@@ -296,6 +346,8 @@ int main(void)
     RUN(origins);
     RUN(overrides);
     RUN(clash);
+    RUN(paths_of_imports);
+    RUN(imports_without_end);
     RUN(lints);
     RUN(said_once);
     RUN(json);

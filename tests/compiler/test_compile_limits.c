@@ -251,6 +251,36 @@ static void growth_without_end(void)
     refused("a function that calls itself", self, sizeof self - 1, 0);
 }
 
+/* The operation that there is no room for may be any: of four in a turn of `sum_over` (a number, its product, the constant that an
+** attack's result is, the sum), each is it once. */
+static void no_room_for_any_operation(void)
+{
+    static char text[4096];
+    for (int before = 0; before < 4; before++) {
+        size_t n = (size_t)snprintf(text, sizeof text,
+                                    "adv 1\nuse std.nets\ndata mnist { batch = 100 }\nmodel f = mlp()\noptim f = sgd(lr = 0.1)\n"
+                                    "train { epochs = 1 }\nattack times(v, i) { return v*i }\nstep {\n");
+        for (int i = 0; i < 10; i++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "  l%d = detach(each(4096, i => id*(i + %d.5)))\n", i, i * 4096);
+        for (int i = 0; i < before; i++) n += (size_t)snprintf(text + n, sizeof text - n, "  a%d = %s(id)\n", i, i == 0 ? "exp" : i == 1 ? "sqrt" : "abs");
+        n += (size_t)snprintf(text + n, sizeof text - n, "  minimize sum_over(4096, i => times(id, i + 0.25))*ce(f(x), y) over f\n}\n");
+        CHECK(n < sizeof text);
+        refused("operations", text, n, 2036);
+    }
+}
+
+/* What a plan may not hold is refused before there is one. */
+static void lists_beyond_bounds(void)
+{
+    static char text[128 * 1024];
+    size_t n = (size_t)snprintf(text, sizeof text,
+                                "adv 1\nuse std.nets\ndata mnist { batch = 100 }\nmodel f = mlp()\noptim f = sgd(lr = 0.1)\n"
+                                "train { epochs = 1 }\nstep { minimize ce(f(x), y) over f }\n");
+    for (int i = 0; i < 4097; i++) n += (size_t)snprintf(text + n, sizeof text - n, "param a%d = %d\n", i, i);
+    CHECK(n < sizeof text);
+    refused("parameters", text, n, 2036);
+}
+
 int main(void)
 {
     RUN(a_mib_of_nesting);
@@ -259,5 +289,7 @@ int main(void)
     RUN(shapes_beyond_bounds);
     RUN(counts_beyond_bounds);
     RUN(growth_without_end);
+    RUN(no_room_for_any_operation);
+    RUN(lists_beyond_bounds);
     return ADV_TEST_END();
 }

@@ -80,6 +80,8 @@ ends 65 'is not the plugin that the plan was made with' "$advrun" --progress=non
 mv elsewhere/libmargin.so .
 sed 's/temperature = 2/heat = 2/' margin.adv >heat.adv
 ends 65 'has no argument `heat`' "$advc" check heat.adv
+sed 's/temperature = 2/temperature = 2, temperature = 3/' margin.adv >again.adv
+ends 65 'argument `temperature` of `t_margin` is given twice' "$advc" check again.adv
 sed 's/temperature = 2/temperature = 0/' margin.adv >cold.adv
 ends 65 'needs `temperature` within 0.001 and 1000, got 0' "$advc" check cold.adv
 sed 's/my.t_margin(f.eval(x), y,/my.t_margin(f.eval(x),/' margin.adv >bare.adv
