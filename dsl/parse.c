@@ -369,6 +369,69 @@ static int word_is(AdvParse *p, AdvTok t, const char *w)
     return t.len == strlen(w) && memcmp(adv_tok_text(p, t), w, t.len) == 0;
 }
 
+/* Words of other languages, at the start of a statement or called as one, and what is written here. */
+static const struct {
+    const char *word, *help;
+} elsewhere[] = {
+    {"import", "did you mean `use`"},
+    {"include", "did you mean `use`"},
+    {"from", "did you mean `use`"},
+    {"def", "a function is written `fn name(a) = e`, one that moves a value in a loop `attack name(f, x) { }`"},
+    {"function", "a function is written `fn name(a) = e`, one that moves a value in a loop `attack name(f, x) { }`"},
+    {"let", "an equation is written without a word before it: `a = b`"},
+    {"const", "an equation is written without a word before it: `a = b`"},
+    {"var", "an equation is written without a word before it: `a = b`"},
+    {"optimizer", "did you mean `optim`"},
+    {"optimiser", "did you mean `optim`"},
+    {"for", "a loop in an attack is written `repeat n as i { }`; `replay n { }` runs lines of a step n times"},
+    {"while", "a loop has a known number of turns: `repeat n as i { }` in an attack, `replay n { }` in a step"},
+    {"class", "a network is written `net name(x) { }`, and what has its weights `model f = name()`"},
+    {"print", "what is to be seen of a run is logged: `signal name = e`"},
+    {"assert", "what is to be seen of a run is logged: `signal name = e`"},
+    {"backward", "weights are moved by `minimize e over f`, which takes the gradient, too"},
+    {"zero_grad", "weights are moved by `minimize e over f`, which takes the gradient, too"},
+};
+
+static const char *help_of_word(AdvParse *p, AdvTok t)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        if (word_is(p, t, elsewhere[i].word)) return elsewhere[i].help;
+    return NULL;
+}
+
+/* A statement that begins with a name, at the token i that cannot follow. */
+static void help_for_name(AdvParse *p, AdvDiag *d, uint32_t start, uint32_t i)
+{
+    AdvTok first = p->toks.at[start], before = p->toks.at[i - 1], t = p->toks.at[i], next = t.kind ? p->toks.at[i + 1] : t;
+    const char *s = adv_tok_text(p, first), *known = help_of_word(p, first);
+    int is_call = t.kind == TK_LP, is_sum = t.kind == TK_PLUS || t.kind == TK_MINUS || t.kind == TK_STAR || t.kind == TK_SLASH;
+    char word[32];
+    if (!known && is_call) known = help_of_word(p, before);
+    if (known) {
+        adv_diag_help(d, "%s", known);
+    } else if (is_sum && i == start + 1 && next.kind == TK_ASSIGN) {
+        adv_diag_help(d, "what is carried, or a state, is moved by `%.*s <- %.*s %.*s e`", (int)first.len, s, (int)first.len, s,
+                      (int)t.len, adv_tok_text(p, t));
+    } else if (t.kind == TK_LT && i == start + 1 && next.kind == TK_MINUS) {
+        adv_diag_help(d, "an update is written `%.*s <- e`, without a space inside the arrow", (int)first.len, s);
+    } else if (i == start + 1 && first.len < sizeof word) {
+        memcpy(word, s, first.len);
+        word[first.len] = 0;
+        const char *near = adv_nearest(word, statement_words, sizeof statement_words / sizeof *statement_words);
+        if (near) adv_diag_help(d, "did you mean `%s`", near);
+        else if (is_call) adv_diag_help(d, "a call alone does nothing: name its result, `a = %s(...)`, or log it, `signal a = ...`", word);
+    }
+}
+
+/* `if`, where none can stand, and its words. */
+static void help_for_if(AdvDiag *d, const void *g, int is_first)
+{
+    if (is_first)
+        adv_diag_help(d, "`if` is a value and holds no lines: `a = if c then b else d`; lines for some epochs stand in a `phase`");
+    else if (adv_gram_can(g, TK_STAR)) adv_diag_help(d, "the condition comes first: `if c then a else b`");
+    else adv_diag_help(d, "inside an expression it stands in brackets: `2*(if c then a else b)`");
+}
+
 /* What may have been meant. */
 static void help_for(AdvParse *p, AdvDiag *d, const void *g, uint32_t i)
 {
@@ -377,7 +440,10 @@ static void help_for(AdvParse *p, AdvDiag *d, const void *g, uint32_t i)
     while (start && p->toks.at[start - 1].kind != TK_END && p->toks.at[start - 1].kind != TK_LC && p->toks.at[start - 1].kind != TK_RC)
         start--;
     AdvTok first = p->toks.at[start];
-    if (t.kind == TK_SET) adv_diag_help(d, "`<-` is an update; a comparison with a negative number is written `a < -1`");
+    if (t.kind >= TK_IF && t.kind <= TK_NOT && i > start && adv_gram_can(g, TK_ID) && !adv_gram_can(g, TK_NUM))
+        adv_diag_help(d, "`%.*s` is reserved and cannot be a name", (int)t.len, adv_tok_text(p, t));
+    else if (t.kind == TK_IF) help_for_if(d, g, i == start);
+    else if (t.kind == TK_SET) adv_diag_help(d, "`<-` is an update; a comparison with a negative number is written `a < -1`");
     else if (t.kind == TK_STAR && before.kind == TK_STAR) adv_diag_help(d, "powers are written `a^b`");
     else if (t.kind == TK_ASSIGN && adv_gram_can(g, TK_EQ)) adv_diag_help(d, "a comparison is written `a == b`");
     else if (t.kind == TK_EQ && adv_gram_can(g, TK_ASSIGN)) adv_diag_help(d, "an equation is written `a = b`");
@@ -386,27 +452,18 @@ static void help_for(AdvParse *p, AdvDiag *d, const void *g, uint32_t i)
     else if ((t.kind == TK_RP || t.kind == TK_RB)) adv_diag_help(d, "no bracket is open here that it could close");
     else if (t.kind == TK_BARS) adv_diag_help(d, "`||` stands in arguments only; the condition is `or`");
     else if (t.kind == TK_LAMBDA) adv_diag_help(d, "functions `z => e` stand in arguments only");
-    else if (t.kind >= TK_IF && t.kind <= TK_NOT && t.kind != TK_IF && adv_gram_can(g, TK_ID) && !adv_gram_can(g, TK_NUM))
-        adv_diag_help(d, "`%.*s` is reserved and cannot be a name", (int)t.len, adv_tok_text(p, t));
-    else if (first.kind == TK_ID && i == start + 1) {
-        char word[32];
-        if (word_is(p, first, "import") || word_is(p, first, "include")) adv_diag_help(d, "did you mean `use`");
-        else if (word_is(p, first, "def") || word_is(p, first, "function")) adv_diag_help(d, "did you mean `fn`");
-        else if (word_is(p, first, "let") || word_is(p, first, "const") || word_is(p, first, "var"))
-            adv_diag_help(d, "an equation is written without a word before it: `a = b`");
-        else if (first.len < sizeof word) {
-            memcpy(word, adv_tok_text(p, first), first.len);
-            word[first.len] = 0;
-            const char *near = adv_nearest(word, statement_words, sizeof statement_words / sizeof *statement_words);
-            if (near) adv_diag_help(d, "did you mean `%s`", near);
-        }
-    }
+    else if ((first.kind == TK_MINIMIZE || first.kind == TK_MAXIMIZE) && adv_gram_can(g, TK_OVER))
+        adv_diag_help(d, "say whose weights move: `%.*s e over f`", (int)first.len, adv_tok_text(p, first));
+    else if (first.kind == TK_APPLY && adv_gram_can(g, TK_TO)) adv_diag_help(d, "say whose weights move: `apply g to f`");
+    else if (first.kind == TK_ID && i > start) help_for_name(p, d, start, i);
 }
 
 static void report(AdvParse *p, const void *g, uint32_t i)
 {
     AdvTok t = p->toks.at[i];
     if (t.silent || (t.kind == TK_END && p->toks.at[i + 1].silent)) return;
+    if (t.kind == TK_ELSE && p->told_if && p->toks.at[i - 1].kind == TK_RC) return; /* its `if` was reported */
+    p->told_if |= t.kind == TK_IF;
     if (p->ds->n_errors >= ADV_DIAG_MAX_ERRORS) { /* only counted */
         adv_diag(p->ds, ADV_D_SYNTAX, adv_tok_span(p, t), "unexpected token");
         return;

@@ -48,6 +48,7 @@ typedef struct AdvParse {
     ADV_VEC(uint16_t) height; /* by node: height of the tree below it */
     int failed;               /* the grammar refused the token just given */
     int too_high;             /* a tree that is too high was reported */
+    int told_if;              /* an `if` that cannot stand where it does was reported */
 } AdvParse;
 
 static inline AdvTok adv_tok_between(int kind, const char *text, const char *from, const char *to)

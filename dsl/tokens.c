@@ -215,6 +215,7 @@ static const struct { const char *wrong, *right; } meant[] = {
     { "\xe2\x89\xa4", "<=" }, { "\xe2\x89\xa5", ">=" }, { "\xe2\x89\xa0", "!=" },  { "\xe2\x86\x92", "->" },  { "\xe2\x86\x90", "<-" },
     { "\xe2\x87\x92", "=>" }, { "\xe2\x80\xa6", ".." }, { "\xe2\x80\x96", "||" },  { "\xe2\x88\xa5", "||" },  { "\xe2\x80\x9c", "\"" },
     { "\xe2\x80\x9d", "\"" }, { "'", "\"" },            { "!", "not" },            { "&", "and" },            { "|", "or` or `||" },
+    { "?", "if c then a else b" },
     { "\xce\xb5", "eps" },    { "\xce\xbb", "lambda" }, { "\xce\xb1", "alpha" },   { "\xce\xb2", "beta" },    { "\xce\xb3", "gamma" },
 };
 

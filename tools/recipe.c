@@ -113,6 +113,16 @@ int plugins_are_there(const Cli *cli)
     return 0;
 }
 
+/* A plan is a container, whose header stands behind its length of 8 bytes (runtime/plan.h). */
+static bool is_plan(const char *text, size_t n)
+{
+    static const char head[] = "{\"__metadata__\"", mark[] = "\"adv.plan\"";
+    char start[256] = "";
+    if (n < 8 + sizeof start) return false;
+    memcpy(start, text + 8, sizeof start - 1);
+    return !strncmp(start, head, sizeof head - 1) && strstr(start, mark);
+}
+
 int recipe_read(Recipe *r, const Cli *cli, const char *path)
 {
     memset(r, 0, sizeof *r);
@@ -133,7 +143,9 @@ int recipe_read(Recipe *r, const Cli *cli, const char *path)
     rc = plugins_are_there(cli);
     if (rc) return rc;
     r->opts.text = load_text(r, path, &r->opts.n_bytes);
-    return r->opts.text ? 0 : cli_fail_input(cli, path);
+    if (!r->opts.text) return cli_fail_input(cli, path);
+    if (!is_plan(r->opts.text, r->opts.n_bytes)) return 0;
+    return cli_fail(cli, EXIT_USAGE, "`%s` is a plan, which advc has made of a recipe: run it with\n  advrun %s", path, path);
 }
 
 void recipe_free(Recipe *r)

@@ -395,6 +395,14 @@ static bool keys_ok(ElCall *c)
     return true;
 }
 
+/* Of `steps` alone: a line that begins at 0 is at its second value all the same when its second key comes. */
+static void lint_epoch_zero(ElCall *c)
+{
+    if (GIVEN(1) || A(0).list[0].num >= 1) return;
+    AdvDiag *d = el_diag(c->el, ADV_D_EPOCH_ZERO, A(0).list[0].span, "epochs count from 1, so none is epoch %g", A(0).list[0].num);
+    adv_diag_help(d, "begin with the key 1; keys of a table that counts from 0 are one more here");
+}
+
 static ElVal at_of(ElCall *c)
 {
     ElVal at = GIVEN(1) ? A(1) : el_epoch(c->el, c->span);
@@ -408,6 +416,7 @@ static ElVal fn_steps(ElCall *c)
 {
     El *el = c->el;
     if (!keys_ok(c)) return el_poison(c->span);
+    lint_epoch_zero(c);
     ElVal at = at_of(c), acc = A(0).list[1];
     for (uint32_t i = 2; i < A(0).n; i += 2) {
         ElVal ge[2] = {at, A(0).list[i]};
@@ -435,6 +444,21 @@ static ElVal fn_linear(ElCall *c)
         acc = el_elementwise(el, c->span, "linear", "add", add, 2, EL_NUM);
     }
     return acc;
+}
+
+/* last + (first - last)*(1 + cos(pi*at))/2, with `at` kept in 0..1. */
+static ElVal fn_cosine(ElCall *c)
+{
+    El *el = c->el;
+    ElVal at = GIVEN(2) ? A(2) : el_progress(el, c->span), zero = el_number(0, c->span), one = el_number(1, c->span);
+    ElVal in[3] = {at, zero, one}, turn[2] = {el_number(acos(-1), c->span), el_elementwise(el, c->span, c->name, "clip", in, 3, EL_NUM)};
+    ElVal angle = el_elementwise(el, c->span, c->name, "mul", turn, 2, EL_NUM);
+    ElVal wave[2] = {one, el_elementwise(el, c->span, c->name, "cos", &angle, 1, EL_NUM)}, ends[2] = {A(0), A(1)};
+    ElVal part[2] = {el_elementwise(el, c->span, c->name, "add", wave, 2, EL_NUM), el_number(0.5, c->span)};
+    ElVal product[2] = {el_elementwise(el, c->span, c->name, "sub", ends, 2, EL_NUM),
+                        el_elementwise(el, c->span, c->name, "mul", part, 2, EL_NUM)};
+    ElVal sum[2] = {A(1), el_elementwise(el, c->span, c->name, "mul", product, 2, EL_NUM)};
+    return el_elementwise(el, c->span, c->name, "add", sum, 2, EL_NUM);
 }
 
 /* ---- weights ---- */
@@ -468,6 +492,8 @@ const ElBuiltin el_builtins[] = {
     {"sign", "v", fn_unary, false, "-1, 0 or 1; sign(0) is 0; gradient 0"},
     {"floor", "v", fn_unary, false, "gradient 0"},
     {"round", "v", fn_unary, false, "to nearest, ties to even; gradient 0"},
+    {"sin", "v", fn_unary, false, "sine, of radians"},
+    {"cos", "v", fn_unary, false, "cosine, of radians"},
     {"tanh", "v", fn_unary, false, "hyperbolic tangent"},
     {"sigmoid", "v", fn_unary, false, "1/(1 + e^-v)"},
     {"relu", "v", fn_unary, false, "max(v, 0); gradient 0 at 0"},
@@ -515,6 +541,7 @@ const ElBuiltin el_builtins[] = {
     {"mc_variance", "e, draws", fn_mc_variance, false, "biased variance of e(0) .. e(draws-1), averaged over the shape"},
     {"steps", "keys, at=", fn_steps, false, "piecewise constant; at = epoch"},
     {"linear", "keys, at=", fn_linear, false, "piecewise linear; at = epoch"},
+    {"cosine", "first, last, at=", fn_cosine, false, "half a wave from first to last while `at` goes from 0 to 1; at = progress"},
     {"scaled_like", "g, f", fn_scaled_like, false, "per tensor g*norm2(w)/norm2(g); 0 for tensors of fewer than 2 dimensions"},
     {"rank", "v", el_fn_rank, false, "ranks within the batch, 0..1, ties their mean; gradient 0"},
     {"quantile", "v, q", el_fn_quantile, false, "quantile of the batch, linear between samples; gradient to these"},

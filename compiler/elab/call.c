@@ -297,12 +297,7 @@ static bool repeat_body(El *el, void *user, ElVal turn, ElVal *carried)
         if (node->kind == AST_UPDATE) {
             AstId path = node->first;
             uint32_t k = 0;
-            while (k < r->n && r->binds[k]->name.i != ast(r->m->ast, path)->name.i) k++;
-            if (k == r->n) {
-                el_error(el, ADV_D_UPDATE, node->span, "`%s` is not carried by the block this loop stands in",
-                         adv_str(el->names, ast(r->m->ast, path)->name));
-                return false;
-            }
+            while (r->binds[k]->name.i != ast(r->m->ast, path)->name.i) k++;
             for (uint32_t j = 0; j < n_done; j++)
                 if (done[j].i == ast(r->m->ast, path)->name.i) {
                     el_error(el, ADV_D_UPDATE, node->span, "`%s` is given two new values in a turn", adv_str(el->names, done[j]));
@@ -337,6 +332,24 @@ static bool updates(ElModule *m, AstId body, AdvStr name)
     return false;
 }
 
+/* Does the block around the loop carry what the loop updates? Asked before the body is read, which may name it first. */
+static bool carries(El *el, const Repeat *r)
+{
+    const Ast *t = r->m->ast;
+    for (AstId st = ast(t, r->body)->first; st.i; st = ast(t, st)->next) {
+        uint32_t k = 0;
+        AdvStr name = ast(t, ast(t, st)->first)->name;
+        if (ast(t, st)->kind != AST_UPDATE) continue;
+        while (k < r->n && r->binds[k]->name.i != name.i) k++;
+        if (k < r->n) continue;
+        const char *word = adv_str(el->names, name);
+        AdvDiag *d = el_diag(el, ADV_D_UPDATE, ast(t, st)->span, "`%s` is not carried by the block this loop stands in", word);
+        adv_diag_help(d, "declare it before the loop, with its first value: `carry %s = e`", word);
+        return false;
+    }
+    return true;
+}
+
 static bool repeat(El *el, ElModule *m, ElScope *s, AstId stmt)
 {
     const AstNode *node = ast(m->ast, stmt);
@@ -357,6 +370,7 @@ static bool repeat(El *el, ElModule *m, ElScope *s, AstId stmt)
         r.binds[r.n - 1 - i] = t;
     }
     for (uint32_t k = 0; k < r.n; k++) carried[k] = r.binds[k]->val;
+    if (!carries(el, &r)) return false;
     if (!el_loop(el, node->span, n, carried, r.n, repeat_body, &r)) return false;
     for (uint32_t k = 0; k < r.n; k++) r.binds[k]->val = carried[k];
     return true;
@@ -365,7 +379,7 @@ static bool repeat(El *el, ElModule *m, ElScope *s, AstId stmt)
 static bool ret(El *el, ElModule *m, ElScope *s, AstId stmt, ElVal *out)
 {
     uint32_t n = ast_n_children(m->ast, stmt), k = 0;
-    ElVal list = {.kind = EL_LIST, .span = ast(m->ast, stmt)->span, .n = n};
+    ElVal list = {.kind = EL_LIST, .mode = EL_RESULTS, .span = ast(m->ast, stmt)->span, .n = n};
     list.list = ADV_NEW_ARRAY(el->arena, ElVal, n + 1);
     for (AstId c = ast(m->ast, stmt)->first; c.i; c = ast(m->ast, c)->next) {
         list.list[k] = el_expr(el, m, s, c);

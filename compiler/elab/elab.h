@@ -52,10 +52,11 @@ typedef enum ElSort { EL_NUM = 0, EL_COND, EL_CLASS, EL_PROBS } ElSort;
 
 #define EL_MAX_DRAWS 64 /* networks that dropout makes of one model: draws 0..63 */
 typedef enum ElMode { EL_TRAIN = 0, EL_BATCH, EL_EVAL, EL_MC, EL_AGAIN } ElMode;
+enum { EL_RESULTS = 1 };    /* mode of a list that a `return` of several values gave */
 
 struct ElVal {
     uint8_t kind, sort, rate;  /* ElKind, ElSort, AdvRate */
-    uint8_t mode;              /* EL_MODEL: ElMode */
+    uint8_t mode;              /* EL_MODEL: ElMode; EL_LIST: EL_RESULTS or 0 */
     AdvSpan span;              /* the expression */
     AdvSpan born;              /* EL_NUMBER: what first gave it, which a name keeps; file 0: not noted */
     double num;                /* EL_NUMBER */
@@ -314,6 +315,7 @@ struct El {
     /* lints */
     bool budget_seen;
     bool told_selection;       /* of test_used_for_selection one warning */
+    bool trains;               /* some step moves the weights of a model */
     ADV_VEC(double) radii;     /* constant radii of training */
     ADV_VEC(double) eval_radii;
     bool radii_open;           /* training has others, not known before the run */
@@ -375,6 +377,10 @@ ElVal el_call1(El *el, ElFn *fn, ElVal a, AdvSpan at);
 ** value that ends with the turn. `carry` may hide a name of outside: an inner loop has its own. */
 bool el_has_value(El *el, const ElScope *s, AdvStr name, AdvSpan at, bool is_carry);
 bool el_assign(El *el, ElModule *m, ElScope *s, AstId stmt);
+
+/* Reports names that the engine gives (`x`, `epoch`, ...): of a definition, of each on the left of the recipe's `a, b = e`. */
+bool el_own_name(El *el, AdvStr name, AdvSpan at);
+bool el_own_names(El *el, AstId assign);
 /* A model's net: how many parameters are left as inputs / is this one of them? / has each argument a parameter (else a diagnostic)? */
 uint32_t el_n_inputs(El *el, const ElFn *net, const ElArg *args, uint32_t n_args);
 bool el_is_input(El *el, const ElFn *net, AdvStr name);

@@ -28,8 +28,7 @@ static void add_item(El *el, ElItems *items, ElItem item)
     *ADV_PUSH(el->arena, items) = it;
 }
 
-/* Names of the recipe's own: plain, and none that the engine gives. */
-static bool name_ok(El *el, AdvStr name, AdvSpan at)
+bool el_own_name(El *el, AdvStr name, AdvSpan at)
 {
     static const char *const given[] = {"x", "y", "id", "slot", "epoch", "progress", NULL};
     const char *word = adv_str(el->names, name);
@@ -38,6 +37,14 @@ static bool name_ok(El *el, AdvStr name, AdvSpan at)
             adv_diag_help(el_diag(el, ADV_D_DUPLICATE, at, "`%s` is given by the engine", word), "use another name");
             return false;
         }
+    return true;
+}
+
+/* Names of the recipe's own: plain, and none that the engine gives. */
+static bool name_ok(El *el, AdvStr name, AdvSpan at)
+{
+    const char *word = adv_str(el->names, name);
+    if (!el_own_name(el, name, at)) return false;
     if (!strchr(word, '.')) return true;
     el_error(el, ADV_D_STMT_PLACE, at, "a name has no `.`, but this is `%s`", word);
     return false;
@@ -504,6 +511,38 @@ static bool only_in_phases(El *el, const ElModule *m, const char *word, AdvSpan 
     return any;
 }
 
+/* Names that other libraries have for what is here, and how it is written. */
+static const struct {
+    const char *word, *here;
+} elsewhere[] = {
+    {"cross_entropy", "`ce(z, y)`"},
+    {"kl_div", "`kl(P || Q)`"},
+    {"mse", "`mean((a - b)^2)`"},
+    {"clamp", "`clip(v, lo, hi)`, or `project(z, x, eps)` for an image near `x`"},
+    {"where", "`select(c, a, b)`"},
+    {"norm", "`norm1(v)`, `norm2(v)` or `max(abs(v))`"},
+    {"randn", "`normal(like = x)`"},
+    {"randn_like", "`normal(like = x)`"},
+    {"rand", "`uniform(lo, hi, like = x)`"},
+    {"rand_like", "`uniform(lo, hi, like = x)`"},
+    {"zeros_like", "`0*x`"},
+    {"pow", "`a^b`"},
+    {"square", "`a^2`"},
+    {"ln", "`log(v)`"},
+    {"gather", "`p[y]`"},
+    {"true", "`1`"},
+    {"True", "`1`"},
+    {"false", "`0`"},
+    {"False", "`0`"},
+};
+
+static const char *written_here(const char *word)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        if (!strcmp(elsewhere[i].word, word)) return elsewhere[i].here;
+    return NULL;
+}
+
 static ElVal unknown(El *el, ElModule *m, ElScope *s, const char *word, AdvSpan at, bool callable)
 {
     ADV_VEC(const char *) names = {0};
@@ -533,8 +572,10 @@ static ElVal unknown(El *el, ElModule *m, ElScope *s, const char *word, AdvSpan 
     if (only_in_phases(el, m, word, at)) return el_poison(at);
     AdvDiag *d = el_diag(el, ADV_D_UNKNOWN_NAME, at,
                          callable ? "no function, net, attack or model is called `%s`" : "nothing here is called `%s`", word);
-    const char *std = el_std_with(el, word), *near = std ? NULL : adv_nearest(word, names.at, names.n);
+    const char *std = el_std_with(el, word), *other = std ? NULL : written_here(word),
+               *near = std || other ? NULL : adv_nearest(word, names.at, names.n);
     if (std) adv_diag_help(d, "it is in a module: `use std.%s`", std);
+    if (other) adv_diag_help(d, "write %s", other);
     if (near) adv_diag_help(d, "did you mean `%s`?", near);
     if (!strcmp(word, "eps")) adv_diag_help(d, "`eps` is what a `budget` gives, as in `budget { eps = 8/255 }`");
     return el_poison(at);

@@ -98,7 +98,10 @@ static void read_run(El *el, json_t *j)
         ElVal v = el_override(el, adv_arena_printf(el->arena, "run.%s", keys[k]), &found);
         AstId id = it ? el_section_key(el, block, keys[k]) : (AstId){0};
         if (!found && !id.i) continue;
-        if (!found) v = el_const_expr(el, el->recipe, NULL, id, keys[k]);
+        const AstNode *n = ast(tree(el), id);
+        bool is_word = n->kind == AST_ID && !el_item(el, el->recipe, n->name); /* one that means nothing has the list of those that do */
+        if (!found) v = is_word ? (ElVal){.kind = EL_NAME, .name = n->name, .span = n->span}
+                                : el_const_expr(el, el->recipe, NULL, id, keys[k]);
         size_t known = 0;
         while (values[k][known] && (v.kind != EL_NAME || strcmp(values[k][known], adv_str(el->names, v.name)))) known++;
         if (k == 1 && v.kind == EL_NUMBER) el_json_set(el, j, keys[k], json_boolean(v.num != 0));
@@ -106,7 +109,7 @@ static void read_run(El *el, json_t *j)
         else if (!el_bad(v)) {
             AdvDiag *d = el_diag(el, ADV_D_ARGUMENT_KIND, v.span, "`%s` cannot be %s", keys[k], el_describe(el, v));
             if (k == 1) adv_diag_help(d, "it is 0 or 1");
-            else el_diag_keys(el, d, "", values[k]);
+            else el_diag_keys(el, d, v.kind == EL_NAME ? adv_str(el->names, v.name) : "", values[k]);
         }
     }
 }
@@ -226,6 +229,7 @@ static bool epoch_block(El *el, AstId block)
     ElScope *s = el_scope_new(el, NULL);
     for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
         const AstNode *n = ast(t, st);
+        if (n->kind == AST_ASSIGN && !el_own_names(el, st)) return false;
         if (n->kind == AST_ASSIGN ? !el_assign(el, el->recipe, s, st) : n->kind == AST_UPDATE && !el_update(el, s, st)) return false;
         if (n->kind == AST_ASSIGN || n->kind == AST_UPDATE) continue;
         if (n->kind != AST_ERROR)
@@ -304,6 +308,8 @@ static void check_overrides(El *el)
         for (uint32_t k = 0; k < el->recipe->items.n; k++)
             if (el->recipe->items.at[k]->kind == EL_ITEM_PARAM) known[n++] = adv_str(el->names, el->recipe->items.at[k]->name);
         const char *near = adv_nearest(name, known, n);
+        for (uint32_t k = 0; k < 5; k++)
+            if (!strcmp(strchr(fixed[k], '.') + 1, name)) near = fixed[k];
         if (near) adv_diag_help(d, "did you mean `%s`?", near);
         adv_diag_help(d, "`--set` takes a `param` of the recipe, or a key of `train` or `run`, as in `train.seed`");
     }
@@ -333,6 +339,16 @@ static void unused(El *el, const ElItem *it)
     el_diag(el, ADV_D_SIGNAL_UNUSED, it->at, "nothing %s `%s`%s", what[it->kind], adv_str(el->names, it->name), so);
 }
 
+/* One warning, at the first optimiser: those of the others would say less. */
+static void warn_nothing_trains(El *el, const ElItem *optim)
+{
+    const Ast *t = tree(el);
+    AdvStr model = ast(t, ast(t, ast(t, optim->node)->first)->first)->name;
+    AdvDiag *d = el_diag(el, ADV_D_SIGNAL_UNUSED, optim->at, "nothing trains: no step moves the weights of a model");
+    adv_diag_help(d, "write `minimize e over %s` in the `step`", adv_str(el->names, model));
+    el->trains = true;
+}
+
 static void warn_unused(El *el)
 {
     ElItem *budget = el_section(el, "budget");
@@ -340,7 +356,8 @@ static void warn_unused(El *el)
     for (uint32_t i = 0; i < el->recipe->items.n; i++) {
         ElItem *it = el->recipe->items.at[i];
         if (it->used || it->kind == EL_ITEM_SECTION) continue;
-        if (it->kind == EL_ITEM_OPTIM) el_diag(el, ADV_D_SIGNAL_UNUSED, it->at, "no update uses this optimiser");
+        if (it->kind == EL_ITEM_OPTIM && el->trains) el_diag(el, ADV_D_SIGNAL_UNUSED, it->at, "no update uses this optimiser");
+        else if (it->kind == EL_ITEM_OPTIM) warn_nothing_trains(el, it);
         else unused(el, it);
     }
 }

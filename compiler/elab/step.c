@@ -117,7 +117,8 @@ static bool may_update(El *el, ElItem *it, AdvSpan at, const char *name)
 {
     if (it && it->kind == EL_ITEM_MODEL) return !el_bad(el_item_value(el, it));
     if (!it || it->kind != EL_ITEM_STATE) {
-        el_error(el, ADV_D_UPDATE, at, "`<-` goes to a `state` or a model, and `%s` is neither", name);
+        AdvDiag *d = el_diag(el, ADV_D_UPDATE, at, "`<-` goes to a `state` or a model, and `%s` is neither", name);
+        adv_diag_help(d, "declare it outside of the step, as in `state %s: once = 0` or `state %s: per_sample = 0`", name, name);
         return false;
     }
     if (!state_make(el, it)) return false;
@@ -347,6 +348,7 @@ static bool apply(El *el, AdvSpan at, ElModel *m, AdvValueId *g)
     ElItem *it = optim_of(el, m, at);
     if (!it || !optim_read(el, it, &o)) return false;
     m->n_updates++;
+    el->trains = true;
     AdvValueId t = {0};
     if (o.adam) {
         AdvStateId count = el_slot_at(el, o.at, adv_arena_printf(el->arena, "%s.adam_t", adv_str(el->names, m->name)),
@@ -501,6 +503,7 @@ static bool touch(El *el, ElScope *s, AstId st)
 static bool signal_here(El *el, ElScope *s, AstId st)
 {
     const AstNode *n = ast(tree(el), st);
+    if (!el_own_name(el, n->name, n->key)) return false;
     ElVal v = el_signal(el, n->name, el_expr(el, el->recipe, s, n->first));
     if (el_has_value(el, s, n->name, n->key, false)) return false;
     el_bind(el, s, n->name, v, n->span)->used = true;
@@ -575,6 +578,23 @@ static bool with(El *el, ElScope *s, AstId st)
     return ok;
 }
 
+bool el_own_names(El *el, AstId assign)
+{
+    const Ast *t = tree(el);
+    bool ok = true;
+    for (AstId p = ast(t, ast(t, assign)->first)->first; p.i; p = ast(t, p)->next) ok &= el_own_name(el, ast(t, p)->name, ast(t, p)->span);
+    return ok;
+}
+
+/* What cannot stand in a step, and where what it is for is written. */
+static void misplaced(El *el, const AstNode *n)
+{
+    AdvDiag *d = el_diag(el, ADV_D_STMT_PLACE, n->span, "a `step` may not hold this statement");
+    if (n->kind == AST_REPEAT) adv_diag_help(d, "`replay n { }` runs lines of a step n times on one batch; `repeat` stands in an `attack`");
+    if (n->kind == AST_CARRY) adv_diag_help(d, "what lasts from step to step is a `state`; `carry` stands in an `attack`");
+    if (n->kind == AST_RETURN) adv_diag_help(d, "a step gives nothing back: log a value with `signal name = e`");
+}
+
 static bool statements(El *el, ElScope *s, AstId block)
 {
     const Ast *t = tree(el);
@@ -582,7 +602,7 @@ static bool statements(El *el, ElScope *s, AstId block)
     for (AstId st = ast(t, block)->first; st.i; st = ast(t, st)->next) {
         const AstNode *n = ast(t, st);
         switch (n->kind) {
-        case AST_ASSIGN: ok &= el_assign(el, el->recipe, s, st); break;
+        case AST_ASSIGN: ok &= el_own_names(el, st) && el_assign(el, el->recipe, s, st); break;
         case AST_UPDATE: ok &= el_update(el, s, st); break;
         case AST_MINIMIZE: case AST_MAXIMIZE: ok &= minimize(el, s, st); break;
         case AST_APPLY: ok &= apply_stmt(el, s, st); break;
@@ -592,7 +612,7 @@ static bool statements(El *el, ElScope *s, AstId block)
         case AST_SIGNAL: ok &= signal_here(el, s, st); break;
         case AST_ERROR: ok = false; break;
         default:
-            el_error(el, ADV_D_STMT_PLACE, n->span, "a `step` may not hold this statement");
+            misplaced(el, n);
             ok = false;
         }
     }

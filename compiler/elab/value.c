@@ -223,7 +223,8 @@ const char *el_describe(El *el, ElVal v)
     case EL_NUMBER: return adv_arena_printf(el->arena, "the number %g", v.num);
     case EL_STRING: return "a text";
     case EL_NAME: return adv_arena_printf(el->arena, "the name `%s`", adv_str(el->names, v.name));
-    case EL_LIST: case EL_PAIRS: return "a list";
+    case EL_LIST: case EL_PAIRS:
+        return v.mode ? adv_arena_printf(el->arena, "a list of %u results, which `a, b = ...` names one by one", v.n) : "a list";
     case EL_RANGE: return "a range";
     case EL_FN: return adv_arena_printf(el->arena, "the function `%s`", v.fn->name);
     case EL_MODEL: return adv_arena_printf(el->arena, "the model `%s`", adv_str(el->names, v.model->name));

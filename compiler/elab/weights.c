@@ -181,6 +181,7 @@ bool el_model_update(El *el, ElModel *m, ElVal v, AdvSpan at)
         ElVal one = {.kind = EL_TENSOR, .t = v.w[k].i ? v.w[k] : el_const(el, 0, el->g->float_dtype), .rate = ADV_RATE_BATCH, .span = at};
         el_state_set(el, s, el_broadcast(el, at, one, t, false));
     }
+    el->trains = true;
     return true;
 }
 

@@ -319,6 +319,7 @@ static void test_loops_and_lists(void)
     free(im);
     CHECK_NEAR(recipe_run_get(x, "metric.share"), 2.0 / 8, 1e-9); /* the third of 2 times 4 steps */
     CHECK_NEAR(recipe_run_get(x, "metric.rate"), 0.1, 1e-9);
+    CHECK_NEAR(recipe_run_get(x, "metric.wave"), 0.1 + 0.2 * (1 + cos(acos(-1) / 4)) / 2, 1e-9);
     CHECK_NEAR(recipe_run_at(x, "mean_x", 3), 0.5, 1e-12);
     CHECK(recipe_run_at(x, "f.fc.weight", 2) != w0);
     recipe_run_close(x);

@@ -3,7 +3,8 @@
 **
 **     x = 3 3   # expect-error ADV1001: expected an operator
 **
-** (expect-warning for warnings; several on a line are separated by " ## "). A diagnostic that nothing expects, and an
+** (expect-warning for warnings; several on a line are separated by " ## "; what stands behind " >> " is looked for in the helps). A
+** diagnostic that nothing expects, and an
 ** expectation that nothing meets, fail. On a page the lines indented by four behind "Wrong:", "Right:" or "File `name`:" are
 ** a program.
 */
@@ -15,9 +16,25 @@
 typedef struct Want {
     uint32_t line, code;
     int level;
-    char text[160];
+    char text[160], help[160];
     int met;
 } Want;
+
+/* Splits text at " >> ". */
+static inline void want_help(Want *w)
+{
+    char *mark = strstr(w->text, " >> ");
+    if (!mark) return;
+    memcpy(w->help, mark + 4, strlen(mark + 4) + 1);
+    *mark = 0;
+}
+
+static inline int has_help(const AdvDiag *d, const char *text)
+{
+    for (uint32_t i = 0; i < d->helps.n; i++)
+        if (strstr(d->helps.at[i], text)) return 1;
+    return !text[0];
+}
 
 /* The expectations in line[0..n). */
 static inline size_t wants_of_line(const char *line, size_t n, uint32_t number, Want *out, size_t max)
@@ -33,6 +50,7 @@ static inline size_t wants_of_line(const char *line, size_t n, uint32_t number, 
         size_t len = 0;
         while (s && s + 2 + len < line + n && s[2 + len] != '\r' && strncmp(s + 2 + len, " ## ", 4) != 0 && len < sizeof w.text - 1) len++;
         if (s) memcpy(w.text, s + 2, len);
+        want_help(&w);
         out[n_out++] = w;
     }
     return n_out;
@@ -63,13 +81,14 @@ static inline void check_wants(const char *path, Want *wants, size_t n_wants, co
         size_t k = 0;
         code_seen[code] = 1;
         while (k < n_wants && (wants[k].met || wants[k].line != line || wants[k].code != code || wants[k].level != d->level ||
-                               !strstr(d->message, wants[k].text))) k++;
+                               !strstr(d->message, wants[k].text) || !has_help(d, wants[k].help))) k++;
         if (k < n_wants) wants[k].met = 1;
-        else printf("%s:%u: unexpected ADV%u: %s\n", path, line, code, d->message);
+        else printf("%s:%u: unexpected ADV%u: %s >> %s\n", path, line, code, d->message, d->helps.n ? d->helps.at[0] : "");
         CHECK(k < n_wants);
     }
     for (size_t k = 0; k < n_wants; k++) {
-        if (!wants[k].met) printf("%s:%u: missing ADV%u: %s\n", path, wants[k].line, wants[k].code, wants[k].text);
+        if (!wants[k].met)
+            printf("%s:%u: missing ADV%u: %s >> %s\n", path, wants[k].line, wants[k].code, wants[k].text, wants[k].help);
         CHECK(wants[k].met);
     }
 }

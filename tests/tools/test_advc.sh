@@ -64,6 +64,7 @@ transcript nowhere check nowhere.adv
 transcript names check names.adv
 transcript set_without_value --message-format=json --set rate check tiny.adv
 transcript set_unknown expand --set speed=1 tiny.adv
+transcript set_short check --set epochs=4 tiny.adv
 transcript expand expand --set rate=1/4 --set train.seed=7 uses.adv
 transcript plan_explain plan --explain --entry=step.main tiny.adv
 transcript plan_explain_init plan --explain --entry=init tiny.adv
@@ -104,6 +105,7 @@ ok 'standard output that takes nothing' cannot_print
 # ---- plans
 ok 'plan --explain writes no plan' sh -c "'$advc' plan --explain tiny.adv >/dev/null 2>&1 && [ ! -e out.plan ]"
 ok 'plan writes one' sh -c "'$advc' plan -o a.plan tiny.adv 2>/dev/null && [ -s a.plan ]"
+ok 'a plan is no recipe' sh -c "'$advc' check a.plan 2>err; [ \$? -eq 64 ] && grep -q 'advrun a.plan' err && [ \$(wc -l <err) -eq 2 ]"
 same_when_expanded() {
   "$advc" expand uses.adv >whole.adv
   for r in uses whole; do "$advc" --dump=lowered check "$r.adv" >"$r.txt" 2>/dev/null || return 1; done
