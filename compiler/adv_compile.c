@@ -166,11 +166,8 @@ static void read_sets(Compile *c)
                      "`--set %s` takes one expression, and this is more", s->key);
         if (c->ds->n_errors > before) continue;
         AdvSpan at = ast(m->ast, ast(m->ast, st)->first)->span;
-        ElVal v = set_value(el, m, ast_child(m->ast, st, 1));
-        ElVal rec = {
-            .kind = EL_LIST, .name = adv_intern(&c->names, s->key), .n = 1, .span = at, .list = ADV_NEW_ARRAY(&c->arena, ElVal, 1)};
-        rec.list[0] = v;
-        *ADV_PUSH(&c->arena, &el->overrides) = rec;
+        ElOverride set = {.key = adv_intern(&c->names, s->key), .val = set_value(el, m, ast_child(m->ast, st, 1)), .at = at};
+        *ADV_PUSH(&c->arena, &el->overrides) = set;
     }
     el->recipe = NULL;
     el->modules.n = 0;

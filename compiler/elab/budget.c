@@ -43,7 +43,7 @@ static bool once_each(El *el, AstId block)
         while (k < 3 && strcmp(keys[k], key)) k++;
         if (k == 3 && n->kind != AST_WITHIN) continue;
         if (first[k].file) {
-            adv_diag_note(el_diag(el, ADV_D_DUPLICATE, n->span, "`%s` is given twice", key), first[k], "first given here");
+            el_given_twice(el, key, n->span, first[k]);
             return false;
         }
         first[k] = n->span;

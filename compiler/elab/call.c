@@ -99,7 +99,8 @@ bool el_params_ok(El *el, ElModule *m, AstId params)
     }
     const Formal *f = formals(el, m, params, &n);
     if (n > MAX_PARAMS) {
-        AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, f[MAX_PARAMS].at, "a function has at most %d parameters, but this is one more", MAX_PARAMS);
+        AdvDiag *d =
+            el_diag(el, ADV_D_ARGUMENT, f[MAX_PARAMS].at, "a function has at most %d parameters, but this is one more", MAX_PARAMS);
         adv_diag_help(d, "a list is one parameter and holds as much as it is given");
         return false;
     }
@@ -542,7 +543,7 @@ static ElVal call_template(El *el, ElFn *fn, ElArg *args, uint32_t n_args, AdvSp
     return r;
 }
 
-/* "v, lo, hi=?, like|named": names split by ", "; `=?` optional, a leading `*` takes the rest, a leading `|` only after `||`. */
+/* "v, lo, norm=": names split by ", "; one with `=` may be left out, one with a leading `*` takes all arguments there are. */
 static uint32_t builtin_formals(El *el, const char *params, Formal *f, bool *optional, bool *many)
 {
     uint32_t n = 0;

@@ -1,4 +1,4 @@
-/* data.c: entries and their states, data sets, augmentation, and the `batch` entry that fills the slots of a step. */
+/* data.c: data sets, augmentation, and the `batch` entry that fills the slots of a step. */
 #include "compiler/elab/elab.h"
 #include "runtime/base/hash.h"
 
@@ -10,87 +10,6 @@ const ElDataset el_datasets[] = {
     {"cifar100", 50000, 10000, 32, 32, 3, 100},
     {0},
 };
-
-/* ---- entries ---- */
-
-void el_entry_begin(El *el, const char *name, AdvSpan at, int64_t n_batch)
-{
-    static const ElVal none = {0};
-    ElFrame *root = ADV_NEW(el->arena, ElFrame);
-    root->what = "";
-    root->place = adv_hash_str(ADV_HASH_START, el->in_eval ? "eval" : "step");
-    el->frame = root;
-    el->entry = el->region = adv_entry_new(el->g, adv_intern(el->names, name), adv_loc_source(el->g, at));
-    el->world = (ElWorld){ADV_NEW_ARRAY(el->arena, AdvValueId, el->g->states.n + 64), el->g->states.n + 64};
-    el->turns = el->replay = NULL;
-    el->serial++;
-    el->memos.n = 0;
-    el->versions.n = 0;
-    el->pending.n = 0;
-    el->cons = NULL;
-    el->n_cons = el->cap_cons = 0;
-    el->n_batch = n_batch;
-    el->x = el->y = el->ids = el->mask = el->budget_eps = none;
-    el->budget_done = el->budget_envelope = false;
-}
-
-void el_entry_end(El *el)
-{
-    AdvGraphBuild b = el_build(el, (AdvSpan){el->recipe->file, 0, 0});
-    for (uint32_t s = 1; s < el->g->states.n && s < el->world.n; s++) {
-        AdvValueId v = el->world.now[s];
-        AdvStateId id = {s};
-        if (!v.i) continue;
-        AdvNodeId def = adv_value(el->g, v)->def;
-        if (def.i && adv_node_is(el->g, def, "read") && adv_node(el->g, def)->state.i == s) continue;
-        b.loc = def.i ? adv_node(el->g, def)->loc : b.loc;
-        adv_build_write(&b, id, v);
-    }
-    el->frame = NULL;
-}
-
-void el_log(El *el, AdvStr name, ElVal v, bool is_eps)
-{
-    if (v.kind == EL_NUMBER) return;  /* the same in every step: nothing to watch */
-    AdvValueId g = el_graph(el, v);
-    double num;
-    if (!g.i || adv_value_number(el->g, g, &num)) return;
-    AdvTensorType t = *adv_value_type(el->g, g);
-    AdvStateId s = el_slot(el, adv_arena_printf(el->arena, "metric.%s", adv_str(el->names, name)), t, ADV_STATE_METRIC, false);
-    if (!adv_shape_eq(&el->g->states.at[s.i].type, &t)) return;  /* another phase logs it with another rate: the first counts */
-    el_state_set(el, s, g);
-    for (uint32_t i = 0; i < el->logs.n; i++)
-        if (el->logs.at[i].state.i == s.i) return;
-    *ADV_PUSH(el->arena, &el->logs) = (ElLog){name, s, t.rank == 1, is_eps};
-}
-
-static AdvValueId counter(El *el, const char *name)
-{
-    return el_state(el, el_slot(el, name, el_type(ADV_I64, 0, NULL), ADV_STATE_SCALAR, true));
-}
-
-ElVal el_epoch(El *el, AdvSpan at)
-{
-    AdvAttr f32 = adv_attr_i(0);
-    AdvValueId e = counter(el, "run.epoch");
-    return el_tensor(el, el_node(el, at, "cast", &e, 1, &f32), ADV_RATE_EPOCH, EL_NUM, at);
-}
-
-/* Share of all steps, and replay turns, done. */
-ElVal el_progress(El *el, AdvSpan at)
-{
-    AdvAttr f32 = adv_attr_i(0);
-    uint8_t f = el->g->float_dtype;
-    AdvValueId e = counter(el, "run.epoch"), s = counter(el, "run.step");
-    AdvValueId done = el_n2(el, at, "sub", el_node(el, at, "cast", &e, 1, &f32), el_const(el, 1, f));
-    AdvValueId step = el_node(el, at, "cast", &s, 1, &f32);
-    if (el->replay) {
-        AdvValueId turn = el_node(el, at, "cast", &el->replay->turn, 1, &f32);
-        step = el_n2(el, at, "add", step, el_n2(el, at, "mul", turn, el_const(el, 1.0 / (double)el->replay->n, f)));
-    }
-    AdvValueId share = el_n2(el, at, "add", done, el_n2(el, at, "mul", step, el_const(el, 1.0 / (double)el->steps, f)));
-    return el_tensor(el, el_n2(el, at, "mul", share, el_const(el, 1.0 / (double)el->epochs, f)), ADV_RATE_BATCH, EL_NUM, at);
-}
 
 /* ---- the section ---- */
 
@@ -256,7 +175,7 @@ static void augment_by_op(El *el, AstId callee, AstId entry)
     const struct { const char *name; ElVal val;
     } own[] = {{"x", el->x},
                {"seed", el_number((double)el->seed, at)},
-               {"epoch", el_tensor(el, counter(el, "run.epoch"), ADV_RATE_EPOCH, EL_NUM, at)},
+               {"epoch", el_tensor(el, el_counter(el, "run.epoch"), ADV_RATE_EPOCH, EL_NUM, at)},
                {"ids", el->ids},
                {"purpose", el_number((double)el_purpose(el, f.fn->name), at)}};
     for (size_t k = 0; k < sizeof own / sizeof *own; k++)
@@ -315,7 +234,7 @@ static void augment_one(El *el, AstId entry)
     if (!has_pad && el->ds->n_errors == before) el_error(el, ADV_D_ARGUMENT, at, "`pad_crop` needs `pad`, the largest shift in pixels");
     if (!has_pad || el->ds->n_errors > before) return;
     el_attr_set(op, a, "purpose", adv_attr_i((int64_t)el_purpose(el, name)));
-    AdvValueId in[4] = {el->x.t, el_const(el, (double)el->seed, ADV_I64), counter(el, "run.epoch"), el->ids.t};
+    AdvValueId in[4] = {el->x.t, el_const(el, (double)el->seed, ADV_I64), el_counter(el, "run.epoch"), el->ids.t};
     el->x = el_tensor(el, el_node(el, at, name, in, 4, a), ADV_RATE_SAMPLE, EL_NUM, at);
 }
 
@@ -416,7 +335,7 @@ void el_data_entry(El *el)
     el_attr_set(op, a, "n", adv_attr_i(d->n_train));
     el_attr_set(op, a, "batch", adv_attr_i(d->batch));
     el_attr_set(op, a, "purpose", adv_attr_i((int64_t)(adv_hash_str(ADV_HASH_START, "order") >> 12)));
-    AdvValueId in[3] = {el_const(el, (double)el->seed, ADV_I64), counter(el, "run.epoch"), counter(el, "run.step")};
+    AdvValueId in[3] = {el_const(el, (double)el->seed, ADV_I64), el_counter(el, "run.epoch"), el_counter(el, "run.step")};
     AdvValueId v = el_node(el, d->at, "perm_ids", in, 3, a);
     if (el_data_fetch(el, v, false, true)) {
         el_batch_slots(el, &x, &y, &ids);

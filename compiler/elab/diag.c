@@ -76,6 +76,13 @@ void el_diag_keys(El *el, AdvDiag *d, const char *word, const char *const *keys)
     if (n && n <= 12) adv_diag_help(d, n == 1 ? "there is only %s" : "there are %s", all);
 }
 
+void el_given_twice(El *el, const char *key, AdvSpan at, AdvSpan first)
+{
+    AdvDiag *d = el_diag(el, ADV_D_DUPLICATE, at, "`%s` is given twice", key);
+    adv_diag_note(d, first, "first given here");
+    adv_diag_help(d, "leave one of them out");
+}
+
 const char *el_text(El *el, AdvSpan at)
 {
     const AdvSource *src = at.file ? adv_source_of(&el->ds->sources, at) : NULL;

@@ -9,8 +9,8 @@
 **
 ** Files: value.c values and arithmetic; expr.c expressions; builtin.c built-in functions, batch.c those that couple samples;
 ** weights.c arithmetic of weights, copies of models; call.c functions and blocks; loop.c loops; layer.c layers of nets; model.c
-** models, modes, versions; item.c files, imports, names; plugin.c plugins and their ops; data.c data sets; step.c steps, updates,
-** optimisers; budget.c; eval.c; program.c phases and run; diag.c messages with their chains; lint.c.
+** models and modes; entry.c entries, versions of states, logs; item.c files, imports, names; plugin.c plugins and their ops; data.c
+** data sets; step.c steps, updates, optimisers; budget.c; eval.c; program.c phases and run; diag.c messages with their chains; lint.c.
 */
 #ifndef ADV_COMPILER_ELAB_H
 #define ADV_COMPILER_ELAB_H
@@ -92,7 +92,7 @@ struct ElFn {
 typedef struct ElCall { El *el; const char *name; AdvSpan span; ElVal *arg; uint32_t n_arg; bool *given; ElScope *scope; } ElCall;
 struct ElBuiltin {
     const char *name;
-    const char *params;        /* "v, draws=?, *rest": see el_bind in call.c */
+    const char *params;        /* "v, lo, norm=", "*v": see builtin_formals in call.c */
     ElVal (*run)(ElCall *c);
     bool in_net;               /* a layer: exists in nets only */
     const char *doc;           /* one line: arguments, result, fixed points */
@@ -241,6 +241,9 @@ typedef struct ElData {
     const char *name;
 } ElData;
 
+typedef struct ElOverride { AdvStr key; ElVal val; AdvSpan at; bool used; } ElOverride; /* `--set key=val` */
+typedef struct ElPending { AdvStr name; ElVal val; AdvSpan at; } ElPending;             /* `name <- val` */
+
 typedef struct ElVersion { AdvStateId state; AdvValueId value; } ElVersion;
 
 typedef struct ElWithin { bool is_known; double lo, hi; } ElWithin; /* bounds of a budget, if they are numbers and differ */
@@ -272,7 +275,7 @@ struct El {
     int32_t cuda_sm;           /* the device that plugins are for, or 0 */
     bool no_plugins;
     AdvStatus plugin_status;   /* why a plugin was not loaded */
-    ADV_VEC(ElVal) overrides;  /* name = key, list[0] = value, span */
+    ADV_VEC(ElOverride) overrides;
     json_t *params_json;       /* origins of parameters */
 
     /* present entry */
@@ -285,7 +288,7 @@ struct El {
     uint32_t serial;           /* of the entry: memo of equations */
     ADV_VEC(ElMemo *) memos;
     ADV_VEC(ElVersion) versions; /* every version a state had, oldest first */
-    ADV_VEC(ElVal) pending;    /* `<-` of the step: name, list[0] = value; applied at the end of the step or turn */
+    ADV_VEC(ElPending) pending; /* written at the end of the step or turn */
     struct { uint64_t hash; AdvRegionId region; AdvNodeId node; } *cons; /* nodes made, by what they are */
     uint32_t n_cons, cap_cons;
     int64_t n_batch;           /* rows of the entry's batch; 0 outside a batch */
@@ -362,6 +365,9 @@ ElVal el_draw(El *el, AdvSpan at, int dist, double p, uint64_t purpose, bool per
 AdvValueId el_broadcast(El *el, AdvSpan at, ElVal v, AdvTensorType t, bool has_n);
 uint64_t el_purpose(El *el, const char *what);  /* the next draw's place */
 
+/* Sets the attribute of that name in a table-ordered array. */
+void el_attr_set(const AdvOpDef *op, AdvAttr *attrs, const char *name, AdvAttr value);
+
 /* ---- expr.c ---- */
 ElVal el_expr(El *el, ElModule *m, ElScope *s, AstId id);
 /* A value of rate once: number, or poison with a diagnostic. */
@@ -387,8 +393,6 @@ bool el_is_input(El *el, const ElFn *net, AdvStr name);
 bool el_args_named(El *el, const ElFn *net, const ElArg *args, uint32_t n_args);
 /* Has the template a parameter of this name? */
 bool el_has_param(El *el, const ElFn *fn, const char *name);
-/* Sets the attribute of that name in a table-ordered array. */
-void el_attr_set(const AdvOpDef *op, AdvAttr *attrs, const char *name, AdvAttr value);
 /* Are a template's parameters names, each once? Else diagnostics. */
 bool el_params_ok(El *el, ElModule *m, AstId params);
 /* Evaluates AST arguments (children of `call` from child `first_child` on) into an array. */
@@ -406,14 +410,26 @@ bool el_loop(El *el, AdvSpan at, int64_t n_turns, ElVal *carried, uint32_t n_car
 const ElBuiltin *el_builtin(const char *name);
 const ElBuiltin *el_layer(const char *name);
 extern const ElBuiltin el_builtins[], el_layers[];  /* ended by name NULL */
-ElVal el_net_param(El *el, AdvSpan at, const char *leaf, AdvTensorType type, ElInit init, double fan_in, double value, bool is_buffer);
 const char *el_layer_name(El *el, const char *kind);  /* full name of the layer being made; consumes the label */
 
-/* ---- model.c ---- */
+/* ---- entry.c ---- */
+void el_entry_begin(El *el, const char *name, AdvSpan at, int64_t n_batch);
+void el_entry_end(El *el);
 AdvValueId el_state(El *el, AdvStateId s);                       /* present version */
 void el_state_set(El *el, AdvStateId s, AdvValueId v);
 void el_version(El *el, AdvStateId s, AdvValueId v);             /* notes that v is a version of s */
+/* The state of that name, made if there is none yet: at the beginning of the recipe, or where a place stands for it. */
+AdvStateId el_slot(El *el, const char *name, AdvTensorType t, uint8_t kind, bool saved);
+AdvStateId el_slot_at(El *el, AdvSpan at, const char *name, AdvTensorType t, uint8_t kind, bool saved);
+void el_log(El *el, AdvStr name, ElVal v, bool is_eps);
+AdvValueId el_counter(El *el, const char *name);                 /* "run.epoch", "run.step": what the runtime counts */
+ElVal el_epoch(El *el, AdvSpan at);
+ElVal el_progress(El *el, AdvSpan at);
+
+/* ---- model.c ---- */
 ElModel *el_model_new(El *el, ElItem *item);
+/* The weight or running statistic `leaf` of the layer being made, which is new in the first call of its model. */
+ElVal el_net_param(El *el, AdvSpan at, const char *leaf, AdvTensorType type, ElInit init, double fan_in, double value, bool is_buffer);
 ElVal el_model_call(El *el, ElModel *m, ElMode mode, ElArg *args, uint32_t n_args, AdvSpan at);
 ElVal el_model_touch(El *el, ElModel *m, ElArg *args, uint32_t n_args, AdvSpan at);
 /* The versions of the model's weights that e was computed with. false: e does not depend on the model. */
@@ -427,7 +443,7 @@ typedef ElVal ElBuiltinFn(ElCall *c);
 ElBuiltinFn el_fn_rank, el_fn_quantile, el_fn_corr, el_fn_worst, el_fn_class_sum;
 
 /* ---- weights.c ---- */
-/* The model `copy(f)`; *out_source gets f. */
+/* Makes `model` what `copy(f)` says; false after a diagnostic. */
 bool el_model_copy(El *el, ElModule *m, AstId call, ElModel *model);
 /* Gives a copy the states of its source, once that has been called. */
 void el_model_adopt(El *el, ElModel *m);
@@ -472,6 +488,35 @@ ElVal el_override(El *el, const char *key, bool *found);
 /* Computes the equations, signals and the budget that names below `id` need, with the weights of this moment. */
 void el_prepare(El *el, AstId id);
 AstId el_section_block(El *el, const ElItem *section);
+
+/* ---- data.c ---- */
+/* Data sets the language knows, ended by name NULL; `synthetic` is not among them. */
+extern const ElDataset el_datasets[];
+void el_data_read(El *el);
+void el_data_entry(El *el);                                      /* `batch` */
+void el_batch_slots(El *el, AdvStateId *x, AdvStateId *y, AdvStateId *ids);
+bool el_data_fetch(El *el, AdvValueId ids, bool test, bool augment); /* sets el->x, el->y */
+
+/* ---- step.c ---- */
+void el_step_entry(El *el, ElPhase *ph);
+ElVal el_state_read(El *el, ElItem *st, AdvSpan at);
+/* `name <- e`: evaluated here, written by el_flush. */
+bool el_update(El *el, ElScope *s, AstId st);
+bool el_flush(El *el, uint32_t from);
+
+/* ---- budget.c, eval.c ---- */
+bool el_has_budget(El *el);
+ElVal el_budget(El *el, AdvSpan at);
+/* Is a radius that is known within 0..1? Else a diagnostic. */
+bool el_radius_ok(El *el, ElVal eps, AdvSpan at);
+bool el_eval_results(El *el);
+bool el_evals(El *el);
+
+/* ---- program.c ---- */
+/* All of it: sets *out_program (owned by the caller). false after errors. */
+bool el_recipe(El *el, uint32_t file, json_t **out_program);
+
+/* ---- adv_compile.c ---- */
 /* Text of a std module, or NULL. */
 const char *el_std_text(El *el, const char *name, size_t *out_bytes);
 /* The std module that defines `word`, without its "std.", or NULL. */
@@ -479,35 +524,6 @@ const char *el_std_with(El *el, const char *word);
 /* Put `value`, which they take over, into the program. One that is NULL or finds no memory is noted in el->lacks_json. */
 void el_json_set(El *el, json_t *object, const char *key, json_t *value);
 void el_json_push(El *el, json_t *list, json_t *value);
-/* Data sets the language knows, ended by name NULL; `synthetic` is not among them. */
-extern const ElDataset el_datasets[];
-
-/* ---- data.c, step.c, budget.c, eval.c, program.c ---- */
-void el_data_read(El *el);
-void el_data_entry(El *el);                                      /* `batch` */
-void el_batch_slots(El *el, AdvStateId *x, AdvStateId *y, AdvStateId *ids);
-bool el_data_fetch(El *el, AdvValueId ids, bool test, bool augment); /* sets el->x, el->y */
-void el_entry_begin(El *el, const char *name, AdvSpan at, int64_t n_batch);
-void el_entry_end(El *el);
-void el_log(El *el, AdvStr name, ElVal v, bool is_eps);
-void el_step_entry(El *el, ElPhase *ph);
-ElVal el_budget(El *el, AdvSpan at);
-/* Is a radius that is known within 0..1? Else a diagnostic. */
-bool el_radius_ok(El *el, ElVal eps, AdvSpan at);
-bool el_has_budget(El *el);
-bool el_eval_results(El *el);
-bool el_evals(El *el);
-/* The state of that name, made if there is none yet: at the beginning of the recipe, or where a place stands for it. */
-AdvStateId el_slot(El *el, const char *name, AdvTensorType t, uint8_t kind, bool saved);
-AdvStateId el_slot_at(El *el, AdvSpan at, const char *name, AdvTensorType t, uint8_t kind, bool saved);
-/* All of it: sets *out_program (owned by the caller). false after errors. */
-bool el_recipe(El *el, uint32_t file, json_t **out_program);
-ElVal el_progress(El *el, AdvSpan at);
-ElVal el_epoch(El *el, AdvSpan at);
-/* `name <- e`: evaluated here, written by el_flush. */
-bool el_update(El *el, ElScope *s, AstId st);
-bool el_flush(El *el, uint32_t from);
-ElVal el_state_read(El *el, ElItem *st, AdvSpan at);
 
 /* ---- diag.c ---- */
 /* As adv_diag, with the calls that lead here and, in a net, the chain of layers. NULL is fine for labels, notes and helps. */
@@ -517,6 +533,7 @@ bool el_is_override(const El *el, AdvSpan at);  /* in the text of a `--set` */
 void el_diag_origin(El *el, AdvDiag *d, ElVal v);
 void el_diag_chain(El *el, AdvDiag *d);
 void el_diag_keys(El *el, AdvDiag *d, const char *word, const char *const *keys);  /* nearest, and all if few */
+void el_given_twice(El *el, const char *key, AdvSpan at, AdvSpan first);  /* a key of a section */
 const char *el_text(El *el, AdvSpan at);  /* the source text, in backticks; "this" if it is long */
 uint32_t el_layers_begin(El *el);
 /* A layer or block is done: it replaces what was passed inside it. */

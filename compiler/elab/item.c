@@ -257,7 +257,7 @@ bool el_section_check(El *el, AstId block, const char *section, const char *cons
         for (AstId o = ast(t, block)->first; keys[k] && o.i != st.i; o = ast(t, o)->next) {
             const AstNode *p = ast(t, ast(t, ast(t, o)->first)->first);
             if (ast(t, o)->kind != AST_ASSIGN || p->name.i != path->name.i) continue;
-            adv_diag_note(el_diag(el, ADV_D_DUPLICATE, path->span, "`%s` is given twice", word), p->span, "first given here");
+            el_given_twice(el, word, path->span, p->span);
             ok = false;
         }
         if (keys[k]) continue;
@@ -273,12 +273,12 @@ ElVal el_override(El *el, const char *key, bool *found)
 {
     *found = false;
     ElVal v = el_poison((AdvSpan){0, 0, 0});
-    for (uint32_t i = 0; i < el->overrides.n; i++)  /* the last one given counts */
-        if (!strcmp(adv_str(el->names, el->overrides.at[i].name), key)) {
-            el->overrides.at[i].mode = 1;  /* used */
-            *found = true;
-            v = el->overrides.at[i].list[0];
-        }
+    for (uint32_t i = 0; i < el->overrides.n; i++) {  /* the last one given counts */
+        ElOverride *o = &el->overrides.at[i];
+        if (strcmp(adv_str(el->names, o->key), key)) continue;
+        o->used = *found = true;
+        v = o->val;
+    }
     return v;
 }
 

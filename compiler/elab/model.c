@@ -1,4 +1,4 @@
-/* model.c: models: their states and versions, calls in every mode, gradients by weights, and the init entry.
+/* model.c: models: their states, calls in every mode, gradients by weights, and the init entry.
 **
 ** A call with the same arguments at the same versions is one computation wherever it stands: it is looked up by a key over
 ** both. Its memo also holds what training mode would do to the running statistics, so that `f(x)` after `f.batch(x)`, and
@@ -9,57 +9,6 @@
 
 #include <math.h>
 #include <string.h>
-
-/* ---- versions ---- */
-
-static void world_hold(El *el, AdvStateId s)
-{
-    if (s.i < el->world.n) return;
-    uint32_t n = s.i*2 + 64;
-    AdvValueId *now = ADV_NEW_ARRAY(el->arena, AdvValueId, n);
-    if (el->world.n) memcpy(now, el->world.now, el->world.n * sizeof *now);
-    el->world = (ElWorld){now, n};
-}
-
-void el_version(El *el, AdvStateId s, AdvValueId v) { *ADV_PUSH(el->arena, &el->versions) = (ElVersion){s, v}; }
-
-AdvValueId el_state(El *el, AdvStateId s)
-{
-    world_hold(el, s);
-    if (el->world.now[s.i].i) return el->world.now[s.i];
-    AdvGraphBuild b;
-    adv_build_init(&b, el->g, el->entry, el->g->states.at[s.i].loc);
-    if (adv_region(el->g, el->entry)->nodes.n) b.before = adv_region(el->g, el->entry)->nodes.at[0];
-    AdvValueId v = adv_build_read(&b, s);
-    const AdvState *st = &el->g->states.at[s.i];
-    el->g->values.at[v.i].rate = st->kind == ADV_STATE_SLOT ? ADV_RATE_SAMPLE : ADV_RATE_BATCH;
-    el->world.now[s.i] = v;
-    el_version(el, s, v);
-    return v;
-}
-
-void el_state_set(El *el, AdvStateId s, AdvValueId v)
-{
-    if (!v.i) return;
-    world_hold(el, s);
-    el->world.now[s.i] = v;
-    el_version(el, s, v);
-}
-
-AdvStateId el_slot(El *el, const char *name, AdvTensorType t, uint8_t kind, bool saved)
-{
-    return el_slot_at(el, (AdvSpan){el->recipe->file, 0, 0}, name, t, kind, saved);
-}
-
-AdvStateId el_slot_at(El *el, AdvSpan at, const char *name, AdvTensorType t, uint8_t kind, bool saved)
-{
-    AdvStr n = adv_intern(el->names, name);
-    AdvStateId s = adv_state_find(el->g, n);
-    if (s.i) return s;
-    s = adv_state_new(el->g, n, t, kind, saved, adv_loc_source(el->g, at));
-    if (saved) *ADV_PUSH(el->arena, &el->inits) = (ElParam){.state = s, .init = EL_INIT_ZERO};
-    return s;
-}
 
 /* ---- models ---- */
 

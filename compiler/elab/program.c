@@ -44,8 +44,8 @@ static bool read_train(El *el, AstId *out_block)
         return false;
     if (!el->epochs) el_error(el, ADV_D_SECTION_MISSING, it->at, "`train` needs `epochs`");
     if (el->epochs * el->steps > MAX_STEPS) {
-        AdvDiag *d = el_diag(el, ADV_D_OUT_OF_RANGE, it->at, "%lld epochs of %lld steps are more than a run can count", (long long)el->epochs,
-                             (long long)el->steps);
+        AdvDiag *d = el_diag(el, ADV_D_OUT_OF_RANGE, it->at, "%lld epochs of %lld steps are more than a run can count",
+                             (long long)el->epochs, (long long)el->steps);
         adv_diag_help(d, "train for fewer epochs, or with a larger `batch`");
         return false;
     }
@@ -297,10 +297,10 @@ static const char *after_epoch(El *el, AstId train, const char **out_stop)
 static void check_overrides(El *el)
 {
     for (uint32_t i = 0; i < el->overrides.n; i++) {
-        ElVal o = el->overrides.at[i];
-        if (o.mode) continue;
-        const char *name = adv_str(el->names, o.name);
-        AdvDiag *d = el_diag(el, ADV_D_OVERRIDE, o.span, "nothing that can be set is called `%s`", name);
+        const ElOverride *o = &el->overrides.at[i];
+        if (o->used) continue;
+        const char *name = adv_str(el->names, o->key);
+        AdvDiag *d = el_diag(el, ADV_D_OVERRIDE, o->at, "nothing that can be set is called `%s`", name);
         static const char *const fixed[] = {"train.epochs", "train.seed", "run.precision", "run.deterministic", "run.device"};
         const char **known = ADV_NEW_ARRAY(el->arena, const char *, el->recipe->items.n + 6);
         uint32_t n = 0;

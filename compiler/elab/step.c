@@ -102,10 +102,9 @@ static bool state_update(El *el, ElItem *it, ElVal v, AdvSpan at)
 bool el_flush(El *el, uint32_t from)
 {
     for (uint32_t i = from; i < el->pending.n; i++) {
-        ElVal p = el->pending.at[i];
+        ElPending p = el->pending.at[i];
         ElItem *it = el_item(el, el->recipe, p.name);
-        bool ok =
-            it->kind == EL_ITEM_MODEL ? el_model_update(el, it->model, p.list[0], p.span) : state_update(el, it, p.list[0], p.span);
+        bool ok = it->kind == EL_ITEM_MODEL ? el_model_update(el, it->model, p.val, p.at) : state_update(el, it, p.val, p.at);
         if (!ok) return false;
     }
     el->pending.n = from;
@@ -138,16 +137,14 @@ bool el_update(El *el, ElScope *s, AstId st)
     for (uint32_t i = 0; i < el->pending.n; i++)
         if (el->pending.at[i].name.i == path->name.i) {
             AdvDiag *d = el_diag(el, ADV_D_UPDATE, n->span, "`%s` is given two new values", name);
-            adv_diag_note(d, el->pending.at[i].span, "the first one is here");
+            adv_diag_note(d, el->pending.at[i].at, "the first one is here");
             return false;
         }
     ElVal v = el_expr(el, el->recipe, s, ast_child(t, st, 1));
     if (v.kind == EL_MODEL) v = el_model_weights(el, v.model, n->span);
     if (el_bad(v)) return false;
     it->used = true;
-    ElVal p = {.kind = EL_LIST, .name = path->name, .span = n->span, .n = 1, .list = ADV_NEW_ARRAY(el->arena, ElVal, 1)};
-    p.list[0] = v;
-    *ADV_PUSH(el->arena, &el->pending) = p;
+    *ADV_PUSH(el->arena, &el->pending) = (ElPending){path->name, v, n->span};
     return true;
 }
 

@@ -5,6 +5,7 @@
 */
 #include "compiler/graph/graph.h"
 
+#include "ops/shape.h"
 #include "ops/view.h"
 
 #include <assert.h>
@@ -193,11 +194,6 @@ AdvNodeId adv_build_like(AdvGraphBuild *b, AdvNodeId n, const AdvValueId *in)
 
 /* ---- constants ------------------------------------------------------------------------------------------------- */
 
-static bool is_float(uint8_t dtype)
-{
-    return dtype == ADV_F32 || dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16;
-}
-
 static const AdvOpDef *struct_op(const AdvGraph *g, const char *name)
 {
     const AdvOpDef *op = adv_registry_op(g->reg, name);
@@ -231,7 +227,7 @@ AdvValueId adv_build_const_wide(AdvGraphBuild *b, AdvTensorType type, const doub
     AdvValueId v = adv_build_const(b, type, data, n_bytes);
     bool exact = true;
     for (int64_t i = 0; i < n; i++) exact = exact && (adv_ld(&view, i) == elems[i] || isnan(elems[i]));
-    if (!exact && is_float(type.dtype)) {
+    if (!exact && adv_dtype_is_float(type.dtype)) {
         double *wide = ADV_NEW_ARRAY(g->arena, double, n);
         memcpy(wide, elems, (size_t)n * sizeof *wide);
         g->nodes.at[adv_value(g, v)->def.i].data.wide = wide;
@@ -355,7 +351,7 @@ AdvValueId adv_build_grad(AdvGraphBuild *b, AdvValueId e, const AdvValueId *of, 
             return first;
         }
     }
-    if (adv_value_type(g, e)->rank > 1 || !is_float(adv_value_type(g, e)->dtype)) {
+    if (adv_value_type(g, e)->rank > 1 || !adv_dtype_is_float(adv_value_type(g, e)->dtype)) {
         adv_arena_release(g->arena, mark);
         refuse(b, "`grad` needs one number a sample or a batch to derive");
         return first;

@@ -16,6 +16,7 @@
 #include "compiler/pass/pass_list.h"
 #include "ops/plugin.h"
 #include "ops/grad.h"
+#include "ops/shape.h"
 #include "ops/view.h"
 
 #include <assert.h>
@@ -46,11 +47,6 @@ static AdvValueId now(const Diff *d, AdvValueId v)
 {
     while (v.i < d->n_map && d->map[v.i].i) v = d->map[v.i];
     return v;
-}
-
-static bool is_float(uint8_t dtype)
-{
-    return dtype == ADV_F32 || dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16;
 }
 
 /* ---- 1: collect ------------------------------------------------------------------------------------------------ */
@@ -215,7 +211,7 @@ static void sweep_node(Diff *d, AdvNodeId n)
     for (uint32_t k = 0; k < node.n_in; k++) {
         AdvValueId v = now(d, adv_node_in(g, n, k));
         in[k] = val(v);
-        need[k] = d->depends[v.i] && is_float(adv_value_type(g, v)->dtype);
+        need[k] = d->depends[v.i] && adv_dtype_is_float(adv_value_type(g, v)->dtype);
     }
     for (uint32_t k = 0; k < node.n_out; k++) {
         out[k] = val(adv_node_out(g, n, k));

@@ -10,6 +10,7 @@
 #include "compiler/pass/fuse.h"
 
 #include "ops/ew.h"
+#include "ops/shape.h"
 #include "ops/view.h"
 
 #include <assert.h>
@@ -32,8 +33,6 @@ typedef struct Group {
     uint32_t n_args;
 } Group;
 
-static bool is_float(uint8_t dtype) { return dtype == ADV_F32 || dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16; }
-
 /* Is it a row with all operands of the result's float type? */
 static bool is_row(const Fuse *f, AdvNodeId id)
 {
@@ -41,7 +40,7 @@ static bool is_row(const Fuse *f, AdvNodeId id)
     uint8_t dtype;
     if (!n->op->row) return false;
     dtype = adv_value_type(f->g, adv_node_out(f->g, id, 0))->dtype;
-    if (!is_float(dtype)) return false;
+    if (!adv_dtype_is_float(dtype)) return false;
     for (uint32_t k = 0; k < n->n_in; k++)
         if (adv_value_type(f->g, adv_node_in(f->g, id, k))->dtype != dtype) return false;
     return true;
@@ -54,7 +53,7 @@ static bool in_group(const Group *gr, AdvNodeId id)
     return false;
 }
 
-/* How many inputs and numbers the group has; 0 if too many to count. */
+/* Collects the inputs and numbers of the group; false if there are too many. */
 static bool gather_operands(Fuse *f, Group *gr)
 {
     gr->n_inputs = gr->n_numbers = 0;

@@ -6,6 +6,7 @@
 ** A rule gives the value that stands for the node's only output, or none; or it changes an operand and says so.
 */
 #include "compiler/pass/pass_list.h"
+#include "ops/shape.h"
 #include "ops/view.h"
 
 #include <assert.h>
@@ -61,11 +62,6 @@ static AdvValueId make_shaped(Simplify *s, const char *op, AdvValueId x, const A
 
 /* ---- constants ------------------------------------------------------------------------------------------------- */
 
-static bool is_float(uint8_t dtype)
-{
-    return dtype == ADV_F32 || dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16;
-}
-
 static const AdvConst *const_of(const Simplify *s, AdvValueId v)
 {
     AdvNodeId n = made_by(s, v, "const");
@@ -79,7 +75,7 @@ static AdvView const_view(const Simplify *s, AdvValueId v, bool wide)
     const AdvConst *c = const_of(s, v);
     assert(c);
     AdvView view = adv_view_of(&t, (void *)(uintptr_t)c->data); /* inputs are only read */
-    if (!wide || !is_float(t.dtype) || t.dtype == ADV_F64) return view;
+    if (!wide || !adv_dtype_is_float(t.dtype) || t.dtype == ADV_F64) return view;
     AdvTensorType t64 = t;
     t64.dtype = ADV_F64;
     int64_t n_elems = adv_type_elems(&t);
@@ -135,7 +131,7 @@ static AdvValueId rule_fold(Simplify *s, AdvNodeId id)
     void *data = run_const(s, id, false, &got);
     if (!data || !adv_type_eq(&got, &t)) return none;
     AdvValueId v = adv_build_const(&s->b, t, data, (uint64_t)adv_type_bytes(&t));
-    const double *wide = is_float(t.dtype) && t.dtype != ADV_F64 ? run_const(s, id, true, &t64) : NULL;
+    const double *wide = adv_dtype_is_float(t.dtype) && t.dtype != ADV_F64 ? run_const(s, id, true, &t64) : NULL;
     if (!wide || t64.dtype != ADV_F64 || !adv_shape_eq(&t64, &t)) return v;
     int64_t n_elems = adv_type_elems(&t);
     AdvView view = adv_view_of(&t, data);
@@ -175,7 +171,7 @@ static bool is_finite(const Simplify *s, AdvValueId v)
     static const char *const bounded[] = {"eq", "ne", "lt", "le", "gt", "ge", "and_", "or_", "not_", "is_finite"};
     double x;
     if (adv_value_number(s->g, v, &x)) return isfinite(x);
-    if (!is_float(adv_value_type(s->g, v)->dtype)) return true;
+    if (!adv_dtype_is_float(adv_value_type(s->g, v)->dtype)) return true;
     for (uint32_t i = 0; i < sizeof bounded / sizeof *bounded; i++)
         if (made_by(s, v, bounded[i]).i) return true;
     return false;

@@ -255,6 +255,7 @@ static void growth_without_end(void)
 ** attack's result is, the sum), each is it once. */
 static void no_room_for_any_operation(void)
 {
+    static const char *const more[] = {"exp", "sqrt", "abs"};
     static char text[4096];
     for (int before = 0; before < 4; before++) {
         size_t n = (size_t)snprintf(text, sizeof text,
@@ -262,7 +263,7 @@ static void no_room_for_any_operation(void)
                                     "train { epochs = 1 }\nattack times(v, i) { return v*i }\nstep {\n");
         for (int i = 0; i < 10; i++)
             n += (size_t)snprintf(text + n, sizeof text - n, "  l%d = detach(each(4096, i => id*(i + %d.5)))\n", i, i * 4096);
-        for (int i = 0; i < before; i++) n += (size_t)snprintf(text + n, sizeof text - n, "  a%d = %s(id)\n", i, i == 0 ? "exp" : i == 1 ? "sqrt" : "abs");
+        for (int i = 0; i < before; i++) n += (size_t)snprintf(text + n, sizeof text - n, "  a%d = %s(id)\n", i, more[i]);
         n += (size_t)snprintf(text + n, sizeof text - n, "  minimize sum_over(4096, i => times(id, i + 0.25))*ce(f(x), y) over f\n}\n");
         CHECK(n < sizeof text);
         refused("operations", text, n, 2036);
