@@ -108,7 +108,7 @@ void el_log(El *el, AdvStr name, ElVal v, bool is_eps)
     AdvTensorType t = *adv_value_type(el->g, g);
     AdvStateId s = el_slot(el, adv_arena_printf(el->arena, "metric.%s", adv_str(el->names, name)), t, ADV_STATE_METRIC, false);
     if (!adv_shape_eq(&el->g->states.at[s.i].type, &t)) return;  /* another phase logs it with another rate: the first counts */
-    el_state_set(el, s, g);
+    el_state_set(el, s, el_n1(el, v.span, "stop_grad", g));  /* what a loop logs is in no gradient's way */
     for (uint32_t i = 0; i < el->logs.n; i++)
         if (el->logs.at[i].state.i == s.i) return;
     *ADV_PUSH(el->arena, &el->logs) = (ElLog){name, s, t.rank == 1, is_eps};

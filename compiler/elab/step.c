@@ -260,6 +260,9 @@ static AdvStateId moment(El *el, const Optim *o, AdvStateId weight, const char *
     return el_slot_at(el, o->at, adv_arena_printf(el->arena, "%s.%s", adv_str(el->names, st.name), suffix), st.type, ADV_STATE_OPT, true);
 }
 
+/* What an optimiser writes is a constant for later gradients. */
+static void put(El *el, AdvSpan at, AdvStateId s, AdvValueId v) { el_state_set(el, s, el_n1(el, at, "stop_grad", v)); }
+
 static void step_sgd(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValueId g, double decay)
 {
     const AdvOpDef *op = adv_registry_op(el->g->reg, "sgd");
@@ -272,8 +275,8 @@ static void step_sgd(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValueI
     AdvValueId in[4] = {el_state(el, s), g, el_state(el, m), el_graph(el, o->lr)};
     AdvValueId w = el_node(el, at, "sgd", in, 4, a);
     if (!w.i) return;
-    el_state_set(el, s, w);
-    el_state_set(el, m, (AdvValueId){w.i + 1});
+    put(el, at, s, w);
+    put(el, at, m, (AdvValueId){w.i + 1});
 }
 
 static void step_adam(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValueId g, double decay, AdvValueId t)
@@ -289,9 +292,9 @@ static void step_adam(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValue
     AdvValueId in[6] = {el_state(el, s), g, el_state(el, m), el_state(el, v), el_graph(el, o->lr), t};
     AdvValueId w = el_node(el, at, "adam", in, 6, a);
     if (!w.i) return;
-    el_state_set(el, s, w);
-    el_state_set(el, m, (AdvValueId){w.i + 1});
-    el_state_set(el, v, (AdvValueId){w.i + 2});
+    put(el, at, s, w);
+    put(el, at, m, (AdvValueId){w.i + 1});
+    put(el, at, v, (AdvValueId){w.i + 2});
 }
 
 /* g scaled so that the norm over all of it is at most `limit`. */
@@ -425,8 +428,8 @@ static bool minimize(El *el, ElScope *s, AstId st)
         if (!models[i]->called || !el_weights_of(el, e, models[i], w + at)) {
             AdvDiag *d =
                 el_diag(el, ADV_D_GRAD_TARGET, n->span, "this does not depend on the weights of `%s`", adv_str(el->names, models[i]->name));
-            adv_diag_help(d,
-                          "results of attacks and signals are constants for gradients; a budget passes them on with `gradient = envelope`");
+            adv_diag_help(d, "results of attacks, signals and updates are constants for gradients; "
+                             "attacks pass on a budget's radii with `gradient = envelope`");
             return false;
         }
         lint_descent(el, n, models[i]);
@@ -507,18 +510,18 @@ static bool signal_here(El *el, ElScope *s, AstId st)
     return !el_bad(v);
 }
 
-typedef struct Replay { ElScope *scope; AstId block; int64_t n; } Replay;
+typedef struct Replay { ElScope *scope; AstId block; AdvStr as; AdvSpan at; int64_t n; } Replay;
 
 static bool replay_body(El *el, void *user, ElVal turn, ElVal *carried)
 {
     Replay *r = user;
     (void)carried;
-    (void)turn;
     ElTurn *was = el->replay;
     uint32_t from = el->pending.n;
     el->replay = el->turns;
     ElScope *s = el_scope_new(el, r->scope);
     s->is_turn = true;
+    if (r->as.i) el_bind(el, s, r->as, turn, r->at)->used = true;
     bool ok = statements(el, s, r->block) && el_flush(el, from);
     if (ok) el_lint_locals(el, s);
     el->pending.n = from;
@@ -529,9 +532,9 @@ static bool replay_body(El *el, void *user, ElVal turn, ElVal *carried)
 static bool replay(El *el, ElScope *s, AstId st)
 {
     const Ast *t = tree(el);
-    Replay r = {.scope = s, .block = ast_child(t, st, 1)};
+    Replay r = {.scope = s, .block = ast_child(t, st, 1), .as = ast(t, st)->name, .at = ast(t, st)->span};
     ElVal count = el_expr(el, el->recipe, s, ast_child(t, st, 0));
-    if (!el_int(el, count, "the number of turns", 1, 1 << 20, &r.n)) return false;
+    if (!el_int(el, count, "the number of turns", 1, 1 << 20, &r.n) || (r.as.i && !el_own_name(el, r.as, r.at))) return false;
     return el_loop(el, ast(t, st)->span, r.n, NULL, 0, replay_body, &r);
 }
 

@@ -361,7 +361,9 @@ AdvValueId adv_build_grad(AdvGraphBuild *b, AdvValueId e, const AdvValueId *of, 
     copy_attrs(g, id, &attr, 1);
     for (uint32_t k = 0; k < n_of; k++) {
         AdvTensorType type = *adv_value_type(g, adv_node_in(g, id, k + 1));
-        AdvValueId v = add_out(g, id, &type);
+        AdvValueId v = add_out(g, id, &type), of_k = adv_node_in(g, id, k + 1);
+        if (adv_value(g, of_k)->rate != ADV_RATE_SAMPLE && adv_value(g, v)->rate == ADV_RATE_SAMPLE)
+            g->values.at[v.i].rate = ADV_RATE_BATCH; /* of what the samples share there is one */
         if (k == 0) first = v;
     }
     append(b, id);

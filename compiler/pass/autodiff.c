@@ -8,8 +8,8 @@
 **      what its body's results depend on.
 **   2. `mark` goes through that list forwards: which of it depends on some v. Only this is differentiated, so an attack that
 **      asks for its image gets no weight gradients.
-**   3. `sweep` goes through it backwards and asks each op. Contributions to a value are added as they come, in an order that
-**      the graph alone decides.
+**   3. `sweep` goes through it backwards and asks each op that a contribution reached. Contributions to a value are added as they
+**      come, in an order that the graph alone decides.
 ** Nodes of outer regions may lie on the path: their values are in reach, and the new nodes stand at the grad node.
 ** There is no tape: what the backward nodes use of the forward ones is simply used later.
 */
@@ -173,9 +173,12 @@ static bool blocked(Diff *d, AdvNodeId n)
     return true;
 }
 
+/* What the samples share has one gradient for the batch, whatever that was computed from. */
 static void contribute(Diff *d, AdvValueId v, AdvVal g)
 {
     AdvVal *sum = &d->adjoint[v.i];
+    uint8_t *rate = &d->g->values.at[g.i].rate;
+    if (*rate == ADV_RATE_SAMPLE && adv_value(d->g, v)->rate != ADV_RATE_SAMPLE) *rate = ADV_RATE_BATCH;
     *sum = sum->i ? adv_b2(&d->b.base, "add", *sum, g) : g;
 }
 
@@ -229,6 +232,8 @@ static void sweep_node(Diff *d, AdvNodeId n)
             AdvValueId v = {in[k].i};
             AdvVal piece = need[k] ? fit(d, node.op, v, gin[k]) : gin[k];
             if (need[k] && piece.i) contribute(d, v, piece);
+            /* an index that is used as a number would have to be moved: asked for, so that what made it says no */
+            if (d->depends[v.i] && !need[k] && (node.op->flags & ADV_OP_MOVES)) d->adjoint[v.i] = gout[0];
         }
     d->b.loc = loc;
 }
@@ -240,9 +245,8 @@ static void sweep(Diff *d)
         bool depends = false, wanted = false;
         for (uint32_t k = 0; k < n_through(d, n) && !depends; k++) depends = value_depends(d, through(d, n, k));
         if (!depends || !encloses(d, d->home.at[n.i])) continue; /* what lies in a loop is the loop's affair */
-        if (blocked(d, n)) continue;
         for (uint32_t k = 0; k < adv_node(d->g, n)->n_out; k++) wanted = wanted || d->adjoint[adv_node_out(d->g, n, k).i].i;
-        if (wanted) sweep_node(d, n);
+        if (wanted && !blocked(d, n)) sweep_node(d, n);
     }
 }
 

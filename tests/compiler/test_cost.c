@@ -78,6 +78,27 @@ static void test_mlp(void)
     done(c);
 }
 
+/* What the samples share, a gradient by weights and an update, belongs to the batch; what each has its own of, to the sample. */
+static void test_rates(void)
+{
+    Counted c = count("mlp(width = 16, classes = 3)", 3, "[2]", NATURAL, "ref");
+    const AdvCostEntry *e = entry(&c, "step.main");
+    uint32_t n[ADV_RATE_COUNT] = {0}, n_weights = 0;
+    for (uint32_t i = e->first; i < e->first + e->n_rows; i++) {
+        const AdvNode *node = adv_node(c.g, c.cost->rows.at[i].node);
+        for (uint32_t k = 0; k < node->n_out; k++) {
+            const AdvValue *v = adv_value(c.g, adv_node_out(c.g, c.cost->rows.at[i].node, k));
+            bool has_n = v->type.rank && v->type.dim[0] == 8;
+            CHECK(v->rate == ADV_RATE_ONCE || (v->rate == ADV_RATE_SAMPLE) == has_n);
+            n[v->rate]++;
+            n_weights += adv_node_is(c.g, c.cost->rows.at[i].node, "sgd");
+        }
+    }
+    CHECK(n[ADV_RATE_SAMPLE] > 10 && n[ADV_RATE_BATCH] >= n_weights);
+    CHECK_EQ(n_weights, 2 * 6); /* weight and moment of three weights and three biases */
+    done(c);
+}
+
 /* On target cuda the updates of 3 weights and 3 biases are a list; nothing is in a loop. */
 static void test_launches(void)
 {
@@ -237,6 +258,7 @@ static void test_dot(void)
 int main(void)
 {
     RUN(test_mlp);
+    RUN(test_rates);
     RUN(test_launches);
     RUN(test_mnist_cnn);
     RUN(test_small_cnn);

@@ -348,6 +348,65 @@ static void test_apply_is_minimize(void)
     recipe_free(r);
 }
 
+/* ---- what updates leave behind is constant ---------------------------------------------------------------------------- */
+
+#define PAIR_HEAD \
+    "adv 1\ndata synthetic { train = 24; test = 12; classes = 3; shape = [4]; batch = 6; y = id - 3*floor(id/3)\n" \
+    "x = uniform(0, 1, like = x) }\n" \
+    "net trunk(x) { return x -> fc1: linear(6) -> bn1: bn -> relu -> drop1: dropout(0.2) }\nnet head(h) { return h -> fc2: linear(3) }\n" \
+    "model g = trunk()\nmodel h = head()\nstate s: once = 0\nfn logits(x) = h(g.eval(x))\n"
+#define PAIR_TAIL \
+    "optim g = sgd(lr = 0.1*sigmoid(s + mean(ce(logits(x), y))), momentum = 0.9)\n" \
+    "optim h = adam(lr = 0.01)\ntrain { epochs = 1; seed = 1 }\neval final { on = test; of = logits; attacks = [clean] }\n"
+
+static RecipeRun *pair_run(const char *step)
+{
+    char text[2000];
+    snprintf(text, sizeof text, PAIR_HEAD "step { %s }\n" PAIR_TAIL, step);
+    Recipe *r = recipe_of("pair.adv", text);
+    RecipeRun *x = steps_of(r, 2);
+    recipe_free(r);
+    return x;
+}
+
+/* Both steps compile and do the same. */
+static void same_steps(const char *a, const char *b)
+{
+    RecipeRun *xa = pair_run(a), *xb = pair_run(b);
+    CHECK(!recipe_run_differs(xa, xb, "metric."));
+    recipe_run_close(xa);
+    recipe_run_close(xb);
+}
+
+/* A second gradient stops at the new weights of the first update: at its gradient, its moments and its rate. */
+static void test_new_weights_are_constants(void)
+{
+    same_steps("minimize ce(h(g(x)), y) over g; minimize ce(h(g(x)), y) over h",
+               "a = grad(ce(h(g(x)), y), g); apply a to g; z = detach(g(x)); minimize ce(h(z), y) over h");
+    same_steps("minimize ce(h(g(x)), y) over g, h; signal q = norm2(grad(ce(h(g.eval(x)), y), x)); s <- mean(q)",
+               "a, b = grad(ce(h(g(x)), y), [g, h]); apply [a, b] to g, h; s <- mean(norm2(grad(ce(h(g.eval(x)), y), x)))");
+}
+
+/* Nor does it pass back through turns, by weights or by moments. */
+static void test_gradient_stops_at_replay(void)
+{
+    RecipeRun *x = pair_run("replay 3 as k { minimize ce(h(g(x)), y) over g, h; s <- s + k + detach(mean(ce(h(g.eval(x)), y))) }\n"
+                            "signal q = norm2(grad((1 + 0*s)*ce(h(g.eval(x)), y), x))");
+    double s = recipe_run_get(x, "s");
+    CHECK(s > 6 && s < 18); /* 0 + 1 + 2 of each of two steps, and six losses */
+    CHECK(recipe_run_at(x, "metric.q", 0) > 0);
+    recipe_run_close(x);
+}
+
+/* A condition is a constant, however it was computed: it needs no `detach`. */
+static void test_conditions_need_no_detach(void)
+{
+    same_steps("minimize (argmax(h(g(x))) == y)*ce(h(g(x)), y) over g, h",
+               "minimize detach(argmax(h(g(x))) == y)*ce(h(g(x)), y) over g, h");
+    same_steps("w = worst(logits, y, [x, 1 - x]); minimize ce(h(g(w)), y) over g, h",
+               "w = detach(worst(logits, y, [x, 1 - x])); minimize ce(h(g(w)), y) over g, h");
+}
+
 /* One optimiser of two models bounds the length of both gradients together. */
 static void test_one_optimiser_clips_both(void)
 {
@@ -415,6 +474,9 @@ int main(void)
     RUN(test_worst_as_stages);
     RUN(test_loops_and_lists);
     RUN(test_apply_is_minimize);
+    RUN(test_new_weights_are_constants);
+    RUN(test_gradient_stops_at_replay);
+    RUN(test_conditions_need_no_detach);
     RUN(test_one_optimiser_clips_both);
     RUN(test_weights_from_a_file);
     return ADV_TEST_END();
