@@ -203,6 +203,10 @@ ADV_API const char *adv_plan_target_name(const AdvPlan *plan, uint32_t ix);
 /* Name of evaluation `ix` (0..) in the order of the recipe; NULL beyond the end. Lives as long as the plan. */
 ADV_API const char *adv_plan_eval_name(const AdvPlan *plan, uint32_t ix);
 
+/* The norm in which the rows of an evaluation's attack give distances: "linf" or "l2", that of the ball which the attack projects its
+** images onto; "linf" too where it projects onto none. NULL: clean images, or no such evaluation or attack. Lives as long as the plan. */
+ADV_API const char *adv_plan_eval_norm(const AdvPlan *plan, const char *eval, const char *attack);
+
 /* Name and text of source `ix` (0..), NUL-terminated, *out_bytes without the NUL; they live as long as the plan. ADV_EINVAL beyond
 ** the end. */
 ADV_API AdvStatus adv_plan_source(const AdvPlan *plan, uint32_t ix, const char **out_name, const char **out_text,
@@ -380,7 +384,8 @@ typedef struct AdvMetric {
     double value, min, q1, median, q3, max;
 } AdvMetric;
 
-/* Result of one attack of an evaluation. `dist` is the distance from the clean sample that the attack used, `eps` the radius
+/* Result of one attack of an evaluation. `epoch` is that of the weights, 0 where the session has trained none (they are from a file).
+** `dist` is the distance from the clean sample that the attack used, in the norm that adv_plan_eval_norm names; `eps` the radius
 ** that the recipe names for it, or NAN. Comes in arrays, so it never grows. */
 typedef struct AdvEvalRow {
     const char *eval, *attack, *weights; /* weights: "last" or "best" */
@@ -435,8 +440,8 @@ typedef struct AdvTrainOpts {
 
 /* Runs the plan's program from where the session stands (its beginning, or where resume put it) to its end: epochs,
 ** phases, evaluations, kept weights, early stop. ADV_ECANCELLED after a stop that was asked for (a checkpoint has been
-** written if there is a run folder); ADV_ENUMERIC when a logged value became NaN or infinite: the step has been run again
-** under ADV_CHECK_FINITE and the diagnostics name the recipe's line; ADV_EIO when a file of the run folder cannot be
+** written if there is a run folder); ADV_ENUMERIC when a logged value, or an image or the logits of an evaluation, became
+** NaN or infinite: the step or batch has been run again under ADV_CHECK_FINITE and the diagnostics name the recipe's line; ADV_EIO when a file of the run folder cannot be
 ** written: states and place are whole, so adv_session_save to another folder saves the run. A session that is at the end returns
 ** ADV_OK. The first call after a resume at the end of a run sends the events of its last epoch and finished evaluations once more. */
 ADV_API AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *ds) ADV_MUST_USE;

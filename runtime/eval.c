@@ -3,12 +3,16 @@
 ** A stage runs on all samples, or on those that every stage since the last one on all got right. Their ids are listed once a stage
 ** and run in full batches; the last is padded with its last id under a mask of 0, so that shapes stay fixed and every sample counts
 ** once. The accuracy of a stage is over all samples of the evaluation: those a stage did not run on are wrong already.
+**
+** Images or logits that are not finite have no accuracy: the evaluation ends, and the batch is run once more under ADV_CHECK_FINITE to
+** say where they came from.
 */
 #include "runtime/run.h"
 
 #include "ops/view.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 static const AdvProgEval *eval_at(const AdvRun *r)
@@ -83,6 +87,36 @@ static AdvStatus put_batch(AdvRun *r, int64_t n)
     return put_slot(r, r->p->mask_state, values);
 }
 
+/* The first of n samples for which a slot holds no finite number; n: none. */
+static AdvStatus find_bad(AdvRun *r, uint32_t state, int64_t n, int64_t *out)
+{
+    *out = n;
+    if (state == ADV_PLAN_NONE) return ADV_OK;
+    AdvView v = adv_view_of(&r->s->t->state_types[state], r->slot);
+    ADV_TRY(adv_session_get_bytes(r->s, state, r->slot));
+    for (*out = 0; *out < n && isfinite(adv_ld(&v, *out)); ++*out) { }
+    return ADV_OK;
+}
+
+/* Are the batch's images and logits numbers? The entry writes nothing that it reads, so it can run again. */
+static AdvStatus check_results(AdvRun *r, int64_t n, AdvDiags *ds)
+{
+    const AdvProgEval *e = eval_at(r);
+    const AdvProgStage *st = &e->stages[r->at.stage];
+    int64_t image, answer;
+    ADV_TRY(find_bad(r, r->p->dist_state, n, &image));
+    ADV_TRY(find_bad(r, r->p->correct_state, n, &answer));
+    if (image == n && answer == n) return ADV_OK;
+    int64_t id = e->first_id + r->tally.todo[r->at.next + (image < n ? image : answer)];
+    adv_diag(ds, ADV_D_LOG_NOT_FINITE, (AdvSpan){0, 0, 0}, "`%s.%s` has no result: the %s of sample %lld became NaN or infinite", e->name,
+             st->name, image < n ? "image" : "logits", (long long)id);
+    int32_t check = r->s->check;
+    r->s->check = ADV_CHECK_FINITE;
+    AdvStatus again = adv_session_run_entry(r->s, adv_plan_entry(r->s->plan, r->s->t, st->entry), ds); /* its message names the line */
+    r->s->check = check;
+    return again == ADV_OK ? ADV_ENUMERIC : again;
+}
+
 static AdvStatus take_results(AdvRun *r, int64_t n)
 {
     const AdvProgramDef *p = r->p;
@@ -126,6 +160,32 @@ static AdvStatus put_classes(AdvRun *r, uint32_t state)
     return adv_session_put_bytes(r->s, state, r->slot);
 }
 
+/* An attack that leaves its radius, or never its centre, is hardly the one that was meant: said once a session. Radii are allowed what
+** rounding takes, of eps and of a sample's numbers. */
+static void tell_distance(AdvRun *r)
+{
+    const AdvProgEval *e = eval_at(r);
+    const AdvProgStage *st = &e->stages[r->at.stage];
+    const AdvPlanEntry *entry = &r->s->t->entries[adv_plan_entry(r->s->plan, r->s->t, st->entry)];
+    double d = r->sums.dist_max;
+    bool is_far = d > 1.001 * st->eps + 1e-5, is_nowhere = d == 0 && st->eps > 0;
+    uint8_t *told = &r->told[st->number];
+    char where[300];
+    if (!st->norm || !r->tally.n_todo || r->s->be->does_nothing || *told || (!is_far && !is_nowhere)) return;
+    *told = 1;
+    adv_fault_place(r->s->plan, adv_fault_writer(r->s, entry->first, entry->n_insts, r->p->dist_state), where, sizeof where);
+    if (is_far)
+        adv_ctx_log(r->s->ctx, ADV_LOG_WARNING,
+                    "warning: %s: `%s.%s` moved a sample by %.6g (%s), further than its eps of %.6g: is the last thing that it does to "
+                    "its images a `project` around x?",
+                    where, e->name, st->name, d, st->norm, st->eps);
+    else
+        adv_ctx_log(r->s->ctx, ADV_LOG_WARNING,
+                    "warning: %s: `%s.%s` moved no sample, though its eps is %.6g: what it reports is the accuracy on clean samples (is "
+                    "its gradient 0 everywhere?)",
+                    where, e->name, st->name, st->eps);
+}
+
 static AdvStatus end_stage(AdvRun *r)
 {
     const AdvProgEval *e = eval_at(r);
@@ -136,11 +196,15 @@ static AdvStatus end_stage(AdvRun *r)
         uint8_t *f = &r->tally.flags[r->tally.todo[i]];
         *f = *f & ADV_FLAG_RIGHT ? ADV_FLAG_ALIVE : 0;
     }
-    r->tally.row_ints[row] = (AdvRowInts){r->at.eval, r->at.stage, is_best, is_best ? r->at.best_epoch : r->at.epoch, e->n, r->at.n_correct};
+    int64_t trained = r->at.step || !r->at.epoch ? r->at.epoch : r->at.epoch - 1; /* an epoch counts from its first step */
+    int64_t epoch = is_best ? r->at.best_epoch : trained;
+    r->tally.row_ints[row] = (AdvRowInts){r->at.eval, r->at.stage, is_best, epoch, e->n, r->at.n_correct};
     r->tally.row_nums[row] = (AdvRowNums){r->tally.n_todo ? r->sums.dist_sum / (double)r->tally.n_todo : 0, r->sums.dist_max};
-    memcpy(&r->tally.row_classes[row * 2 * (r->n_classes + 1)], r->tally.classes, sizeof *r->tally.classes * 2 * (size_t)(r->n_classes + 1));
+    int64_t n_counts = 2 * (r->n_classes + 1);
+    memcpy(&r->tally.row_classes[row * n_counts], r->tally.classes, sizeof *r->tally.classes * (size_t)n_counts);
     ADV_TRY(adv_session_put_number(r->s, e->stages[r->at.stage].result, (double)r->at.n_correct / (double)e->n));
     ADV_TRY(put_classes(r, e->stages[r->at.stage].per_class));
+    tell_distance(r);
     begin_stage(r, r->at.stage + 1);
     return ADV_OK;
 }
@@ -155,6 +219,7 @@ AdvStatus adv_eval_advance(AdvRun *r, AdvDiags *ds, bool *out_ended)
     if (n > 0) {
         ADV_TRY(put_batch(r, n));
         ADV_TRY(adv_run_entry(r, st->entry, ds));
+        ADV_TRY(check_results(r, n, ds));
         ADV_TRY(take_results(r, n));
         r->at.next += n;
         AdvEvent ev = {.kind = ADV_EVENT_EVAL_BATCH, .step = r->at.next, .n_steps = r->tally.n_todo, .text = st->name};

@@ -199,6 +199,7 @@ static void put_row(AdvRun *r, Json *j, int64_t row)
     put_num(j, (double)x->n_correct / (double)x->n);
     put(j, ",\"eps\":");
     put_num(j, e->stages[x->stage].eps);
+    if (e->stages[x->stage].norm) put(j, ",\"norm\":\"%s\"", e->stages[x->stage].norm);
     put(j, ",\"dist_mean\":");
     put_num(j, y->dist_mean);
     put(j, ",\"dist_max\":");

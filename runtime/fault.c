@@ -56,6 +56,16 @@ AdvSpan adv_fault_span(const AdvPlan *plan, AdvDiags *ds, uint32_t loc)
     return span_of(plan, ds, loc);
 }
 
+uint32_t adv_fault_writer(const AdvSession *s, uint32_t first, uint32_t n, uint32_t state)
+{
+    for (uint32_t i = first; i < first + n; i++)
+        for (uint32_t k = 0; k < s->t->insts[i].n_out; k++) {
+            const AdvPlanValue *v = &s->t->values[s->t->operands[s->t->insts[i].out_at + k]];
+            if (v->block == ADV_BLOCK_STATE && v->state == state) return s->t->insts[i].loc;
+        }
+    return 0;
+}
+
 void adv_fault_place(const AdvPlan *plan, uint32_t loc, char *text, size_t n_bytes)
 {
     uint32_t at = written_loc(plan, loc);

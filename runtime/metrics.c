@@ -136,17 +136,6 @@ void adv_logs_epoch(AdvRun *r)
     }
 }
 
-/* Where the recipe says what log l shows: the place of an instruction that writes its state. */
-static uint32_t place_of(const AdvSession *s, const AdvProgLog *l)
-{
-    for (uint32_t i = 0; i < s->t->n_insts; i++)
-        for (uint32_t k = 0; k < s->t->insts[i].n_out; k++) {
-            const AdvPlanValue *v = &s->t->values[s->t->operands[s->t->insts[i].out_at + k]];
-            if (v->block == ADV_BLOCK_STATE && v->state == l->state) return s->t->insts[i].loc;
-        }
-    return 0;
-}
-
 /* A radius at its bound no longer says anything about its sample, and no derivative gets past it. */
 void adv_logs_tell_bounds(AdvRun *r)
 {
@@ -159,7 +148,7 @@ void adv_logs_tell_bounds(AdvRun *r)
         while (n_low < sum->n && sum->values[n_low] <= (float)l->lo) n_low++;
         while (n_low + n_high < sum->n && sum->values[sum->n - 1 - n_high] >= (float)l->hi) n_high++;
         if (n_low + n_high < sum->n) continue;
-        adv_fault_place(r->s->plan, place_of(r->s, l), where, sizeof where);
+        adv_fault_place(r->s->plan, adv_fault_writer(r->s, 0, r->s->t->n_insts, l->state), where, sizeof where);
         adv_ctx_log(r->s->ctx, ADV_LOG_WARNING,
                     "warning: %s: in epoch %" PRId64 " every `%s` lay at a bound of `within %g .. %g` (%" PRId64
                     " at the lower one, %" PRId64 " at the upper one): no gradient reaches what computes it; widen `within`, or make `%s` "

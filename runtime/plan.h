@@ -26,7 +26,9 @@
 **   "evals": [ { "name": "final", "split": "test", "first_id": 0, "n": 10000, "batch": 128, "every": 0,
 **                "before": entry run before it after an epoch (whether it is due or not) | absent,
 **                "stages": [ { "name": "strong", "entry": "eval.final.strong", "among": "all" | "alive" (those right in every stage
-**                since the last one among all), "result": "final.strong" | absent, "per_class": state [classes] | absent } ] } ],
+**                since the last one among all), "result": "final.strong" | absent, "per_class": state [classes] | absent,
+**                "eps": radius that the recipe gives the attack | absent, "norm": "linf" | "l2" (of eval.dist) | absent: clean
+**                images } ] } ],
 **   "after_epoch": entry run after an epoch's evaluations, before `stop` is read | null,
 **   "keep": "quick.strong" | null, "stop": "train.stop" | null, "log": [ { "name": "eps", "state": "metric.eps", "kind": "number" |
 **   "sample", "unit": "" | "1/255", "within": [lo, hi] (between which each number lies) | absent } ],
@@ -34,7 +36,8 @@
 **   "run": { "precision": "f32", "deterministic": false }, "params": [ {"name","value","origin"} ] }
 ** How it is interpreted: runtime/program.c. Host-written states: run.epoch (i64, from 1), run.step (i64, steps done in this
 ** epoch; the step entry writes +1), eval.ids (i64[B]), eval.mask (float[B]), and results (float, rank 0) after evaluations.
-** An evaluation entry writes eval.correct (float[B]: 1 right, 0 wrong), eval.y (i32[B]) and eval.dist (float[B], distance used).
+** An evaluation entry writes eval.correct (float[B]: 1 right, 0 wrong, NaN where the logits give no answer), eval.y (i32[B])
+** and eval.dist (float[B], distance used).
 */
 #ifndef ADV_RUNTIME_PLAN_H
 #define ADV_RUNTIME_PLAN_H

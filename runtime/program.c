@@ -102,6 +102,7 @@ static bool take_all(AdvRun *r)
     take_tally(r, &r->tally, &ok);
     take_tally(r, &r->aside, &ok);
     r->rows = take(r, r->n_max_rows, sizeof *r->rows, &ok);
+    r->told = take(r, r->n_max_rows, sizeof *r->told, &ok);
     r->slot = take(r, (uint64_t)r->n_slot, 2 * sizeof(int64_t), &ok);
     for (uint32_t i = 0; ok && i < r->p->n_logs; i++) {
         r->logs[i].cap = log_cap(r, i);
@@ -127,6 +128,7 @@ void adv_run_close(AdvSession *s)
     drop_tally(r, &r->tally);
     drop_tally(r, &r->aside);
     drop(r, r->rows, r->n_max_rows, sizeof *r->rows);
+    drop(r, r->told, r->n_max_rows, sizeof *r->told);
     drop(r, r->slot, (uint64_t)r->n_slot, 2 * sizeof(int64_t));
     drop(r, r->best_mem, r->saved_bytes, 1);
     drop(r, r->last_mem, r->saved_bytes, 1);

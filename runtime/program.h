@@ -27,7 +27,9 @@ typedef struct AdvProgStage {
     const char *name, *entry;
     bool among_alive;            /* only samples that every stage since the last one among all got right */
     uint32_t result, per_class;  /* states for the accuracy, and for that of each class; or ADV_PLAN_NONE */
+    uint32_t number;             /* of all stages of the program, from 0 */
     double eps;                  /* the attack's radius as the recipe says it; NAN: it does not */
+    const char *norm;            /* in which distances are measured: "linf", "l2", or NULL: the images are clean */
 } AdvProgStage;
 
 typedef struct AdvProgEval {

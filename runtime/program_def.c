@@ -22,6 +22,7 @@ typedef struct Reader {
     AdvDiags *ds;
     AdvProgramDef *out;
     AdvStatus st;   /* the first failure; later reads give zeros */
+    uint32_t n_stages;
 } Reader;
 
 static void bad(Reader *r, const char *fmt, ...) ADV_PRINTF(2, 3);
@@ -161,12 +162,16 @@ static void read_stages(Reader *r, const json_t *o, AdvProgEval *e)
     for (uint32_t i = 0; ss && i < n; i++) {
         const json_t *so = json_array_get(v, i);
         ss[i].name = text(r, so, "name", false);
+        ss[i].number = r->n_stages++;
         ss[i].entry = text(r, so, "entry", false);
         entry_exists(r, ss[i].entry);
         const char *among = text(r, so, "among", true);
         if (among && strcmp(among, "all") && strcmp(among, "alive")) bad(r, "`among` is `%s`, not `all` or `alive`", among);
         const json_t *eps = json_object_get(so, "eps");
         ss[i].eps = json_is_number(eps) ? json_number_value(eps) : NAN;
+        ss[i].norm = text(r, so, "norm", true);
+        if (ss[i].norm && strcmp(ss[i].norm, "linf") && strcmp(ss[i].norm, "l2"))
+            bad(r, "`norm` is `%s`, not `linf` or `l2`", ss[i].norm);
         ss[i].among_alive = among && !strcmp(among, "alive");
         ss[i].result = number_state(r, text(r, so, "result", true));
         ss[i].per_class = state(r, text(r, so, "per_class", true), false);
@@ -377,6 +382,16 @@ const char *adv_plan_target_name(const AdvPlan *plan, uint32_t ix)
 const char *adv_plan_eval_name(const AdvPlan *plan, uint32_t ix)
 {
     return plan && ix < plan->prog->n_evals ? plan->prog->evals[ix].name : NULL;
+}
+
+const char *adv_plan_eval_norm(const AdvPlan *plan, const char *eval, const char *attack)
+{
+    for (uint32_t i = 0; plan && eval && attack && i < plan->prog->n_evals; i++) {
+        const AdvProgEval *e = &plan->prog->evals[i];
+        for (uint32_t k = 0; k < e->n_stages && !strcmp(e->name, eval); k++)
+            if (!strcmp(e->stages[k].name, attack)) return e->stages[k].norm;
+    }
+    return NULL;
 }
 
 AdvStatus adv_plan_param(const AdvPlan *plan, uint32_t ix, const char **out_name, double *out_value, const char **out_origin)

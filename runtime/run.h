@@ -84,6 +84,7 @@ struct AdvRun {
     int64_t n_ahead;              /* steps it may do before the host looks */
 
     bool has_told_bounds;
+    uint8_t *told;                /* by number of a stage: has its distance been warned of? */
 
     /* of the present call */
     AdvTrainOpts o;

@@ -155,6 +155,8 @@ void adv_profile_add(AdvSession *s, uint32_t entry, uint32_t inst, uint64_t at_n
 AdvDiag *adv_fault(AdvSession *s, AdvDiags *ds, AdvDiagId id, uint32_t entry, uint32_t inst, const char *fmt, ...) ADV_PRINTF(6, 7);
 /* The innermost place in the recipe of an instruction, as a span of ds (sources are added if needed). */
 AdvSpan adv_fault_span(const AdvPlan *plan, AdvDiags *ds, uint32_t loc);
+/* Place of the first of instructions `first`.. that writes a state: where the recipe says what it shows. 0: none of them does. */
+uint32_t adv_fault_writer(const AdvSession *s, uint32_t first, uint32_t n, uint32_t state);
 /* As "recipe.adv:21", into text. */
 void adv_fault_place(const AdvPlan *plan, uint32_t loc, char *text, size_t n_bytes);
 /* Name and short description of operand `k` of an instruction (inputs, then outputs). */

@@ -319,7 +319,7 @@ static int run(Run *r)
     if (r->show.mode != SHOW_NONE && r->show.mode != SHOW_JSON) show_first_screen(r->plan, r->s, r->plan_path, r->data, r->dir);
     if (adv_session_is_done(r->s) && !cli_get(&r->cli, "eval")) fprintf(stderr, "this run is finished\n");
     rc = train(r);
-    if (!rc) show_results(&r->show, r->dir);
+    if (!rc) show_results(&r->show, r->plan, r->dir);
     if (cli_get(&r->cli, "profile")) adv_session_profile(r->s, out, stdout);
     int trace_rc = write_trace(r);
     return rc ? rc : trace_rc;

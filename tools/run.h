@@ -73,6 +73,6 @@ void show_init(Show *s, const char *progress);
 void show_first_screen(const AdvPlan *plan, const AdvSession *s, const char *plan_path, const char *data_path, const char *dir);
 int32_t show_event(void *user, const AdvEvent *e);  /* an AdvTrainOpts.progress; user: Show */
 void show_end_line(Show *s);                        /* the live line stays as it is; what follows is below it */
-void show_results(const Show *s, const char *dir);  /* to stdout */
+void show_results(const Show *s, const AdvPlan *plan, const char *dir);  /* to stdout */
 
 #endif

@@ -244,17 +244,20 @@ int32_t show_event(void *user, const AdvEvent *e)
 
 /* ---- results ------------------------------------------------------------------------------------------------------------- */
 
-static void print_rows(const Show *s)
+static void print_rows(const Show *s, const AdvPlan *plan)
 {
-    printf("%-10s %-16s %-8s %6s %8s %10s %10s %10s\n", "eval", "attack", "weights", "epoch", "n", "eps", "distance", "accuracy");
+    printf("%-10s %-16s %-8s %6s %8s %10s %10s %-4s %10s\n", "eval", "attack", "weights", "epoch", "n", "eps", "distance", "norm",
+           "accuracy");
     for (int i = 0; i < s->n_rows; i++) {
         const ShowRow *k = &s->rows[i];
-        char eps[32] = "";
+        char eps[32] = "", epoch[32] = "";
+        const char *norm = adv_plan_eval_norm(plan, k->eval, k->attack);
         if (!isnan(k->r.eps)) snprintf(eps, sizeof eps, "%.4f", k->r.eps);
-        printf("%-10s %-16s %-8s %6" PRId64 " %8" PRId64 " %10s %10.4f %9.2f%%\n", k->eval, k->attack, k->weights, k->r.epoch, k->r.n, eps,
-               k->r.dist_max, 100 * k->r.accuracy);
+        if (k->r.epoch) snprintf(epoch, sizeof epoch, "%" PRId64, k->r.epoch);
+        printf("%-10s %-16s %-8s %6s %8" PRId64 " %10s %10.4f %-4s %9.2f%%\n", k->eval, k->attack, k->weights, epoch, k->r.n, eps,
+               k->r.dist_max, norm ? norm : "", 100 * k->r.accuracy);
     }
-    printf("distance: the largest from a clean sample that the attack used, in its own norm\n");
+    printf("distance: the largest from a clean sample that the attack used, in the norm of the ball that it projects onto (else linf)\n");
 }
 
 static void print_distributions(const Show *s)
@@ -274,9 +277,9 @@ static void print_distributions(const Show *s)
     }
 }
 
-void show_results(const Show *s, const char *dir)
+void show_results(const Show *s, const AdvPlan *plan, const char *dir)
 {
-    if (s->n_rows) print_rows(s);
+    if (s->n_rows) print_rows(s, plan);
     print_distributions(s);
     if (dir[0]) printf("%srun folder: %s\n", s->n_rows || s->n_metrics ? "\n" : "", dir);
 }

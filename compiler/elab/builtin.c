@@ -259,7 +259,7 @@ static ElVal ball(ElCall *c)
     if (!el_is_value(eps) || el_rank(el, eps)) return wrong(c, 2, "a radius, at most one number per sample");
     if (!el_radius_ok(el, eps, eps.span)) return el_poison(c->span);
     for (ElFrame *f = el->frame; f; f = f->up)
-        if (f->is_attack || f == el->frame) f->attack_norm = l2 ? 2 : 1;
+        if (f->is_attack || f == el->frame) f->attack_norm = l2 ? EL_L2 : EL_LINF;
     ElVal three[3] = {z, x, eps};
     if (!l2) return el_elementwise(el, c->span, c->name, "ball_linf", three, 3, EL_NUM);
     ElVal d = el_elementwise(el, c->span, c->name, "sub", three, 2, EL_NUM);
@@ -270,12 +270,19 @@ static ElVal ball(ElCall *c)
     return el_elementwise(el, c->span, c->name, "add", sum, 2, EL_NUM);
 }
 
-static ElVal fn_ball(ElCall *c) { return ball(c); }
+/* Notes on the images which ball they are in: the one just made. */
+static ElVal in_ball(const ElCall *c, ElVal images)
+{
+    if (!el_bad(images) && c->el->frame) images.norm = c->el->frame->attack_norm;
+    return images;
+}
+
+static ElVal fn_ball(ElCall *c) { return in_ball(c, ball(c)); }
 
 static ElVal fn_project(ElCall *c)
 {
     ElVal three[3] = {ball(c), el_number(0, c->span), el_number(1, c->span)};
-    return el_elementwise(c->el, c->span, c->name, "clip", three, 3, EL_NUM);
+    return in_ball(c, el_elementwise(c->el, c->span, c->name, "clip", three, 3, EL_NUM));
 }
 
 /* ---- shape of examples ---- */

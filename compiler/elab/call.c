@@ -439,9 +439,12 @@ static bool block(El *el, ElModule *m, ElScope *s, AstId id, ElVal *out)
 
 /* ---- calls ---- */
 
+/* `norm`: of the ball projected onto last, unless the images bring theirs, from an attack inside. */
 static ElVal attack_result(El *el, ElVal r, const ElArg *bound, uint32_t n, uint8_t norm, AdvSpan at)
 {
     r = el_stop_grad(el, r);
+    ElVal *first = r.kind == EL_LIST && r.n ? &r.list[0] : &r;
+    if (!first->norm) first->norm = norm;
     ElVal eps = {.kind = EL_POISON}, x = {.kind = EL_POISON};
     for (uint32_t i = 0; i < n; i++) {
         if (!strcmp(adv_str(el->names, bound[i].name), "eps")) eps = bound[i].val;
@@ -450,10 +453,11 @@ static ElVal attack_result(El *el, ElVal r, const ElArg *bound, uint32_t n, uint
     if (!el->budget_envelope || eps.kind != EL_TENSOR || x.kind != EL_TENSOR || eps.t.i != el->budget_eps.t.i ||
         eps.rate != ADV_RATE_SAMPLE)
         return r;
-    ElVal *first = r.kind == EL_LIST ? &r.list[0] : &r;
     AdvValueId in[3] = {first->t, x.t, eps.t};
-    AdvAttr a = adv_attr_i(norm ? norm - 1 : 0);
+    AdvAttr a = adv_attr_i(first->norm == EL_L2);
+    norm = first->norm;
     *first = el_tensor(el, el_node(el, at, "on_ball", in, 3, &a), ADV_RATE_SAMPLE, EL_NUM, at);
+    first->norm = norm;
     return r;
 }
 

@@ -53,10 +53,12 @@ typedef enum ElSort { EL_NUM = 0, EL_COND, EL_CLASS, EL_PROBS } ElSort;
 #define EL_MAX_DRAWS 64 /* networks that dropout makes of one model: draws 0..63 */
 typedef enum ElMode { EL_TRAIN = 0, EL_BATCH, EL_EVAL, EL_MC, EL_AGAIN } ElMode;
 enum { EL_RESULTS = 1 };    /* mode of a list that a `return` of several values gave */
+typedef enum ElNorm { EL_NO_BALL = 0, EL_LINF, EL_L2 } ElNorm;
 
 struct ElVal {
     uint8_t kind, sort, rate;  /* ElKind, ElSort, AdvRate */
     uint8_t mode;              /* EL_MODEL: ElMode; EL_LIST: EL_RESULTS or 0 */
+    uint8_t norm;              /* EL_TENSOR that was just projected, or that an attack returns: ElNorm of its ball */
     AdvSpan span;              /* the expression */
     AdvSpan born;              /* EL_NUMBER: what first gave it, which a name keeps; file 0: not noted */
     double num;                /* EL_NUMBER */
@@ -205,7 +207,7 @@ typedef struct ElFrame {       /* one call in progress, innermost first */
     uint32_t n_draws, n_calls;
     AdvLocId loc;              /* of the call site, with its chain */
     bool is_attack, is_net;
-    uint8_t attack_norm;       /* 0 linf, 1 l2: which ball the attack projects onto */
+    uint8_t attack_norm;       /* ElNorm of the ball that it projected onto last */
     /* nets: names of layers */
     AdvStr prefix;             /* "f.layer1.0" */
     AdvStr label;              /* of the layer being made, or 0 */

@@ -2,7 +2,9 @@
 ** is `worst` of several becomes as many entries, each run on the samples that those before it left right.
 **
 ** The entry computes the attack's images, what the classifier says of them, and how far they are from the clean ones, so that
-** box, radius and accuracy are checked by the engine and not by the attack.
+** box, radius and accuracy are checked by the engine and not by the attack. The distance is in the norm of the ball that the images
+** were projected onto, L-inf where there is none: of all norms that has the smallest distance, so an attack that is found to leave its
+** radius has left it.
 */
 #include "compiler/elab/elab.h"
 
@@ -165,6 +167,19 @@ static uint32_t n_stages_of(El *el, ElVal f, ElVal x)
     return same ? w->n : 1;
 }
 
+/* What an entry leaves for the host, of the images x and the logits z: right or wrong (NaN where the logits give no answer), label,
+** distance. */
+static void put_results(El *el, AdvSpan at, ElVal x, ElVal z)
+{
+    AdvValueId hit = el_n2(el, at, "eq", el_n1(el, at, "argmax", z.t), el->y.t), best = el_graph(el, el_reduce(el, at, "max", z));
+    ElVal two[2] = {x, el->x}, d = el_elementwise(el, at, "-", "sub", two, 2, EL_NUM);
+    d = x.norm == EL_L2 ? el_reduce(el, at, "norm2", d) : el_reduce(el, at, "max", el_elementwise(el, at, "abs", "abs", &d, 1, EL_NUM));
+    hit = el_n2(el, at, "add", hit, el_n2(el, at, "sub", best, best)); /* 0, or NaN where best is not finite */
+    el_state_set(el, eval_slot(el, "eval.correct", ADV_F32), el_n2(el, at, "mul", hit, el->mask.t));
+    el_state_set(el, eval_slot(el, "eval.y", ADV_I32), el->y.t);
+    el_state_set(el, eval_slot(el, "eval.dist", ADV_F32), el_n2(el, at, "mul", el_graph(el, d), el->mask.t));
+}
+
 typedef struct Entry { const char *name, *entry; AstId call; AdvSpan at; } Entry;
 
 /* Makes one entry; returns into how many stages it could be split, or 0 after errors. */
@@ -181,7 +196,8 @@ static uint32_t make_entry(El *el, Eval *e, const Entry *n, json_t *stage)
     bool ok = el_data_fetch(el, el_state(el, ids), !strcmp(e->split, "test"), false);
     ElVal f = ok ? classifier(el, e) : el_poison(at);
     if (ok && !el_bad(f)) el_prepare(el, n->call);
-    ElVal x = el_bad(f) ? f : !strcmp(n->name, "clean") && ast(tree(el), n->call)->kind == AST_ID ? el->x : attacked(el, n->call, f, stage);
+    bool is_clean = !strcmp(n->name, "clean") && ast(tree(el), n->call)->kind == AST_ID;
+    ElVal x = el_bad(f) ? f : is_clean ? el->x : attacked(el, n->call, f, stage);
     ElVal z = el_bad(x) ? x : call_function(el, f, x, e->at);
     if (!el_bad(z) && (z.kind != EL_TENSOR || z.rate != ADV_RATE_SAMPLE || el_rank(el, z) != 1))
         z = el_error(el, ADV_D_SHAPE_FIT, e->at, "`of` must give one number per class, [N,K], but gives %s", el_describe(el, z));
@@ -189,12 +205,9 @@ static uint32_t make_entry(El *el, Eval *e, const Entry *n, json_t *stage)
         z = el_error(el, ADV_D_SHAPE_FIT, at, "an attack gives images like x, but this gives %s", el_describe(el, x));
     uint32_t n_stages = el_bad(z) ? 0 : n_stages_of(el, f, x);
     if (!el_bad(z)) {
-        AdvValueId hit = el_n2(el, at, "eq", el_n1(el, at, "argmax", z.t), el->y.t);
-        ElVal two[2] = {x, el->x}, d = el_elementwise(el, at, "-", "sub", two, 2, EL_NUM);
-        d = el_reduce(el, at, "max", el_elementwise(el, at, "abs", "abs", &d, 1, EL_NUM));
-        el_state_set(el, eval_slot(el, "eval.correct", ADV_F32), el_n2(el, at, "mul", hit, el->mask.t));
-        el_state_set(el, eval_slot(el, "eval.y", ADV_I32), el->y.t);
-        el_state_set(el, eval_slot(el, "eval.dist", ADV_F32), el_n2(el, at, "mul", el_graph(el, d), el->mask.t));
+        put_results(el, at, x, z);
+        is_clean |= pick_place && without_stop(el, x).t.i == el->x.t.i; /* a candidate may be the clean images */
+        if (!is_clean) el_json_set(el, stage, "norm", json_string(x.norm == EL_L2 ? "l2" : "linf"));
     }
     el_entry_end(el);
     el->in_eval = el->worst.is_on = false;

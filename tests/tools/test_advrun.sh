@@ -87,6 +87,8 @@ expect 66 'there is no checkpoint' --resume=nowhere small.plan
 "$advrun" --threads=1 small.plan >out.txt 2>err.txt
 ok 'run: exit code' test $? -eq 0
 ok 'run: results on stdout' grep -q '^final *fgsm *last *3 *256 *0.1000' out.txt
+ok 'run: the norm of a distance' grep -q '^final *fgsm.* 0.1000 linf *[0-9.]*%$' out.txt
+ok 'run: and in the file' grep -q '"attack":"fgsm".*"eps":0.1,"norm":"linf","dist_mean"' runs/small/eval-final.json
 ok 'run: nothing else on stdout' test "$(grep -c epoch\ 1 out.txt)" -eq 0
 ok 'run: first screen' grep -q '^back end      cpu' err.txt
 ok 'run: no carriage return in a pipe' test "$(tr -cd '\r' <err.txt | wc -c)" -eq 0
@@ -99,6 +101,8 @@ expect 0 'final      fgsm' --resume=runs/small
 expect 64 'holds a run already' --run-dir=runs/small small.plan
 expect 0 'run folder: runs/small-2' small.adv
 expect 0 'final      clean' --eval=final --weights="runs/small/$(cat runs/small/LATEST)" small.plan
+"$advrun" --threads=1 --progress=none --eval=final --weights="runs/small/$(cat runs/small/LATEST)" small.plan >file.txt
+ok 'the epoch of a file is not known' grep -qE '^final +clean +last +256 ' file.txt
 expect 64 'no evaluation `quick`' --eval=quick --weights="runs/small/$(cat runs/small/LATEST)" small.plan
 expect 0 'nothing was computed' --dry-run small.plan
 ok 'dry run: no folder' test ! -e runs/small-3
@@ -148,6 +152,10 @@ expect 65 'ADV5004' --eval=final --weights=out.txt small.plan
 expect 80 'odd = log(id - 100)' --run-dir=nan broken.plan
 expect 80 'broken.adv:' --run-dir=nan2 broken.plan
 expect 80 'step 1 of epoch 1' --run-dir=nan3 broken.plan
+sed 's/^eval final.*/attack bad(f, x, y, eps) {\n  return x + eps*(x - x)\/(x - x)\n}\neval final { on = test; attacks = [clean, bad(eps = 0.1)] }/' \
+  small.adv >bad.adv
+expect 80 '`final.bad` has no result: the image of sample 0' --run-dir=nan4 bad.adv
+expect 80 'return x + eps' --run-dir=nan5 bad.adv
 
 # ---- a stop, and going on: the same events and results
 "$advc" -o long.plan --set train.epochs=150 small.adv
