@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* AdvPlanLoc.why: the numbers are part of the plan format (compiler: AdvLocWhy). */
-enum { WHY_SOURCE = 0, WHY_CALL = 1, WHY_GRAD = 2, WHY_FUSED = 3, WHY_LOWERED = 4 };
+enum { WHY_SOURCE = 0, WHY_CALL = 1, WHY_GRAD = 2, WHY_FUSED = 3 };
 enum { MAX_CHAIN = 32 };
 
 /* The number before file 1 of the plan in ds->sources; added once. */

@@ -16,7 +16,7 @@ typedef struct Loop {
     AdvSpan at;
     int64_t n_turns;
     uint32_t n, n_states;
-    ElVal *proto;           /* of each value: rate and sort */
+    ElVal *proto;           /* of each value: rate, sort, how many classes */
     AdvTensorType *type;
     AdvStateId *states;
 } Loop;
@@ -51,19 +51,6 @@ static AdvTensorType wanted(El *el, ElVal v, uint32_t rank, const int64_t *dim, 
     return t;
 }
 
-/* `v` as a tensor of exactly type t. */
-static AdvValueId as_type(El *el, AdvSpan at, ElVal v, AdvTensorType t, bool has_n)
-{
-    AdvValueId g = v.kind == EL_TENSOR && v.sort == EL_CLASS ? v.t : el_graph(el, v);
-    if (!g.i || adv_shape_eq(adv_value_type(el->g, g), &t)) return g;
-    g = el_fit_to(el, at, v, t.rank - has_n, has_n);
-    if (adv_shape_eq(adv_value_type(el->g, g), &t)) return g;
-    int64_t *dims = ADV_NEW_ARRAY(el->arena, int64_t, ADV_MAX_RANK);
-    for (uint32_t i = 0; i < t.rank; i++) dims[i] = t.dim[i];
-    AdvAttr a = adv_attr_ints(dims, t.rank);
-    return el_node(el, at, "broadcast", &g, 1, &a);
-}
-
 /* A class index stays one, and a number a number: nothing holds both. */
 static bool same_kind(El *el, ElVal proto, ElVal next)
 {
@@ -75,7 +62,7 @@ static bool same_kind(El *el, ElVal proto, ElVal next)
     return false;
 }
 
-/* Raises rate and shape of a carried value to hold `next` as well; true if that changed anything. */
+/* Raises rate, shape and kind of a carried value to hold `next` as well; true if that changed anything. */
 static bool raise(El *el, ElVal *proto, AdvTensorType *type, ElVal next)
 {
     bool changed = false, has_n = proto->rate == ADV_RATE_SAMPLE;
@@ -89,9 +76,16 @@ static bool raise(El *el, ElVal *proto, AdvTensorType *type, ElVal next)
         if (next_rank > rank || d > dim[i]) { changed |= next_rank <= rank && d > dim[i]; dim[i] = d; }
     }
     if (next_rank > rank) rank = next_rank;
-    if (next.sort != proto->sort) proto->sort = EL_NUM;
+    if (next.sort != proto->sort && proto->sort != EL_NUM) { proto->sort = EL_NUM; changed = true; }
+    if (next.sort == EL_CLASS && next.n > proto->n) { proto->n = next.n; changed = true; }
     if (changed) *type = wanted(el, *proto, rank, dim, proto->rate == ADV_RATE_SAMPLE);
     return changed;
+}
+
+static ElVal carried_as(const ElVal *proto, AdvValueId t, AdvSpan at)
+{
+    uint32_t n = proto->sort == EL_CLASS ? proto->n : 0;
+    return (ElVal){.kind = EL_TENSOR, .t = t, .rate = proto->rate, .sort = proto->sort, .n = n, .span = at};
 }
 
 static bool is_read(El *el, AdvValueId v)
@@ -111,7 +105,7 @@ static bool has_state(const Loop *l, uint32_t s)
 static bool carried_values(El *el, const Loop *l, const ElVal *vals, AdvValueId *out)
 {
     for (uint32_t k = 0; k < l->n; k++) {
-        out[k] = as_type(el, l->at, vals[k], l->type[k], l->proto[k].rate == ADV_RATE_SAMPLE);
+        out[k] = el_broadcast(el, l->at, vals[k], l->type[k], l->proto[k].rate == ADV_RATE_SAMPLE);
         if (!out[k].i) return false;
     }
     for (uint32_t k = 0; k < l->n_states; k++) {
@@ -142,12 +136,7 @@ static bool enter(El *el, const Loop *l, const ElVal *carried, Attempt *a, ElVal
     el->region = a->inner;
     a->turns = (ElTurn){adv_region(el->g, a->inner)->params.at[0], l->n_turns, el->turns};
     el->turns = &a->turns;
-    for (uint32_t k = 0; k < l->n; k++)
-        cur[k] = (ElVal){.kind = EL_TENSOR,
-                         .t = adv_region(el->g, a->inner)->params.at[1 + k],
-                         .rate = l->proto[k].rate,
-                         .sort = l->proto[k].sort,
-                         .span = carried[k].span};
+    for (uint32_t k = 0; k < l->n; k++) cur[k] = carried_as(&l->proto[k], adv_region(el->g, a->inner)->params.at[1 + k], carried[k].span);
     for (uint32_t k = 0; k < l->n_states; k++) {
         AdvValueId param = adv_region(el->g, a->inner)->params.at[1 + l->n + k];
         el->world.now[l->states[k].i] = param;
@@ -223,7 +212,7 @@ static bool loop_try(El *el, Loop *l, ElVal *carried, ElLoopBody *body, void *us
     }
     for (uint32_t k = 0; k < l->n; k++) {
         AdvValueId last = adv_node_out(el->g, a->node, k);
-        carried[k] = (ElVal){.kind = EL_TENSOR, .t = last, .rate = l->proto[k].rate, .sort = l->proto[k].sort, .span = l->at};
+        carried[k] = carried_as(&l->proto[k], last, l->at);
         el->g->values.at[last.i].rate = l->proto[k].rate;
     }
     for (uint32_t k = 0; k < l->n_states; k++) el_state_set(el, l->states[k], adv_node_out(el->g, a->node, l->n + k));

@@ -89,12 +89,6 @@ AdvLocId adv_loc_grad(AdvGraph *g, AdvLocId forward)
     return intern_loc(g, l);
 }
 
-AdvLocId adv_loc_lowered(AdvGraph *g, AdvLocId from)
-{
-    AdvLoc l = {.why = ADV_LOC_LOWERED, .parent = from};
-    return intern_loc(g, l);
-}
-
 AdvLocId adv_loc_join(AdvGraph *g, AdvLocId a, AdvLocId b)
 {
     if (a.i == b.i || !b.i) return a;

@@ -30,11 +30,11 @@ typedef struct AdvStateId { uint32_t i; } AdvStateId;
 typedef struct AdvLocId { uint32_t i; } AdvLocId;
 
 /* Where something comes from; chains end in SOURCE. Interned: equal records are one id. */
-typedef enum AdvLocWhy { ADV_LOC_SOURCE = 0, ADV_LOC_CALL, ADV_LOC_GRAD, ADV_LOC_FUSED, ADV_LOC_LOWERED } AdvLocWhy;
+typedef enum AdvLocWhy { ADV_LOC_SOURCE = 0, ADV_LOC_CALL, ADV_LOC_GRAD, ADV_LOC_FUSED } AdvLocWhy;
 typedef struct AdvLoc {
     AdvSpan span;     /* SOURCE, CALL: the place in the text */
     uint8_t why;      /* AdvLocWhy */
-    AdvLocId parent;  /* CALL: the caller; GRAD: the forward node's; FUSED: one half; LOWERED: what it was */
+    AdvLocId parent;  /* CALL: the caller; GRAD: the forward node's; FUSED: one half */
     AdvLocId also;    /* FUSED: the other half */
 } AdvLoc;
 
@@ -111,7 +111,6 @@ AdvGraph *adv_graph_copy(AdvArena *arena, const AdvGraph *g);
 AdvLocId adv_loc_source(AdvGraph *g, AdvSpan span);
 AdvLocId adv_loc_call(AdvGraph *g, AdvSpan span, AdvLocId caller);  /* a place inside a block called from `caller` */
 AdvLocId adv_loc_grad(AdvGraph *g, AdvLocId forward);
-AdvLocId adv_loc_lowered(AdvGraph *g, AdvLocId from);               /* made in place of something at `from` */
 AdvLocId adv_loc_join(AdvGraph *g, AdvLocId a, AdvLocId b);
 AdvSpan adv_loc_span(const AdvGraph *g, AdvLocId loc);  /* the innermost source span of a chain */
 

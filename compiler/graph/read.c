@@ -584,7 +584,7 @@ static AdvLocId loc_ref(Reader *r)
 
 static void loc_line(Reader *r)
 {
-    static const char *const why[] = {"source", "call", "grad", "fused", "lowered", NULL};
+    static const char *const why[] = {"source", "call", "grad", "fused", NULL};
     AdvGraph *g = r->g;
     uint32_t from = r->at;
     if (small(r, MAX_LIST) != r->locs.n + 1) fail(r, from, "locations are numbered from 1 without a gap");
@@ -606,8 +606,7 @@ static void loc_line(Reader *r)
     case ADV_LOC_SOURCE: id = adv_loc_source(g, l.span); break;
     case ADV_LOC_CALL: id = adv_loc_call(g, l.span, l.parent); break;
     case ADV_LOC_GRAD: id = adv_loc_grad(g, l.parent); break;
-    case ADV_LOC_FUSED: id = adv_loc_join(g, l.parent, l.also); break;
-    default: id = adv_loc_lowered(g, l.parent);
+    default: id = adv_loc_join(g, l.parent, l.also);
     }
     *ADV_PUSH(r->arena, &r->locs) = id;
 }

@@ -116,7 +116,7 @@ static void put_loc_line(Printer *p, AdvLocId l)
     put_loc_line(p, at->parent);
     put_loc_line(p, at->also);
     p->loc_no[l.i] = ++p->n_locs;
-    static const char *const why[] = {"source", "call", "grad", "fused", "lowered"};
+    static const char *const why[] = {"source", "call", "grad", "fused"};
     putf(p, "loc %u = %s", (unsigned)p->n_locs, why[at->why]);
     if (at->why <= ADV_LOC_CALL) putf(p, " %u:%u+%u", (unsigned)at->span.file, (unsigned)at->span.off, (unsigned)at->span.len);
     if (at->parent.i) putf(p, " %u", (unsigned)p->loc_no[at->parent.i]);

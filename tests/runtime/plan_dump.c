@@ -99,7 +99,7 @@ static void dump_states(Dump *d)
 
 static void dump_locs(Dump *d)
 {
-    static const char *const whys[] = {"source", "call", "grad", "fused", "lowered"};
+    static const char *const whys[] = {"source", "call", "grad", "fused"};
     for (uint32_t i = 1; i < d->p->n_locs; i++) {
         const AdvPlanLoc *o = &d->p->locs[i];
         putf(d, "%u %s %u:%u+%u parent %u also %u\n", (unsigned)i, o->why < sizeof whys / sizeof *whys ? whys[o->why] : "?",
