@@ -7,6 +7,8 @@
 */
 #include "dsl/ast.h"
 
+#include "runtime/base/number.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -494,9 +496,8 @@ static void dump(const Ast *t, AstId id, uint32_t depth, AdvWriteFn *write, void
         say(write, user, adv_str(t->names, n->name2));
     }
     if (n->kind == AST_NUM || n->kind == AST_FILE) {
-        char num[40];
-        snprintf(num, sizeof num, " %.17g", n->num);
-        say(write, user, num);
+        say(write, user, " ");
+        say(write, user, adv_number_text(n->num, 17).at);
     }
     if (n->flags & AST_BAR) say(write, user, " bar");
     if (n->flags & AST_PAREN) say(write, user, " paren");

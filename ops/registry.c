@@ -165,6 +165,8 @@ bool adv_op_check(const AdvOpDef *op, char *msg, size_t msg_bytes)
     if (op->precision > ADV_PREC_STATS || op->layout > ADV_LAYOUT_OP_ANY)
         return refuse(msg, msg_bytes, "`%s` has an unknown precision or layout", op->name);
     if ((op->flags & ADV_OP_COMMUTES) && adv_op_n_in(op) < 2) return refuse(msg, msg_bytes, "`%s` has no two inputs to swap", op->name);
+    if ((op->flags & ADV_OP_ROWS) && adv_op_n_in(op) < 2)
+        return refuse(msg, msg_bytes, "`%s` has no second input with the numbers of its rows", op->name);
     return check_ports(op, op->in, "input", msg, msg_bytes) && check_ports(op, op->out, "output", msg, msg_bytes) &&
            check_attrs(op, msg, msg_bytes) && check_inplace(op, msg, msg_bytes);
 }

@@ -69,7 +69,7 @@ ADV_API int adv_status_exit(AdvStatus st);
 /* ---- context ----------------------------------------------------------------------------------------------------- */
 
 /* Levels of log lines. */
-enum { ADV_LOG_INFO = 0, ADV_LOG_WARNING = 1, ADV_LOG_DEBUG = 2 };
+enum { ADV_LOG_INFO = 0, ADV_LOG_WARNING = 1 };
 
 /* Flags of AdvCtxOpts. */
 enum {
@@ -87,7 +87,8 @@ typedef struct AdvCtxOpts {
     void *user;      /* for alloc, log and clock_ns */
     uint64_t (*clock_ns)(void *user); /* never goes back. NULL: the system's monotonic clock */
     const char *data_dir;  /* where data sets lie, for adv_session_bind_file without a path; copied. NULL: nowhere */
-    /* With ADV_CTX_PLAN_PLUGINS: n_plugins paths of plugins that lie elsewhere now. A plan takes the one with the file name of its own. */
+    /* With ADV_CTX_PLAN_PLUGINS: n_plugins paths of plugins that lie elsewhere now; copied. A plan takes the one with the file name of
+    ** its own. */
     const char *const *plugins;
     uint32_t n_plugins, zero;
     /* Where adv_cuda.so lies, if plans are to run on a CUDA device: plugins are then compared with it before they are opened, see
@@ -249,8 +250,8 @@ typedef struct AdvSessionOpts {
     int32_t check;               /* ADV_CHECK_* */
     int32_t zero;
     const char *backend_dir;     /* where back ends of their own (adv_cuda.so) lie; NULL: only those built in */
-    const char *cache_dir;       /* existing folder for generated code and for what was chosen by timing; NULL: nothing is kept */
-    const char *library_dirs;    /* folders where cuBLAS, cuDNN and NVRTC are looked for first, split by ':'; NULL: none */
+    const char *cache_dir;       /* existing folder for generated code and for what was chosen by timing; copied. NULL: nothing is kept */
+    const char *library_dirs;    /* folders where cuBLAS, cuDNN and NVRTC are looked for first, split by ':'; copied. NULL: none */
     void *stream;                /* of the caller, for back ends of devices (see above). NULL: one of the session's own */
     uint64_t cache_limit_bytes;  /* a session that adds generated code to cache_dir removes the oldest of it beyond this; files that
                                  ** the engine did not make are left alone. 0: 1 GiB */
@@ -278,8 +279,8 @@ typedef struct AdvSessionInfo {
     const char *backend, *device, *target, *why; /* `why` says why this back end */
     uint32_t n_threads, n_insts, n_on_ref;       /* instructions, and those that fell back to the reference */
     uint64_t state_bytes, temp_bytes, const_bytes, scratch_bytes; /* memory taken at open: host's, or the device's */
-    uint64_t data_bytes;     /* of the data files bound */
-    const char *data_digest; /* XXH3-128 of the data file bound, or "" */
+    uint64_t data_bytes;     /* of the tensors in data files that states are bound to now */
+    const char *data_digest; /* XXH3-128 of the data file that all data is bound to, or "" */
     uint64_t n_run_allocs; /* allocations while entries ran: 0 unless something is wrong */
 } AdvSessionInfo;
 
@@ -321,9 +322,10 @@ ADV_API AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_
                                           AdvDiags *ds) ADV_MUST_USE;
 
 /* Maps a decoded data file and binds every data state of the plan to the tensor of its name ("data.train.x" takes
-** "train.x"). The mapping lives as long as the session; with file calls of the caller the file is read instead; a device gets a
-** copy. path NULL: the plan's data set in the context's data_dir, DATA_DIR/NAME.safetensors. ADV_ENOENT, ADV_EIO; ADV_EDATA: damaged, or
-** other shapes, types or classes than the plan was compiled for; ADV_EINVAL: no path, and no data_dir or no data set in the plan. */
+** "train.x"). The mapping lives until all of it is bound anew, or as long as the session; with file calls of the caller the file
+** is read instead; a device gets a copy. path NULL: the plan's data set in the context's data_dir, DATA_DIR/NAME.safetensors.
+** ADV_ENOENT, ADV_EIO; ADV_EDATA: damaged, or other shapes, types or classes than the plan was compiled for; ADV_EINVAL: no path, and
+** no data_dir or no data set in the plan. */
 ADV_API AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
 /* Runs one entry of the plan, e.g. "batch", "step.main"; "init" gives all states their first values once more. ADV_EINVAL: no such entry, or data is not bound.
@@ -430,8 +432,8 @@ typedef struct AdvTrainOpts {
     uint64_t max_steps;           /* stop after so many training steps (evaluations that fall due are run); 0: to the end */
     uint64_t save_every_steps;    /* checkpoints also every so many steps; 0: none */
     uint64_t save_every_ns;       /* and after so much time; 0: none */
-    /* Called after each event, in the calling thread; non-zero asks for a stop, like adv_session_cancel. It may not call
-    ** into the session (ADV_EBUSY) but for cancel. */
+    /* Called after each event, in the calling thread; non-zero asks for a stop, like adv_session_cancel. What it may call: see
+    ** Callbacks at the top. */
     int32_t (*progress)(void *user, const AdvEvent *event);
     uint64_t (*clock_ns)(void *user); /* NULL: the context's */
     void *user;

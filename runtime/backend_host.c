@@ -4,6 +4,7 @@
 ** each launch and only ever grows, on an instruction's first launch; growth later is counted, because it must not happen.
 */
 #include "runtime/backend.h"
+#include "runtime/base/checked.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -113,14 +114,9 @@ void *adv_host_keep(AdvHostSelf *h, size_t n_bytes)
     return b ? (char *)b + HEAD : NULL;
 }
 
-static uint64_t round64(uint64_t n)
-{
-    return (n + 63) & ~UINT64_C(63);
-}
-
 static void *pool_take(AdvHostSelf *h, uint64_t n_bytes)
 {
-    uint64_t need = round64(n_bytes);
+    uint64_t need = adv_round_up(n_bytes, 64);
     for (AdvHostBlock *b = h->pool; b; b = b->next) {
         if (b->n_bytes - HEAD - b->used < need) continue;
         void *p = (char *)b + HEAD + b->used;

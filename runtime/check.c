@@ -5,14 +5,17 @@
 ** note, because its input came from before the entry: a state or data.
 **
 ** ref: the definition runs first, into memory of its own, since the kernel may overwrite inputs; then the kernel; then the
-** outputs are compared. Tolerance, relative to the largest magnitude of the output (or 1e-30): f32 1e-4, 16-bit types 2e-2,
-** f64 1e-9; integers exactly; NaN equals NaN. It covers sums of up to some 10^6 terms in any order. Of an op that takes the sign of
-** sums (ADV_OP_JUMPS) one result in a thousand may be another: a sum that cancels nearly to 0 has the sign of its rounding.
+** outputs are compared. Tolerance, relative to the largest magnitude of the output (or 1e-30): f32 1e-4 (5e-3 where TF32 is
+** allowed), 16-bit types 2e-2, f64 1e-9; integers exactly; NaN equals NaN. It covers sums of up to some 10^6 terms in any order. Of an
+** op that takes the sign of sums (ADV_OP_JUMPS) one result in a thousand may be another: a sum that cancels nearly to 0 has the sign of
+** its rounding.
 **
 ** On another device both look at copies of the operands, which waits for the device at each instruction.
 */
+#include "runtime/base/checked.h"
 #include "runtime/session.h"
 
+#include "ops/shape.h"
 #include "ops/view.h"
 
 #include <math.h>
@@ -35,7 +38,7 @@ static uint64_t padded_bytes(const AdvView *v)
 {
     AdvTensorType t = {.dtype = v->dtype, .rank = v->rank};
     memcpy(t.dim, v->dim, sizeof t.dim);
-    return ((uint64_t)adv_type_bytes(&t) + 63) & ~UINT64_C(63);
+    return adv_round_up((uint64_t)adv_type_bytes(&t), ADV_PLAN_ALIGN);
 }
 
 /* The instruction's operands where the host can read them: its own, or copies. Only inputs or only outputs may be wanted;
@@ -142,16 +145,12 @@ AdvStatus adv_check_before(AdvSession *s, uint32_t inst, AdvDiags *ds)
     return ADV_OK;
 }
 
-static bool is_float(uint8_t dtype)
+static double tolerance(const AdvSession *s, uint8_t dtype)
 {
-    return dtype == ADV_F32 || dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16;
-}
-
-static double tolerance(uint8_t dtype)
-{
-    if (dtype == ADV_F32) return 1e-4;
+    bool has_tf32 = !s->be->is_host && s->plan->prog->allows_tf32;
+    if (dtype == ADV_F32) return has_tf32 ? 5e-3 : 1e-4;
     if (dtype == ADV_F64) return 1e-9;
-    return is_float(dtype) ? 2e-2 : 0;
+    return adv_dtype_is_float(dtype) ? 2e-2 : 0;
 }
 
 typedef struct Count { int64_t n, n_nan, n_inf; } Count;
@@ -160,7 +159,7 @@ static Count count_bad(const AdvView *v)
 {
     Count c = {0, 0, 0};
     AdvIter it;
-    if (!is_float(v->dtype) || !v->data) return c;
+    if (!adv_dtype_is_float(v->dtype) || !v->data) return c;
     adv_iter_init(&it, v->rank, v->dim);
     adv_iter_add(&it, v);
     for (; it.more; adv_iter_next(&it)) {
@@ -259,7 +258,7 @@ static AdvStatus check_ref(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiag
         adv_iter_add(&it, want);
         for (; it.more; adv_iter_next(&it), n++) {
             double g = adv_ld(got, it.at[0]), w = adv_ld(want, it.at[1]);
-            if (!differs(g, w, tolerance(got->dtype) * most)) continue;
+            if (!differs(g, w, tolerance(s, got->dtype) * most)) continue;
             double gap = isfinite(g) && isfinite(w) ? fabs(g - w) : INFINITY;
             n_bad++;
             if (gap <= worst) continue;

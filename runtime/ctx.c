@@ -57,8 +57,7 @@ static uint64_t system_clock(void *user)
     return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
-/* A copy of a caller's text; NULL of NULL. false: out of memory. */
-static bool copy_text(const AdvAlloc *a, const char *text, char **out)
+bool adv_text_copy(const AdvAlloc *a, const char *text, char **out)
 {
     *out = NULL;
     if (!text) return true;
@@ -68,7 +67,7 @@ static bool copy_text(const AdvAlloc *a, const char *text, char **out)
     return *out != NULL;
 }
 
-static void free_text(const AdvAlloc *a, char *text)
+void adv_text_free(const AdvAlloc *a, char *text)
 {
     if (text) adv_mem_free(a, text, strlen(text) + 1);
 }
@@ -76,9 +75,23 @@ static void free_text(const AdvAlloc *a, char *text)
 static void free_ctx(AdvCtx *ctx)
 {
     AdvAlloc a = ctx->alloc;
-    free_text(&a, ctx->data_dir);
-    free_text(&a, ctx->backend_dir);
+    adv_text_free(&a, ctx->data_dir);
+    adv_text_free(&a, ctx->backend_dir);
+    for (uint32_t i = 0; ctx->plugins && i < ctx->n_plugins; i++) adv_text_free(&a, ctx->plugins[i]);
+    adv_mem_free(&a, ctx->plugins, ctx->n_plugins * sizeof *ctx->plugins);
     adv_mem_free(&a, ctx, sizeof *ctx);
+}
+
+/* Copies of the caller's texts, as far as there is memory: then true. */
+static bool copy_texts(AdvCtx *ctx, const AdvCtxOpts *o)
+{
+    bool ok = adv_text_copy(&ctx->alloc, o->data_dir, &ctx->data_dir) && adv_text_copy(&ctx->alloc, o->backend_dir, &ctx->backend_dir);
+    if (!ok || !o->n_plugins) return ok;
+    ctx->plugins = adv_mem_new0(&ctx->alloc, o->n_plugins * sizeof *ctx->plugins);
+    if (!ctx->plugins) return false;
+    ctx->n_plugins = o->n_plugins;
+    for (uint32_t i = 0; ok && i < o->n_plugins; i++) ok = adv_text_copy(&ctx->alloc, o->plugins[i], &ctx->plugins[i]);
+    return ok;
 }
 
 AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx)
@@ -101,11 +114,8 @@ AdvStatus adv_ctx_new(const AdvCtxOpts *opts, AdvCtx **out_ctx)
     ctx->clock_ns = o.clock_ns ? o.clock_ns : system_clock;
     ctx->user = o.user;
     ctx->loads_plugins = o.flags & ADV_CTX_PLAN_PLUGINS;
-    ctx->plugins = o.plugins;
-    ctx->n_plugins = o.n_plugins;
     atomic_init(&ctx->n_refs, 1);
-    bool has_texts = copy_text(&a, o.data_dir, &ctx->data_dir) && copy_text(&a, o.backend_dir, &ctx->backend_dir);
-    AdvStatus st = has_texts ? adv_registry_init(&ctx->reg, a) : ADV_ENOMEM;
+    AdvStatus st = copy_texts(ctx, &o) ? adv_registry_init(&ctx->reg, a) : ADV_ENOMEM;
     if (st == ADV_OK) {
         st = adv_registry_add_kernels(&ctx->reg, adv_kernels_cpu, NULL);
         if (st != ADV_OK) adv_registry_fini(&ctx->reg);

@@ -23,7 +23,7 @@ struct AdvCtx {
     const struct AdvModule *modules[ADV_CTX_MODULES]; /* back ends of their own that are open (module.h) */
     uint32_t n_modules;
     bool loads_plugins; /* those that plans name: ADV_CTX_PLAN_PLUGINS */
-    const char *const *plugins;   /* the caller's, n_plugins paths */
+    char **plugins;               /* n_plugins paths */
     uint32_t n_plugins;
     int32_t cuda_sm;              /* adv_ctx_cuda, once has_probed */
     bool has_probed;
@@ -34,6 +34,10 @@ struct AdvCtx {
 /* One more user of a context, a plan; adv_ctx_free, adv_plan_close give that back. */
 void adv_ctx_keep(AdvCtx *ctx);
 void adv_plan_keep(const AdvPlan *plan);
+
+/* A copy of a caller's text; NULL of NULL. false: out of memory. And back. */
+bool adv_text_copy(const AdvAlloc *a, const char *text, char **out) ADV_MUST_USE;
+void adv_text_free(const AdvAlloc *a, char *text);
 
 /* Nanoseconds on the context's clock. */
 static inline uint64_t adv_ctx_now(const AdvCtx *ctx) { return ctx->clock_ns(ctx->user); }

@@ -39,15 +39,40 @@ static AdvStatus keep(AdvSession *s, void *map, void *copy, uint64_t n_bytes, Ad
     return ADV_OK;
 }
 
+/* Lets go of the mapping that *at points to, and goes on to the next. */
+static void drop(AdvSession *s, AdvMapping **at)
+{
+    AdvMapping *m = *at;
+    *at = m->next;
+    if (m->map) munmap(m->map, (size_t)m->n_bytes);
+    if (m->copy) adv_mem_free(&s->ctx->alloc, m->copy, (size_t)m->n_bytes);
+    adv_mem_free(&s->ctx->alloc, m, sizeof *m);
+}
+
+/* Is a state bound to memory in it? Other devices have copies of their own. */
+static bool is_used(const AdvSession *s, const AdvMapping *m)
+{
+    uintptr_t from = (uintptr_t)(m->map ? m->map : m->copy);
+    for (uint32_t i = 0; s->be->is_host && i < s->plan->n_states; i++) {
+        uintptr_t at = (uintptr_t)s->states[i].data;
+        if (at >= from && at - from < m->n_bytes) return true;
+    }
+    return false;
+}
+
+void adv_mappings_sweep(AdvSession *s)
+{
+    /* a tensor that was exported may lie in any of them: then they stay until a later call, or the session's end */
+    if (atomic_load_explicit(&s->n_refs, memory_order_acquire) > 1) return;
+    for (AdvMapping **at = &s->maps; *at;) {
+        if (is_used(s, *at)) at = &(*at)->next;
+        else drop(s, at);
+    }
+}
+
 void adv_mappings_close(AdvSession *s)
 {
-    while (s->maps) {
-        AdvMapping *m = s->maps;
-        s->maps = m->next;
-        if (m->map) munmap(m->map, (size_t)m->n_bytes);
-        if (m->copy) adv_mem_free(&s->ctx->alloc, m->copy, (size_t)m->n_bytes);
-        adv_mem_free(&s->ctx->alloc, m, sizeof *m);
-    }
+    while (s->maps) drop(s, &s->maps);
 }
 
 static AdvStatus missing(const AdvSession *s, const char *path, AdvDiags *ds)
@@ -114,7 +139,7 @@ void adv_dims_text(uint32_t rank, const int64_t *dim, uint8_t dtype, char *text,
     if (n > 0 && (size_t)n < n_bytes) snprintf(text + n, n_bytes - (size_t)n, "]");
 }
 
-/* Memory of the session until it closes. */
+/* Memory of the session as long as a state is bound to it. */
 static AdvStatus keep_new(AdvSession *s, uint64_t n_bytes, AdvDiags *ds, void **out)
 {
     *out = adv_mem_new(&s->ctx->alloc, (size_t)n_bytes);
@@ -263,7 +288,7 @@ static AdvStatus bind_data(AdvSession *s, const AdvContainer *c, AdvDiags *ds)
         if (s->plan->states[i].kind != ADV_STATE_DATA) continue;
         const AdvBlob *b = blob_of(s, i, c);
         ADV_TRY(adv_data_bind(s, i, b->dtype, b->data, ds));
-        s->data_bytes += b->n_bytes;
+        s->states[i].n_file_bytes = b->n_bytes;
     }
     return ADV_OK;
 }
@@ -282,6 +307,7 @@ AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds)
     if (st == ADV_OK) st = check_data(s, &c, path, ds);
     if (st == ADV_OK) st = bind_data(s, &c, ds);
     if (st == ADV_OK) snprintf(s->data_digest, sizeof s->data_digest, "%s", c.digest ? c.digest : "");
+    adv_mappings_sweep(s);
     adv_arena_fini(&arena);
     return st;
 }

@@ -7,6 +7,7 @@
 ** Kinds: "step" (about 20 an epoch: means of the step), "epoch" (mean, and for values a sample min, quartiles, max),
 ** "eval" (rows), "best", "stop" (the recipe's stop rule), "end".
 */
+#include "runtime/base/number.h"
 #include "runtime/run.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static void put_str(Json *j, const char *s)
 
 static void put_num(Json *j, double x)
 {
-    if (isfinite(x)) put(j, "%.9g", x);
+    if (isfinite(x)) put(j, "%s", adv_number_text(x, 9).at);
     else put(j, "null");
 }
 
@@ -116,8 +117,8 @@ static void begin(AdvRun *r, Json *j, const char *kind)
 {
     uint64_t now = r->o.clock_ns ? r->o.clock_ns(r->o.user) : adv_ctx_now(r->s->ctx);
     *j = (Json){.a = &r->s->ctx->alloc};
-    put(j, "{\"kind\":\"%s\",\"t\":%.3f,\"epoch\":%" PRId64 ",\"step\":%" PRId64, kind, (double)(now - r->begin_ns) / 1e9, r->at.epoch,
-        r->at.total_step);
+    put(j, "{\"kind\":\"%s\",\"t\":%s,\"epoch\":%" PRId64 ",\"step\":%" PRId64, kind,
+        adv_number_fixed((double)(now - r->begin_ns) / 1e9, 3).at, r->at.epoch, r->at.total_step);
 }
 
 /* Ends the line, writes it and frees it. */

@@ -202,6 +202,7 @@ AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_t (*fill
     s->feeds = f;
     put_in_place(s, f);
     adv_records_forget(s);
+    adv_mappings_sweep(s);
     return ADV_OK;
 }
 

@@ -1,4 +1,5 @@
 /* metrics.c: logged values: of a step, and over an epoch as a mean or as a distribution. */
+#include "runtime/base/checked.h"
 #include "runtime/run.h"
 
 #include "ops/view.h"
@@ -17,7 +18,7 @@ void adv_logs_reset(AdvRun *r)
 }
 
 /* The ring holds a piece for each log, and in it a place for each step. */
-static uint64_t padded(const AdvRun *r, uint32_t log) { return (r->s->states[r->p->logs[log].state].n_bytes + 63) & ~UINT64_C(63); }
+static uint64_t padded(const AdvRun *r, uint32_t log) { return adv_round_up(r->s->states[r->p->logs[log].state].n_bytes, ADV_PLAN_ALIGN); }
 
 AdvStatus adv_logs_stage(AdvRun *r, int64_t k)
 {

@@ -6,6 +6,7 @@
 **
 ** The trace is a list of the first MAX_EVENTS instructions, each with its begin and length, kept when it was asked for.
 */
+#include "runtime/base/number.h"
 #include "runtime/session.h"
 
 #include "ops/view.h"
@@ -81,7 +82,7 @@ static void put_attr(Text *t, const AdvAttrDef *def, const AdvAttr *a)
 {
     put(t, " %s=", def->name);
     if (def->kind == ADV_ATTR_FLOAT) {
-        put(t, "%.17g", a->f);
+        put(t, "%s", adv_number_text(a->f, 17).at);
     } else if (def->kind == ADV_ATTR_INT) {
         put(t, "%" PRId64, a->i);
     } else if (def->kind == ADV_ATTR_ENUM) {
@@ -96,7 +97,7 @@ static void put_attr(Text *t, const AdvAttrDef *def, const AdvAttr *a)
         for (uint32_t i = 0; i < a->n; i++) {
             if (def->kind == ADV_ATTR_INTS) put(t, i ? ",%" PRId64 : "%" PRId64, a->ints[i]);
             else if (def->kind == ADV_ATTR_OPS) put(t, i ? ",%s" : "%s", a->ops[i]->name);
-            else put(t, i ? ",%.17g" : "%.17g", a->floats[i]);
+            else put(t, i ? ",%s" : "%s", adv_number_text(a->floats[i], 17).at);
         }
         put(t, "]");
     }
@@ -196,8 +197,9 @@ void adv_session_trace(const AdvSession *s, void (*write)(void *user, const char
         adv_fault_place(s->plan, s->t->insts[e->inst].loc, place, sizeof place);
         for (char *c = place; *c; c++)
             if (*c == '"' || *c == '\\' || (unsigned char)*c < 32) *c = '?';
-        put(&t, "{\"name\": \"%s\", \"cat\": \"%s\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %.3f, \"dur\": %.3f, ", b->sig.op->name,
-            adv_plan_str(s->plan, s->t->entries[e->entry].name), (double)(e->at_ns - p->events[0].at_ns) / 1e3, (double)e->ns / 1e3);
+        put(&t, "{\"name\": \"%s\", \"cat\": \"%s\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %s, \"dur\": %s, ", b->sig.op->name,
+            adv_plan_str(s->plan, s->t->entries[e->entry].name), adv_number_fixed((double)(e->at_ns - p->events[0].at_ns) / 1e3, 3).at,
+            adv_number_fixed((double)e->ns / 1e3, 3).at);
         put(&t, "\"args\": {\"kernel\": \"%s\", \"line\": \"%s\", \"instruction\": %u}}%s\n", b->kernel ? b->kernel->name : "ref", place,
             e->inst, i + 1 < p->n_events ? "," : "");
         write(user, t.at, t.n);

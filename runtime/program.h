@@ -47,7 +47,7 @@ typedef struct AdvProgWeights { const char *model, *as, *file; } AdvProgWeights;
 
 typedef struct AdvProgramDef {
     const char *recipe, *precision, *device; /* device: "auto", "cpu" or "cuda" */
-    bool deterministic;
+    bool deterministic, allows_tf32; /* tf32: precision "tf32", that of f32 but for what a device multiplies */
     int64_t seed, batch, epochs, steps, classes;
     const char *data;            /* name of the data set, or NULL */
     int64_t n_train, n_test;

@@ -6,6 +6,7 @@
 #include "runtime/ctx.h"
 #include "runtime/program.h"
 
+#include "ops/shape.h"
 #include "runtime/base/checked.h"
 #include "runtime/base/json_text.h"
 
@@ -44,7 +45,15 @@ static void *take(Reader *r, size_t n, size_t elem_bytes)
     return r->st == ADV_OK ? p : NULL;
 }
 
-/* A copy in the plan's arena; NULL for null, and for what is missing if `optional`. */
+/* A copy of a text in the plan's arena, or NULL. */
+static const char *copy(Reader *r, const json_t *string)
+{
+    char *s = adv_arena_strn(&r->plan->arena, json_string_value(string), json_string_length(string));
+    if (!s && r->st == ADV_OK) r->st = adv_fail(r->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading the program of the plan");
+    return s;
+}
+
+/* As copy, of a key; NULL for null, and for what is missing if `optional`. */
 static const char *text(Reader *r, const json_t *o, const char *key, bool optional)
 {
     const json_t *v = json_object_get(o, key);
@@ -56,9 +65,7 @@ static const char *text(Reader *r, const json_t *o, const char *key, bool option
         bad(r, "`%s` is not a text", key);
         return NULL;
     }
-    char *s = adv_arena_strn(&r->plan->arena, json_string_value(v), json_string_length(v));
-    if (!s && r->st == ADV_OK) r->st = adv_fail(r->ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while reading the program of the plan");
-    return s;
+    return copy(r, v);
 }
 
 static int64_t whole(Reader *r, const json_t *o, const char *key, int64_t min, int64_t max, int64_t dflt)
@@ -99,16 +106,11 @@ static uint32_t state(Reader *r, const char *name, bool optional)
     return s;
 }
 
-static bool is_float(uint8_t dtype)
-{
-    return dtype == ADV_F32 || dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16;
-}
-
 /* A state that the host reads or writes as one float. */
 static uint32_t number_state(Reader *r, const char *name)
 {
     uint32_t s = state(r, name, false);
-    if (s != ADV_PLAN_NONE && (r->plan->states[s].type.rank != 0 || !is_float(r->plan->states[s].type.dtype)))
+    if (s != ADV_PLAN_NONE && (r->plan->states[s].type.rank != 0 || !adv_dtype_is_float(r->plan->states[s].type.dtype)))
         bad(r, "state `%s` is not a single number", name);
     return s;
 }
@@ -142,7 +144,7 @@ static void read_phases(Reader *r, const json_t *root)
                 bad(r, "an entry of phase `%s` is not a text", p->name ? p->name : "");
                 break;
             }
-            p->entries[k] = adv_arena_strn(&r->plan->arena, json_string_value(e), json_string_length(e));
+            p->entries[k] = copy(r, e);
             entry_exists(r, p->entries[k]);
             p->n_entries = k + 1;
         }
@@ -177,7 +179,7 @@ static void read_stages(Reader *r, const json_t *o, AdvProgEval *e)
         ss[i].per_class = state(r, text(r, so, "per_class", true), false);
         if (ss[i].per_class == ADV_PLAN_NONE) continue;
         const AdvTensorType *t = &r->plan->states[ss[i].per_class].type;
-        if (t->rank != 1 || t->dim[0] != r->out->classes || !is_float(t->dtype))
+        if (t->rank != 1 || t->dim[0] != r->out->classes || !adv_dtype_is_float(t->dtype))
             bad(r, "`per_class` of stage `%s` is not a number for each class", ss[i].name ? ss[i].name : "");
     }
     e->stages = ss;
@@ -189,7 +191,7 @@ static void check_slot(Reader *r, uint32_t s, const char *name, int64_t batch, b
 {
     if (s == ADV_PLAN_NONE) return;
     const AdvTensorType *t = &r->plan->states[s].type;
-    if (t->rank != 1 || t->dim[0] != batch || is_float(t->dtype) != want_float)
+    if (t->rank != 1 || t->dim[0] != batch || adv_dtype_is_float(t->dtype) != want_float)
         bad(r, "state `%s` does not hold %s for each of a batch of %lld", name, want_float ? "a number" : "an integer", (long long)batch);
 }
 
@@ -244,7 +246,8 @@ static void read_logs(Reader *r, const json_t *root)
         ls[i].has_within = json_is_number(lo) && json_is_number(hi);
         ls[i].lo = json_number_value(lo);
         ls[i].hi = json_number_value(hi);
-        if (ls[i].kind == ADV_METRIC_SAMPLE && (t->rank != 1 || !is_float(t->dtype))) bad(r, "state `%s` is not a number a sample", name);
+        if (ls[i].kind == ADV_METRIC_SAMPLE && (t->rank != 1 || !adv_dtype_is_float(t->dtype)))
+            bad(r, "state `%s` is not a number a sample", name);
     }
     r->out->logs = ls;
     r->out->n_logs = n;
@@ -296,6 +299,7 @@ static void read_head(Reader *r, const json_t *root)
     }
     p->precision = json_is_object(run) ? text(r, run, "precision", true) : NULL;
     if (!p->precision) p->precision = "f32";
+    p->allows_tf32 = !strcmp(p->precision, "tf32");
     p->device = json_is_object(run) ? text(r, run, "device", true) : NULL;
     if (!p->device) p->device = "auto";
     p->deterministic = json_is_true(json_object_get(run, "deterministic"));

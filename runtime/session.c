@@ -3,6 +3,7 @@
 ** Opening does all that is slow; entries are run in entry.c. Arguments are checked here once, never in a back end.
 */
 #define _GNU_SOURCE /* sched_getaffinity */
+#include "runtime/base/checked.h"
 #include "runtime/module.h"
 #include "runtime/session.h"
 
@@ -12,11 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static uint64_t round_up(uint64_t n)
-{
-    return (n + (ADV_PLAN_ALIGN - 1)) & ~(uint64_t)(ADV_PLAN_ALIGN - 1);
-}
 
 /* ---- opening: back end and target ----------------------------------------------------------------------------------- */
 
@@ -31,10 +27,10 @@ static void log_backend(void *user, const char *text)
 static AdvStatus open_backend(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
 {
     AdvBackendOpts bo = {.alloc = s->ctx->alloc, .reg = &s->ctx->reg, .n_threads = s->n_threads, .refused = log_refusal, .user = s,
-                         .log = log_backend, .io = s->ctx->io, .cache_dir = o->cache_dir,
-                         .cache_limit_bytes = o->cache_limit_bytes, .library_dirs = o->library_dirs,
+                         .log = log_backend, .io = s->ctx->io, .cache_dir = s->cache_dir,
+                         .cache_limit_bytes = o->cache_limit_bytes, .library_dirs = s->library_dirs,
                          .says_choices = (s->flags & ADV_SESSION_LOG_DISPATCH) != 0,
-                         .is_deterministic = s->plan->prog->deterministic, .allow_tf32 = !strcmp(s->plan->prog->precision, "tf32"),
+                         .is_deterministic = s->plan->prog->deterministic, .allow_tf32 = s->plan->prog->allows_tf32,
                          .stream = o->stream};
     return s->be->open(&bo, ds, &s->self);
 }
@@ -154,7 +150,7 @@ static AdvStatus take_states(AdvSession *s, AdvDiags *ds)
             return adv_fail(ds, ADV_EDATA, ADV_D_PROGRAM, "state `%s` is not in row order", adv_state_name(s, i));
         s->states[i].n_bytes = (uint64_t)adv_type_bytes(&s->t->state_types[i]);
         if (s->plan->states[i].kind == ADV_STATE_DATA) s->n_unbound++;
-        else at += round_up(s->states[i].n_bytes);
+        else at += adv_round_up(s->states[i].n_bytes, ADV_PLAN_ALIGN);
         if (s->states[i].n_bytes > s->staging_bytes && s->plan->states[i].kind != ADV_STATE_DATA) s->staging_bytes = s->states[i].n_bytes;
     }
     s->state_bytes = at;
@@ -164,7 +160,7 @@ static AdvStatus take_states(AdvSession *s, AdvDiags *ds)
     for (uint32_t i = 0; i < s->plan->n_states; i++) {
         if (s->plan->states[i].kind == ADV_STATE_DATA) continue;
         s->states[i].data = (char *)s->state_mem + at;
-        at += round_up(s->states[i].n_bytes);
+        at += adv_round_up(s->states[i].n_bytes, ADV_PLAN_ALIGN);
     }
     if (!s->be->is_host) {
         s->staging = host_array(s, s->staging_bytes, 1);
@@ -179,7 +175,7 @@ static AdvStatus take_device_blocks(AdvSession *s, AdvDiags *ds)
 {
     if (s->be->is_host || !s->plan->prog->n_logs) return ADV_OK;
     for (uint32_t i = 0; i < s->plan->prog->n_logs; i++)
-        s->ring_bytes += ADV_RUN_AHEAD * round_up(s->states[s->plan->prog->logs[i].state].n_bytes);
+        s->ring_bytes += ADV_RUN_AHEAD * adv_round_up(s->states[s->plan->prog->logs[i].state].n_bytes, ADV_PLAN_ALIGN);
     ADV_TRY(adv_session_take(s, s->state_bytes, "the copy of the states", ds, &s->snap_mem));
     return adv_session_take(s, s->ring_bytes, "the logged values", ds, &s->ring_mem);
 }
@@ -342,6 +338,8 @@ static void set_views(AdvSession *s)
 
 static AdvStatus open_parts(AdvSession *s, const AdvSessionOpts *o, AdvDiags *ds)
 {
+    if (!adv_text_copy(&s->ctx->alloc, o->cache_dir, &s->cache_dir) || !adv_text_copy(&s->ctx->alloc, o->library_dirs, &s->library_dirs))
+        return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while opening a session");
     ADV_TRY(choose_backend(s, o, ds));
     if (o->stream && s->be->is_host)
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "back end `%s` has no streams: leave `stream` NULL", s->be->name);
@@ -447,6 +445,8 @@ void adv_session_close(AdvSession *s)
     host_free(s, s->views, s->n_views, sizeof *s->views);
     host_free(s, s->view_value, s->n_views, sizeof *s->view_value);
     AdvCtx *ctx = s->ctx;
+    adv_text_free(&ctx->alloc, s->cache_dir);
+    adv_text_free(&ctx->alloc, s->library_dirs);
     AdvPlan *plan = (AdvPlan *)(uintptr_t)s->plan; /* its count: see adv_plan_keep */
     adv_mem_free(&ctx->alloc, s, sizeof *s);
     adv_plan_close(plan);
@@ -455,10 +455,12 @@ void adv_session_close(AdvSession *s)
 
 AdvStatus adv_session_info(const AdvSession *s, AdvSessionInfo *out_info)
 {
+    uint64_t data_bytes = 0;
     if (!s) return ADV_EINVAL;
+    for (uint32_t i = 0; i < s->plan->n_states; i++) data_bytes += s->states[i].n_file_bytes;
     AdvSessionInfo i = {.backend = s->be->name, .device = s->device, .target = s->t->name, .why = s->why, .n_threads = s->n_threads,
                         .n_insts = s->t->n_insts, .n_on_ref = s->n_on_ref, .state_bytes = s->state_bytes, .temp_bytes = s->temp_bytes,
-                        .const_bytes = s->const_bytes, .scratch_bytes = s->scratch_bytes, .data_bytes = s->data_bytes,
+                        .const_bytes = s->const_bytes, .scratch_bytes = s->scratch_bytes, .data_bytes = data_bytes,
                         .data_digest = s->data_digest, .n_run_allocs = s->be->n_run_allocs(s->self)};
     return adv_info_write(out_info, &i, sizeof i);
 }
@@ -549,6 +551,8 @@ void adv_session_rebind(AdvSession *s, uint32_t state, void *data)
     if (!m->data && data) s->n_unbound--;
     if (m->data != data) adv_records_forget(s);
     m->data = data;
+    m->n_file_bytes = 0;
+    s->data_digest[0] = 0; /* bind_file sets both, once all is bound */
     if (m->block && m->block != data) {
         s->be->free(s->self, m->block, m->n_bytes);
         m->block = NULL;
@@ -723,11 +727,14 @@ AdvStatus adv_session_bind_view(AdvSession *s, const char *state, const AdvView 
     if (!fits || !adv_view_is_row(view))
         return adv_fail(ds, ADV_EINVAL, ADV_D_OPTION, "data bound to `%s` must be dense, in row order, and of dtype %s", state,
                         adv_dtype_name(dtype));
-    if (on_device) return adv_data_bind_device(s, i, view->data, ds);
     int64_t n_rows = view->rank ? view->dim[0] : 1;
-    ADV_TRY(adv_data_check_labels(s, i, view->data, n_rows, "the memory", ds));
-    ADV_TRY(adv_data_check_images(s, i, view->dtype, view->data, n_rows, "the memory", ds));
-    return adv_data_bind(s, i, view->dtype, view->data, ds);
+    if (!on_device) {
+        ADV_TRY(adv_data_check_labels(s, i, view->data, n_rows, "the memory", ds));
+        ADV_TRY(adv_data_check_images(s, i, view->dtype, view->data, n_rows, "the memory", ds));
+    }
+    AdvStatus st = on_device ? adv_data_bind_device(s, i, view->data, ds) : adv_data_bind(s, i, view->dtype, view->data, ds);
+    adv_mappings_sweep(s);
+    return st;
 }
 
 AdvStatus adv_session_bind(AdvSession *s, const char *state, const AdvView *view, AdvDiags *ds)

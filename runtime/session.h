@@ -34,6 +34,7 @@ typedef struct AdvRecord {
 typedef struct AdvStateMem {
     void *data;          /* device memory; of a data state: the caller's, NULL until bound */
     uint64_t n_bytes;
+    uint64_t n_file_bytes; /* of the tensor in a data file that it is bound to; else 0 */
     void *block;         /* of a data state on another device: memory of ours that `data` is, while memory of the host is bound */
 } AdvStateMem;
 
@@ -47,12 +48,13 @@ struct AdvSession {
     const AdvBackend *be;
     void *self;                   /* of the back end */
     char why[256], device[160], data_digest[40];
+    char *cache_dir, *library_dirs; /* copies: the back end looks there later, too */
     uint32_t n_threads, flags;
     int32_t check;                /* ADV_CHECK_*; the program raises it for a moment */
 
     AdvStateMem *states;          /* plan->n_states */
     void *state_mem, *const_mem, *temp_mem, *scratch_mem;
-    uint64_t state_bytes, const_bytes, temp_bytes, scratch_bytes, data_bytes;
+    uint64_t state_bytes, const_bytes, temp_bytes, scratch_bytes;
     void *staging;                /* back ends of other devices: the largest state, for copies */
     uint64_t staging_bytes;
 
@@ -164,6 +166,8 @@ const char *adv_operand_name(const AdvSession *s, uint32_t inst, uint32_t k);
 
 /* ---- data.c ---- */
 void adv_mappings_close(AdvSession *s);
+/* Lets go of files and copies that no state is bound to: the end of every call that binds. */
+void adv_mappings_sweep(AdvSession *s);
 /* "f32[24,2]", for messages about files. */
 void adv_dims_text(uint32_t rank, const int64_t *dim, uint8_t dtype, char *text, size_t n_bytes);
 /* Binds dense data of the state's shape and dtype (or f32 for f64); borrowed where it can be. */

@@ -86,7 +86,7 @@ static const char *read_keep(El *el, AstId block)
 static void read_run(El *el, json_t *j)
 {
     static const char *const keys[] = {"precision", "deterministic", "device", NULL};
-    static const char *const values[3][4] = {{"f32", "bf16"}, {NULL}, {"auto", "cpu", "cuda"}};
+    static const char *const values[3][4] = {{"f32", "bf16", "tf32"}, {NULL}, {"auto", "cpu", "cuda"}};
     ElItem *it = el_section(el, "run");
     el_json_set(el, j, "precision", json_string("f32"));
     el_json_set(el, j, "deterministic", json_false());

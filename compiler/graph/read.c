@@ -7,6 +7,7 @@
 
 #include "ops/view.h"
 #include "runtime/base/checked.h"
+#include "runtime/base/number.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -162,16 +163,16 @@ static double number(Reader *r)
 {
     skip(r);
     uint32_t from = r->at;
-    char s[64], *stop;
+    char s[64 + ADV_POINT_BYTES], *stop;
     uint32_t n = 0;
-    while (r->at < r->end && n < sizeof s - 1) {
+    while (r->at < r->end && n < 63) {
         char c = r->text[r->at];
         if (!isalnum((unsigned char)c) && c != '+' && c != '-' && c != '.') break;
         s[n++] = c;
         r->at++;
     }
     s[n] = '\0';
-    double v = strtod(s, &stop);
+    double v = adv_number_read(s, &stop);
     if (!n || *stop || stop == s) fail(r, from, "expected a number");
     return r->failed ? 0 : v;
 }

@@ -21,6 +21,7 @@
 #include "compiler/graph/graph.h"
 
 #include "ops/view.h"
+#include "runtime/base/number.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -153,7 +154,7 @@ static void put_type(Printer *p, const AdvTensorType *t)
 /* The shortest text that reads back as `x`. */
 static void put_number(Printer *p, double x)
 {
-    char s[40];
+    AdvNumber s;
     if (isnan(x)) {
         put(p, "nan");
         return;
@@ -163,10 +164,10 @@ static void put_number(Printer *p, double x)
         return;
     }
     for (int digits = 1; digits <= 17; digits++) {
-        snprintf(s, sizeof s, "%.*g", digits, x);
-        if (strtod(s, NULL) == x) break;
+        AdvNumber back = s = adv_number_text(x, digits);
+        if (adv_number_read(back.at, NULL) == x) break;
     }
-    put(p, s);
+    put(p, s.at);
 }
 
 static bool same_number(double a, double b) { return a == b || (isnan(a) && isnan(b)); }

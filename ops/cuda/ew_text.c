@@ -18,6 +18,7 @@
 #include "ops/view.h"
 #include "runtime/base/container.h"
 #include "runtime/base/hash.h"
+#include "runtime/base/number.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -153,7 +154,7 @@ static void put_number(Out *o, const AdvEwKernel *k, double x)
     x = adv_ld(&v, 0);
     if (x != x) put(o, "(%s)adv_float_of(0x7fc00000u)", wide);
     else if (isinf(x)) put(o, "(%s)adv_float_of(0x%x00000u)", wide, x < 0 ? 0xff8u : 0x7f8u);
-    else put(o, "(%s)%a", wide, x);
+    else put(o, "(%s)%s", wide, adv_number_hex(x).at);
 }
 
 /* A value by its number: operand, constant or earlier step. */

@@ -5,6 +5,7 @@
 #include "ops/view.h"
 #include "runtime/base/diag.h"
 #include "runtime/base/hash.h"
+#include "runtime/base/number.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #define TEXT_BYTES 1024 /* more than a text has */
+#define N(x) adv_number_hex(x).at
 
 /* Weights, gradient and moments lie alike, in any order without gaps. */
 static bool can(const AdvSig *s, const char **why)
@@ -34,10 +36,10 @@ static size_t put_sgd(char *text, const char *name, const AdvAttr *a, int pack)
     return (size_t)snprintf(text, TEXT_BYTES,
                             "#include \"ops/cuda/optim.cuh\"\n"
                             "ADV_DEVICE void %s_at(%s, long long p)\n{\n"
-                            "    adv_sgd<%d>(AdvSgdForm{(float)%a, (float)%a, %s}, w, g, m, lr, w1, m1, n, p);\n}\n"
+                            "    adv_sgd<%d>(AdvSgdForm{(float)%s, (float)%s, %s}, w, g, m, lr, w1, m1, n, p);\n}\n"
                             "extern \"C\" __global__ void __launch_bounds__(%d) %s(%s)\n{\n"
                             "    %s_at(w, g, m, lr, w1, m1, n, adv_thread());\n}\n",
-                            name, params, pack, a[0].f, a[1].f, a[2].i ? "true" : "false", ADV_CUDA_BLOCK, name, params, name);
+                            name, params, pack, N(a[0].f), N(a[1].f), a[2].i ? "true" : "false", ADV_CUDA_BLOCK, name, params, name);
 }
 
 /* The logarithm of 0 as a number whose multiples have the power 0. */
@@ -50,12 +52,12 @@ static size_t put_adam(char *text, const char *name, const AdvAttr *a, int pack)
     return (size_t)snprintf(text, TEXT_BYTES,
                             "#include \"ops/cuda/optim.cuh\"\n"
                             "ADV_DEVICE void %s_at(%s, long long p)\n{\n"
-                            "    const AdvAdamForm f = {%a, %a, (float)%a, (float)%a, (float)%a, (float)%a, (float)%a, (float)%a};\n"
+                            "    const AdvAdamForm f = {%s, %s, (float)%s, (float)%s, (float)%s, (float)%s, (float)%s, (float)%s};\n"
                             "    adv_adam<%d>(f, w, g, m, v, lr, t, w1, m1, v1, n, p);\n}\n"
                             "extern \"C\" __global__ void __launch_bounds__(%d) %s(%s)\n{\n"
                             "    %s_at(w, g, m, v, lr, t, w1, m1, v1, n, adv_thread());\n}\n",
-                            name, params, log_of(a[0].f), log_of(a[1].f), a[0].f, a[1].f, 1 - a[0].f, 1 - a[1].f, a[2].f, a[3].f, pack,
-                            ADV_CUDA_BLOCK, name, params, name);
+                            name, params, N(log_of(a[0].f)), N(log_of(a[1].f)), N(a[0].f), N(a[1].f), N(1 - a[0].f), N(1 - a[1].f),
+                            N(a[2].f), N(a[3].f), pack, ADV_CUDA_BLOCK, name, params, name);
 }
 
 static AdvStatus prepare(AdvPrep *p, void **out_state)

@@ -1,4 +1,4 @@
-/* checked.h: the only two ways sizes that come from outside are added and multiplied. */
+/* checked.h: the only two ways sizes that come from outside are added and multiplied; and rounding up of sizes that were checked. */
 #ifndef ADV_BASE_CHECKED_H
 #define ADV_BASE_CHECKED_H
 
@@ -26,6 +26,12 @@ static inline bool adv_add_ok(uint64_t a, uint64_t b, uint64_t *out)
 static inline bool adv_range_ok(uint64_t off, uint64_t len, uint64_t size)
 {
     return off <= size && len <= size - off;
+}
+
+/* The least multiple of `align`, a power of two, that is not below n. */
+static inline uint64_t adv_round_up(uint64_t n, uint64_t align)
+{
+    return (n + (align - 1)) & ~(align - 1);
 }
 
 #endif

@@ -4,9 +4,9 @@
 ** Accepts what json_loadb does with JSON_REJECT_DUPLICATES: one object or array, UTF-8, no NUL in strings, whole numbers of 64 bits.
 */
 #include "runtime/base/json_text.h"
+#include "runtime/base/number.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,15 +190,14 @@ static json_t *number(Text *t)
     const char *stop = number_end(t, &is_whole);
     if (!stop) return wrong(t, "not a number");
     size_t n = (size_t)(stop - t->at);
-    char *s = adv_mem_new(t->a, n + 1), *point;
+    char *s = adv_mem_new(t->a, n + 1 + ADV_POINT_BYTES);
     if (!s) return no_memory(t);
     memcpy(s, t->at, n);
     s[n] = 0;
-    if ((point = strchr(s, '.'))) *point = localeconv()->decimal_point[0]; /* what strtod wants */
     errno = 0;
     json_int_t whole = is_whole ? strtoll(s, NULL, 10) : 0;
-    double real = is_whole ? 0 : strtod(s, NULL);
-    adv_mem_free(t->a, s, n + 1);
+    double real = is_whole ? 0 : adv_number_read(s, NULL);
+    adv_mem_free(t->a, s, n + 1 + ADV_POINT_BYTES);
     if (is_whole ? errno == ERANGE : real - real != 0) return wrong(t, "a number that is too large");
     json_t *j = is_whole ? json_integer(whole) : json_real(real);
     if (!j) return no_memory(t);

@@ -1,7 +1,10 @@
 /* test_base_text.c: interned strings, places in sources, nearest names, dtype names, statuses. */
 #include "runtime/base/container.h"
 #include "runtime/base/intern.h"
+#include "runtime/base/json_text.h"
+#include "runtime/base/number.h"
 #include "tests/adv_test.h"
+#include "tests/base/comma.h"
 #include "tests/base/fault_alloc.h"
 
 static void interns_one_id_each(void)
@@ -172,6 +175,27 @@ static void statuses(void)
     }
 }
 
+/* The same in any locale, there and back. */
+static void numbers(void)
+{
+    for (int k = 0; k < 2; k++) {
+        if (k && !comma_begin()) return;
+        char text[32] = "-12.5e-1", *end;
+        AdvAlloc a = adv_alloc_default();
+        AdvJsonError err;
+        CHECK_STR(adv_number_text(0.25, 9).at, "0.25");
+        CHECK_STR(adv_number_text(-1e-300, 17).at, "-1e-300");
+        CHECK_STR(adv_number_text(3, 9).at, "3");
+        CHECK_STR(adv_number_fixed(1234567.0625, 3).at, "1234567.062");
+        CHECK_STR(adv_number_hex(1.5).at, "0x1.8p+0");
+        CHECK(adv_number_read(text, &end) == -1.25 && !*end);
+        json_t *list = adv_json_read(&a, "[0.25, 1e3]", 11, &err);
+        CHECK(json_real_value(json_array_get(list, 0)) == 0.25 && json_real_value(json_array_get(list, 1)) == 1000);
+        json_decref(list);
+        if (k) comma_end();
+    }
+}
+
 int main(void)
 {
     RUN(interns_one_id_each);
@@ -181,5 +205,6 @@ int main(void)
     RUN(nearest_names);
     RUN(dtypes);
     RUN(statuses);
+    RUN(numbers);
     return ADV_TEST_END();
 }

@@ -162,7 +162,8 @@ static void overrides(void)
               "`epochs` must be a whole number, but this is the name `many`");
     one_error((const char *const[]){"1+1=2", NULL}, NULL, ADV_ERECIPE, 2044, "nothing that can be set is called `1+1`");
     static const char *const good[][4] = {
-        {"beta=5", NULL}, {"beta=50/10", "train.seed=7", NULL}, {"beta=25", "beta=5", NULL}, {"run.precision=bf16", NULL}};
+        {"beta=5", NULL}, {"beta=50/10", "train.seed=7", NULL}, {"beta=25", "beta=5", NULL}, {"run.precision=bf16", NULL},
+        {"run.precision=tf32", NULL}};
     static const char text[] = HEAD "param beta = 6 in 0 .. 20\nmodel f = mlp()\nstep { minimize beta*ce(f(x), y) over f }\n" TAIL;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         Checked c = check_recipe("mine.adv", text, sizeof text - 1, good[i], NULL, NULL);

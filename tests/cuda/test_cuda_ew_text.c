@@ -2,6 +2,7 @@
 ** nothing else. That they compute the right numbers is test_ops_cuda's to show, that compilers take them test_cuda_texts'.
 */
 #include "tests/adv_test.h"
+#include "tests/base/comma.h"
 
 #include "ops/cuda/ew_text.h"
 #include "ops/view.h"
@@ -145,6 +146,21 @@ static void test_huge(void)
     CHECK(strstr(a.text, "unsigned long long u = ") == NULL);
 }
 
+/* x + 1.5, with a point also where the host program's numbers have a comma. */
+static void test_constants(void)
+{
+    static const AdvEwStep step = {&adv_ew_rows[ADV_EW_add], "add", {0, 1, 0}};
+    static const double half = 1.5;
+    AdvTensorType x = {.dtype = ADV_F32, .rank = 1, .dim = {8}};
+    AdvView v = adv_view_of(&x, NULL);
+    a.k = (AdvEwKernel){.n_in = 1, .n_consts = 1, .n_steps = 1, .consts = &half, .steps = &step, .dtype = {ADV_F32, ADV_F32}};
+    adv_ew_kernel_lay(&a.k, &v, &v);
+    bool is_comma = comma_begin();
+    CHECK(adv_ew_kernel_text(&a.k, a.name, a.text, sizeof a.text) < sizeof a.text);
+    if (is_comma) comma_end();
+    CHECK(strstr(a.text, "(float)0x1.8p+0") != NULL);
+}
+
 /* A text that does not fit is as long as it would be. */
 static void test_length(void)
 {
@@ -162,6 +178,7 @@ int main(void)
     RUN(test_runs);
     RUN(test_squares);
     RUN(test_huge);
+    RUN(test_constants);
     RUN(test_length);
     return ADV_TEST_END();
 }

@@ -2,6 +2,7 @@
 ** blocks, of different shapes and orders, after addresses changed, and when memory runs out while it is made.
 */
 #include "tests/adv_test.h"
+#include "tests/base/comma.h"
 
 #include "ops/cuda/kernels_cuda.h"
 #include "ops/view.h"
@@ -151,6 +152,14 @@ static void test_updates(void)
     check_list(&l);
 }
 
+/* The numbers in the generated text have a point where those of the host program have a comma. */
+static void test_updates_with_a_comma(void)
+{
+    if (!comma_begin()) return;
+    test_updates();
+    comma_end();
+}
+
 static void test_casts(void)
 {
     List l;
@@ -198,6 +207,7 @@ int main(void)
     CHECK_EQ(adv_registry_init(&reg, adv_alloc_default()), ADV_OK);
     CHECK_EQ(adv_registry_add_kernels(&reg, adv_kernels_cuda, NULL), ADV_OK);
     RUN(test_updates);
+    RUN(test_updates_with_a_comma);
     RUN(test_casts);
     RUN(test_no_memory);
     RUN(test_others_are_none);

@@ -6,6 +6,9 @@
 #include "tests/base/scratch.h"
 #include "tests/cuda/toy_cuda.h"
 
+#include "runtime/cuda/cuda_back.h"
+#include "runtime/session.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -262,6 +265,30 @@ static void test_profile_and_trace(void)
     toy_end_cuda(&t);
 }
 
+/* ---- options ------------------------------------------------------------------------------------------------------------- */
+
+/* What the caller passed in may be gone once the session is open; the precision is the recipe's. */
+static void test_options_reach_the_back_end(void)
+{
+    static char program[sizeof toy_program + 32];
+    for (int tf32 = 0; tf32 < 2; tf32++) {
+        char dir[64], kept[64], libraries[] = "/nowhere";
+        snprintf(program, sizeof program, "{\"run\":{\"precision\":\"%s\"},%s", tf32 ? "tf32" : "f32", toy_program + 1);
+        scratch_make(dir);
+        strcpy(kept, dir);
+        Toy t = toy_plan_of(toy_graph, program);
+        AdvSessionOpts o = {.struct_size = sizeof o, .backend = "cuda", .n_threads = 1, .cache_dir = dir, .library_dirs = libraries};
+        CHECK_EQ(adv_session_open(t.ctx, t.plan, &o, t.ds, &t.s), ADV_OK);
+        dir[0] = libraries[0] = 0;
+        const AdvCudaBack *b = t.s->self;
+        CHECK_STR(b->host.opts.cache_dir, kept);
+        CHECK_STR(b->host.opts.library_dirs, "/nowhere");
+        CHECK_EQ(b->cuda.allow_tf32, tf32);
+        toy_end_cuda(&t);
+        scratch_remove(kept);
+    }
+}
+
 /* ---- which back end -------------------------------------------------------------------------------------------------------- */
 
 static void test_auto(void)
@@ -302,6 +329,7 @@ int main(void)
     RUN(test_a_failure_has_a_place);
     RUN(test_finite_finds_the_line);
     RUN(test_profile_and_trace);
+    RUN(test_options_reach_the_back_end);
     RUN(test_auto);
     return ADV_TEST_END();
 }

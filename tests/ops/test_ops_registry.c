@@ -126,6 +126,10 @@ static void definitions_are_checked(void)
     CHECK(strstr(why_not(d), "an input it has not"));
     d = good_op(), d.inplace[1] = ADV_INPLACE(0);
     CHECK(strstr(why_not(d), "output 1"));
+    d = good_op(), d.flags = ADV_OP_COMMUTES;
+    CHECK_STR(why_not(d), "`plugged` has no two inputs to swap");
+    d = good_op(), d.flags = ADV_OP_ROWS;
+    CHECK_STR(why_not(d), "`plugged` has no second input with the numbers of its rows");
 }
 
 static bool can_all(const AdvSig *s, const char **why)

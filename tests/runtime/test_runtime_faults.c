@@ -309,6 +309,36 @@ static void each_fault(bool is_mem)
     }
 }
 
+/* A plan with more names of entries than a piece of memory holds: there are all of them, or there is no plan. */
+static void each_allocation_of_a_long_plan(void)
+{
+    enum { N_ENTRIES = 4000 };
+    static char program[sizeof toy_program + N_ENTRIES * 8];
+    const char *at = strstr(toy_program, "\"batch\",\"step.main\"");
+    size_t n = (size_t)(at - toy_program);
+    memcpy(program, toy_program, n);
+    for (int i = 0; i < N_ENTRIES; i++) n += (size_t)snprintf(program + n, sizeof program - n, "\"batch\",");
+    snprintf(program + n, sizeof program - n, "%s", at + strlen("\"batch\","));
+    ToyBytes bytes = toy_make(toy_graph, program, "longhash", "cpu", NULL);
+    bool struck = true;
+    for (long k = 1; struck && !test_n_failed_checks; k++) {
+        FaultAlloc mem = {.calls = 0};
+        AdvCtxOpts co = {.struct_size = sizeof co, .alloc = fault_alloc(&mem).fn, .user = &mem};
+        AdvCtx *ctx;
+        AdvPlan *plan;
+        CHECK_EQ(adv_ctx_new(&co, &ctx), ADV_OK);
+        mem.calls = 0;
+        mem.fail_at = k;
+        AdvStatus st = adv_plan_load(ctx, bytes.data, bytes.n, NULL, &plan);
+        struck = mem.calls >= k;
+        CHECK_EQ(st, struck ? ADV_ENOMEM : ADV_OK);
+        adv_plan_close(plan);
+        adv_ctx_free(ctx);
+        CHECK_EQ(mem.n_live, 0);
+    }
+    toy_bytes_free(&bytes);
+}
+
 static void each_allocation_of_each_call(void) { each_fault(true); }
 static void each_file_call_of_each_call(void) { each_fault(false); }
 
@@ -425,6 +455,7 @@ int main(int argc, char **argv)
     plan_bytes = toy_make(toy_graph, toy_program, "toyhash", "cpu", NULL);
     if (!plan_bytes.data) return 2;
     RUN(each_allocation_of_each_call);
+    RUN(each_allocation_of_a_long_plan);
     RUN(each_file_call_of_each_call);
     RUN(json_memory_of_each_call);
     RUN(folders_that_cannot_be_written);

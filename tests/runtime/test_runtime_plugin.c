@@ -24,9 +24,14 @@ typedef struct World {
 
 static World world_with(uint32_t flags, const char *const *plugins)
 {
-    AdvCtxOpts o = {.struct_size = sizeof o, .flags = flags, .plugins = plugins, .n_plugins = plugins != NULL};
+    char path[256];
+    const char *own[] = {path};
+    AdvCtxOpts o = {.struct_size = sizeof o, .flags = flags, .plugins = own, .n_plugins = plugins != NULL};
     World w = {.path = getenv("ADV_TEST_ROWS")};
+    snprintf(path, sizeof path, "%s", plugins ? plugins[0] : "");
     CHECK_EQ(adv_ctx_new(&o, &w.ctx), ADV_OK);
+    path[0] = 0; /* the context has a copy */
+    own[0] = NULL;
     CHECK_EQ(adv_diags_open(w.ctx, &w.ds), ADV_OK);
     return w;
 }

@@ -2,6 +2,10 @@
 #include "tests/adv_test.h"
 
 #include "runtime/base/container.h"
+#include "runtime/base/json_text.h"
+#include "tests/base/comma.h"
+#include "runtime/adv_dlpack.h"
+#include "tests/base/fault_alloc.h"
 #include "tests/base/fault_io.h"
 #include "tests/base/scratch.h"
 #include "tests/runtime/toy.h"
@@ -232,6 +236,43 @@ static void resume_from_everywhere(void)
         toy_close(&t);
         scratch_remove(dir);
     }
+    free(want.events);
+    free(want.result);
+}
+
+static void gather(void *user, const char *text, size_t n)
+{
+    char *to = user;
+    strncat(to, text, n);
+}
+
+/* A host program whose numbers have a comma: plans, events and traces are as ever. */
+static void a_comma_changes_nothing(void)
+{
+    Straight want = run_straight("cpu");
+    ToyBytes plan = toy_make(toy_graph, toy_program, "toyhash", "cpu", NULL);
+    if (comma_begin()) {
+        AdvAlloc a = adv_alloc_default();
+        AdvJsonError err;
+        Straight got = run_straight("cpu");
+        CHECK_STR(got.events, want.events);
+        CHECK_STR(got.result, want.result);
+        Toy t = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, ADV_SESSION_TRACE);
+        CHECK(t.bytes.n == plan.n && !memcmp(t.bytes.data, plan.data, plan.n));
+        char *trace = calloc(1 << 20, 1);
+        CHECK_EQ(adv_session_step(t.s, 2, t.ds), ADV_OK);
+        adv_session_trace(t.s, gather, trace);
+        json_t *j = adv_json_read(&a, trace, strlen(trace), &err);
+        CHECK(j != NULL && json_array_size(json_object_get(j, "traceEvents")) > 10);
+        if (!j) printf("%s at byte %zu of %.200s\n", err.what, err.at, trace);
+        json_decref(j);
+        comma_end();
+        free(trace);
+        free(got.events);
+        free(got.result);
+        toy_close(&t);
+    }
+    toy_bytes_free(&plan);
     free(want.events);
     free(want.result);
 }
@@ -558,6 +599,49 @@ static void data_files(void)
     scratch_remove(dir);
 }
 
+/* A session holds what it is bound to and no more: files and copies of them go when something else is bound, unless a tensor that was
+** exported lies in them. What is said of files is said of those that are bound. */
+static void what_was_bound_goes(void)
+{
+    const char *dir = new_dir();
+    char path[4096];
+    ToyData d = toy_data();
+    FaultAlloc mem = {.calls = 0};
+    AdvCtxOpts co = {.struct_size = sizeof co, .io = adv_io_posix(), .alloc = fault_alloc(&mem).fn, .user = &mem};
+    AdvBlob b[4] = {{.name = "train.x", .dtype = ADV_F32, .rank = 2, .dim = {64, 3}, .data = d.train_x, .n_bytes = sizeof d.train_x},
+                    {.name = "train.y", .dtype = ADV_I32, .rank = 1, .dim = {64}, .data = d.train_y, .n_bytes = sizeof d.train_y},
+                    {.name = "test.x", .dtype = ADV_F32, .rank = 2, .dim = {20, 3}, .data = d.test_x, .n_bytes = sizeof d.test_x},
+                    {.name = "test.y", .dtype = ADV_I32, .rank = 1, .dim = {20}, .data = d.test_y, .n_bytes = sizeof d.test_y}};
+    AdvSessionInfo info = {.struct_size = sizeof info};
+    DLManagedTensorVersioned *x;
+    snprintf(path, sizeof path, "%s/toyset.safetensors", dir);
+    write_blobs(path, b, 4);
+    for (int wide = 0; wide < 2; wide++) { /* as it lies in the file; widened, in copies */
+        Toy t = toy_open("ref", wide ? "ref64" : "cpu", &co, ADV_CHECK_OFF, 0);
+        long n_live = mem.n_live;
+        for (int k = 0; k < 3; k++) {
+            CHECK_EQ(adv_session_bind_file(t.s, path, t.ds), ADV_OK);
+            CHECK_EQ(mem.n_live, n_live + 2); /* the file is read, since the context has file calls; of a wide one the labels lie in it */
+            CHECK_EQ(adv_session_info(t.s, &info), ADV_OK);
+            CHECK_EQ(info.data_bytes, sizeof d);
+            CHECK_EQ(strlen(info.data_digest), 32);
+        }
+        CHECK_EQ(adv_session_export(t.s, "data.train.x", &x, t.ds), ADV_OK);
+        CHECK_EQ(toy_bind(t.s, &d, t.ds), ADV_OK);
+        CHECK(mem.n_live > n_live);
+        if (wide) CHECK(((double *)x->dl_tensor.data)[7] == (double)d.train_x[7]);
+        else CHECK(((float *)x->dl_tensor.data)[7] == d.train_x[7]);
+        x->deleter(x);
+        CHECK_EQ(toy_bind(t.s, &d, t.ds), ADV_OK);
+        CHECK_EQ(mem.n_live, n_live);
+        CHECK_EQ(adv_session_info(t.s, &info), ADV_OK);
+        CHECK_EQ(info.data_bytes, 0);
+        CHECK_STR(info.data_digest, "");
+        toy_close(&t);
+    }
+    scratch_remove(dir);
+}
+
 /* ---- the program's own text ------------------------------------------------------------------------------------------------------ */
 
 static void wrong_programs(void)
@@ -602,6 +686,7 @@ int main(void)
     RUN(stages_equal_one_pass);
     RUN(only_eval_changes_nothing);
     RUN(resume_from_everywhere);
+    RUN(a_comma_changes_nothing);
     RUN(checkpoints_are_pruned);
     RUN(failing_io_keeps_the_older);
     RUN(run_is_saved_elsewhere);
@@ -611,6 +696,7 @@ int main(void)
     RUN(other_plan_is_refused);
     RUN(weights_by_name);
     RUN(data_files);
+    RUN(what_was_bound_goes);
     RUN(wrong_programs);
     return ADV_TEST_END();
 }

@@ -52,7 +52,8 @@ static void send_all(int fd, const void *p, size_t n)
     }
 }
 
-/* /ok/NAME as it is, ranges honoured; /cut/NAME half of what is asked for; /page/NAME a page; everything else is not there. */
+/* /ok/NAME as it is, ranges honoured, but for one behind its end; /cut/NAME half of what is asked for; /page/NAME a page; everything else
+** is not there. */
 static void answer(int fd)
 {
     char request[4096], head[256];
@@ -83,6 +84,9 @@ static void answer(int fd)
                          range ? "206 Partial Content" : "200 OK", rest, start, file->n - 1, file->n);
         send_all(fd, head, (size_t)m);
         send_all(fd, file->bytes + start, strcmp(kind, "cut") == 0 ? rest / 2 : rest);
+    } else if (file && strcmp(kind, "ok") == 0) {
+        static const char no_rest[] = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        send_all(fd, no_rest, strlen(no_rest));
     } else {
         static const char no[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         send_all(fd, no, strlen(no));
@@ -207,6 +211,26 @@ static void cut_off_downloads_go_on(void)
     CHECK(strstr(lines.at, "skipped") == NULL);
 }
 
+/* A server that does not have the file costs nothing of what is there; what is complete is checked. */
+static void what_is_there_is_kept(void)
+{
+    char dir[256], path[300], message[256];
+    Lines lines;
+    struct stat st;
+    DataFormDef form = publisher("cut", NULL, NULL);
+    CHECK_EQ(fetch(&form, fresh_folder(dir, "kept"), &lines, message), ADV_EUNAVAILABLE);
+    snprintf(path, sizeof path, "%s/x.part", dir);
+    form = publisher("none", NULL, NULL);
+    CHECK_EQ(fetch(&form, dir, &lines, message), ADV_EUNAVAILABLE);
+    CHECK(stat(path, &st) == 0 && st.st_size == (off_t)sizeof file_x / 2);
+    CHECK(truncate(path, sizeof file_x) == 0); /* all of it, and wrong */
+    form = publisher("ok", NULL, NULL);
+    CHECK_EQ(fetch(&form, dir, &lines, message), ADV_EUNAVAILABLE);
+    CHECK(strstr(lines.at, "skipped: `x` is not the published file") != NULL);
+    CHECK(stat(path, &st) != 0);
+    CHECK_EQ(fetch(&form, dir, &lines, message), ADV_OK);
+}
+
 /* What is there complete but wrong is fetched again the next time. */
 static void wrong_files_are_not_kept(void)
 {
@@ -325,6 +349,7 @@ int main(void)
     }
     RUN(places_are_asked_in_order);
     RUN(cut_off_downloads_go_on);
+    RUN(what_is_there_is_kept);
     RUN(wrong_files_are_not_kept);
     RUN(unwritable_folder_ends_it);
     RUN(nobody_listens);

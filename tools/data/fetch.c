@@ -1,8 +1,8 @@
 /* fetch.c: files from elsewhere: from the publisher over HTTP, or a package through the ordinary package client, which knows
 ** where packages come from and how this machine reaches them.
 **
-** A download goes to NAME.part and is renamed when complete and right; a .part that is there is continued. What is wrong is
-** deleted, so that it is not continued. Nothing is executed from a package: it is packed, not installed.
+** A download goes to NAME.part and is renamed when complete; a .part that is there is continued. Then it is checked, and what is wrong
+** is deleted, so that another place is asked for it. Nothing is executed from a package: it is packed, not installed.
 */
 #include "tools/data/data.h"
 
@@ -71,8 +71,9 @@ static AdvStatus download_part(const DataCtx *ctx, const char *url, const char *
     bool is_written = fclose(to) == 0;
     if (rc == CURLE_WRITE_ERROR || !is_written) return adv_fail(ctx->ds, ADV_EIO, ADV_D_IO, "cannot write `%s`: %s", part, strerror(errno));
     if (rc == CURLE_OK) return ADV_OK;
-    /* What cannot be continued is begun anew by the next attempt. */
-    if (have > 0 && (rc == CURLE_RANGE_ERROR || rc == CURLE_HTTP_RETURNED_ERROR || rc == CURLE_BAD_DOWNLOAD_RESUME)) (void)unlink(part);
+    /* What cannot be continued is begun anew by the next attempt. That nothing follows (416) is no error for curl, and what a server that
+    ** is busy or lacks the file answers says nothing of what is there. */
+    if (have > 0 && (rc == CURLE_RANGE_ERROR || rc == CURLE_BAD_DOWNLOAD_RESUME)) (void)unlink(part);
     return unavailable(ctx, url, error[0] ? error : curl_easy_strerror(rc));
 }
 
