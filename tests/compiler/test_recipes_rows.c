@@ -16,8 +16,8 @@
 **   cues: gradients of an evaluation            test_cue_is_each_samples_gradient
 **   phases with different steps                 test_phases_change_at_the_epoch, test_phases_lose_no_state
 **   compaction of still-robust samples          test_runtime_program: stages_equal_one_pass
-**   data parallel, captured graphs,
-**   early end of a loop                         not in the language or the graph yet
+**   one captured graph, changing scalars        test_cuda_session: equal lists of launches from step to step
+**   data parallel, early end of a loop          not in the language or the graph yet (masks make further turns nothing: parity: fat)
 */
 #include "tests/adv_test.h"
 #include "tests/compiler/recipe_run.h"
