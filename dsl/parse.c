@@ -106,7 +106,8 @@ static double number_of(AdvParse *p, AdvTok t)
         if (s[i] != '.') digits[n++] = s[i];
         else exponent -= (long)(strspn(s + i + 1, "0123456789"));
     }
-    if (i + 1 < t.len) exponent += strtol(s + i + 1, NULL, 10);
+    long written = i + 1 < t.len ? strtol(s + i + 1, NULL, 10) : 0;
+    exponent += written < -100000 ? -100000 : written > 100000 ? 100000 : written; /* beyond, all are 0 or too large */
     snprintf(digits + n, sizeof digits - n, "e%ld", exponent);
     double v = strtod(digits, NULL);
     if (!(v <= DBL_MAX)) {

@@ -196,10 +196,10 @@ static void on_eval_batch(Show *s, const AdvEvent *e)
     live(s, text);
 }
 
-static void put_json_number(const char *key, double x)
+static void put_json_number(bool is_first, const char *key, double x)
 {
-    if (isfinite(x)) fprintf(stderr, ",\"%s\":%.9g", key, x);
-    else fprintf(stderr, ",\"%s\":null", key);
+    if (isfinite(x)) fprintf(stderr, "%s\"%s\":%.9g", is_first ? "" : ",", key, x);
+    else fprintf(stderr, "%s\"%s\":null", is_first ? "" : ",", key);
 }
 
 static void json(const AdvEvent *e)
@@ -208,14 +208,17 @@ static void json(const AdvEvent *e)
     if (e->kind < 1 || e->kind > 6) return;
     fprintf(stderr, "{\"kind\":\"%s\",\"t\":%.3f,\"epoch\":%" PRId64 ",\"step\":%" PRId64 ",\"total_step\":%" PRId64, kinds[e->kind],
             (double)e->elapsed_ns / 1e9, e->epoch, e->step, e->total_step);
+    if (e->n_metrics) fputs(",\"metrics\":{", stderr);
     for (uint32_t i = 0; i < e->n_metrics; i++)
-        put_json_number(e->metrics[i].name, e->metrics[i].value); /* names of a recipe need no escapes */
+        put_json_number(i == 0, e->metrics[i].name, e->metrics[i].value); /* names of a recipe need no escapes */
+    if (e->n_metrics) fputs("}", stderr);
+    if (e->n_rows) fputs(",\"rows\":{", stderr);
     for (uint32_t i = 0; i < e->n_rows; i++) {
         char key[160];
         snprintf(key, sizeof key, "%.64s.%.64s.%.8s", e->rows[i].eval, e->rows[i].attack, e->rows[i].weights);
-        put_json_number(key, e->rows[i].accuracy);
+        put_json_number(i == 0, key, e->rows[i].accuracy);
     }
-    fputs("}\n", stderr);
+    fputs(e->n_rows ? "}}\n" : "}\n", stderr);
 }
 
 int32_t show_event(void *user, const AdvEvent *e)

@@ -158,6 +158,14 @@ typedef struct Optim {
     bool nesterov, only_weights;
 } Optim;
 
+/* A share of Adam's moments: 1 would divide by 0. */
+static bool is_share(El *el, ElVal v, double share)
+{
+    if (share >= 0 && share < 1) return true;
+    el_diag_origin(el, el_diag(el, ADV_D_OUT_OF_RANGE, v.span, "`beta1` and `beta2` are at least 0 and below 1, but this is %g", share), v);
+    return false;
+}
+
 static ElItem *optim_of(El *el, const ElModel *m, AdvSpan at)
 {
     const Ast *t = tree(el);
@@ -212,8 +220,8 @@ static bool optim_arg(El *el, Optim *o, const char *word, ElArg a)
         o->nesterov = flag;
         return ok;
     }
-    if (o->adam && !strcmp(word, "beta1")) return el_float(el, a.val, "`beta1`", &o->beta1) && el_between(el, a.val, "`beta1`", 0, 1);
-    if (o->adam && !strcmp(word, "beta2")) return el_float(el, a.val, "`beta2`", &o->beta2) && el_between(el, a.val, "`beta2`", 0, 1);
+    if (o->adam && !strcmp(word, "beta1")) return el_float(el, a.val, "`beta1`", &o->beta1) && is_share(el, a.val, o->beta1);
+    if (o->adam && !strcmp(word, "beta2")) return el_float(el, a.val, "`beta2`", &o->beta2) && is_share(el, a.val, o->beta2);
     if (o->adam && !strcmp(word, "eps")) return el_float(el, a.val, "`eps`", &o->eps) && el_between(el, a.val, "`eps`", 0, 1);
     if (!word[0]) {
         el_error(el, ADV_D_ARGUMENT, a.span, "arguments of an optimiser are named, as in `lr = 0.1`");

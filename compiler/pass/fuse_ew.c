@@ -116,8 +116,8 @@ static bool is_cheap(const Fuse *f, AdvNodeId id)
     return n_rows == f->n_uses[n->out_at];
 }
 
-/* Why may the producer of v not join? NULL: it joins. "": it is nothing that could. */
-static const char *refusal(Fuse *f, Group *gr, AdvValueId v, const uint8_t *taken, bool copies)
+/* Lets the producer of v into the group. NULL: it has joined; else why it may not; "": it is nothing that could. */
+static const char *try_join(Fuse *f, Group *gr, AdvValueId v, const uint8_t *taken, bool copies)
 {
     AdvNodeId def = adv_value(f->g, v)->def;
     bool is_copy;
@@ -145,7 +145,7 @@ static void grow(Fuse *f, Group *gr, const uint8_t *taken, bool copies)
         more = false;
         for (uint32_t i = 0; i < gr->n; i++)
             for (uint32_t k = 0; k < adv_node(f->g, gr->node[i])->n_in; k++)
-                more = !refusal(f, gr, adv_node_in(f->g, gr->node[i], k), taken, copies) || more;
+                more = !try_join(f, gr, adv_node_in(f->g, gr->node[i], k), taken, copies) || more;
     }
 }
 
@@ -155,7 +155,7 @@ static void explain(Fuse *f, Group *gr, const uint8_t *taken)
     for (uint32_t i = 0; i < gr->n; i++) {
         for (uint32_t k = 0; k < adv_node(f->g, gr->node[i])->n_in; k++) {
             AdvValueId v = adv_node_in(f->g, gr->node[i], k);
-            const char *why = refusal(f, &copy, v, taken, true);
+            const char *why = try_join(f, &copy, v, taken, true);
             if (why && *why) fuse_why(f, adv_value(f->g, v)->def, gr->node[i], why);
         }
     }

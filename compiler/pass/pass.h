@@ -74,7 +74,7 @@ typedef struct AdvPipeOpts {
 AdvStatus adv_run_passes(AdvPassCtx *p, AdvGraph **g, const char *names, const AdvPipeOpts *o) ADV_MUST_USE;
 /* Common part: simplify <-> cse <-> dce around fold, autodiff, hoist, peel. */
 AdvStatus adv_run_common(AdvPassCtx *p, AdvGraph **g, const AdvPipeOpts *o) ADV_MUST_USE;
-/* Target part: precision, layout, hoist, fuse, schedule, gather. */
+/* Target part: the passes that passes.def lists for it, in its order. */
 AdvStatus adv_run_target(AdvPassCtx *p, AdvGraph **g, const AdvTarget *t, const AdvPipeOpts *o) ADV_MUST_USE;
 
 #endif

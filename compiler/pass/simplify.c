@@ -165,7 +165,7 @@ static AdvValueId rule_mul_one(Simplify *s, AdvNodeId n)
     return none;
 }
 
-/* Is every element of `v` finite whatever happens? What compares, and draws but normal ones, give small numbers. */
+/* Is every element of `v` finite whatever happens? What compares gives 0 or 1. */
 static bool is_finite(const Simplify *s, AdvValueId v)
 {
     static const char *const bounded[] = {"eq", "ne", "lt", "le", "gt", "ge", "and_", "or_", "not_", "is_finite"};

@@ -174,7 +174,8 @@ static float *finish_moments(const BnState *s, const AdvLaunch *l)
     const float *w = l->in[1].data, *b = l->in[2].data;
     float *coef = (float *)(sums + 2 * s->n_c);
     for (int64_t c = 0; c < s->n_c; c++) {
-        double mean = sums[c] / m, var = fmax(sums[s->n_c + c] / m - mean * mean, 0);
+        double mean = sums[c] / m, var = sums[s->n_c + c] / m - mean * mean;
+        if (var < 0) var = 0; /* NaN stays */
         ((float *)l->out[1].data)[c] = (float)mean;
         ((float *)l->out[2].data)[c] = (float)var;
         coef[c] = (float)mean;

@@ -1,12 +1,12 @@
 /* cpu.c: the questions of `can`. */
 #include "ops/cpu/cpu.h"
 
-static bool is_low(uint8_t dtype) { return dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16; }
+static bool is_other_float(uint8_t dtype) { return dtype == ADV_F64 || dtype == ADV_BF16 || dtype == ADV_F16; }
 
 bool adv_sig_f32(const AdvSig *s, const char **why)
 {
     for (uint32_t i = 0; i < s->n_in + s->n_out; i++)
-        if (is_low(i < s->n_in ? s->in[i].dtype : s->out[i - s->n_in].dtype)) {
+        if (is_other_float(i < s->n_in ? s->in[i].dtype : s->out[i - s->n_in].dtype)) {
             *why = "computes in f32 only";
             return false;
         }

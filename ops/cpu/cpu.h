@@ -1,7 +1,8 @@
 /* cpu.h: what the cpu kernels share: threads, clones for wider vectors, and loops over dense memory.
 **
-** Rules of the folder: f32 (and integers) only; sums in double; the result never depends on the number of threads, because
-** work is cut by shape alone; `run` allocates nothing. A kernel handles every size its `can` accepted.
+** Rules of the folder: f32 and integers, and what says so in bf16, too; sums of a whole tensor in double, those of products in float; the
+** result never depends on the number of threads, because work is cut by shape alone; `run` allocates nothing. A kernel handles every size
+** its `can` accepted.
 */
 #ifndef ADV_OPS_CPU_H
 #define ADV_OPS_CPU_H

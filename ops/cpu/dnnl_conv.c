@@ -3,8 +3,8 @@
 ** Activations are given to the library as they lie: channels-last is what its fastest direct kernels read too (row order
 ** works and is several times slower). Weights stay in PyTorch's order in the graph; if the library wants its own order
 ** (format "any"), they are reordered in `run`, into scratch: 1/(pixels of the image * batch) of the convolution's work.
-** All memory is scratch that `prepare` asked for; the library allocates only in `prepare`. relu in the epilogue makes 0
-** of NaN. In f32, and in bfloat16 (sums in f32) where the processor has instructions for it.
+** All memory is scratch that `prepare` asked for; the library allocates only in `prepare`. relu is a pass of ours: the library's
+** makes 0 of NaN. In f32, and in bfloat16 (sums in f32) where the processor has instructions for it.
 */
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/kernels_cpu.h"
@@ -32,6 +32,7 @@ typedef struct ConvState {
     dnnl_primitive_t prim;
     dnnl_memory_t pad;     /* the library's scratchpad */
     uint64_t pad_at, scratch_bytes;
+    bool relu;
     Operand operand[MAX_ARGS];
     uint32_t n;
 } ConvState;
@@ -143,19 +144,12 @@ static dnnl_status_t describe_all(ConvDesc *c, const AdvView *x, const AdvView *
     return describe_any(&c->w, w);
 }
 
-/* Creates the primitive's descriptor; attributes: own scratchpad, relu after. hint: of the forward, for gradients. */
-static dnnl_status_t make_pd(ConvState *s, const ConvDesc *c, bool relu, const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
+/* Creates the primitive's descriptor, with a scratchpad of ours. hint: of the forward, for gradients. */
+static dnnl_status_t make_pd(ConvState *s, const ConvDesc *c, const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
 {
     dnnl_primitive_attr_t attr;
-    dnnl_post_ops_t post = NULL;
     TRY(dnnl_primitive_attr_create(&attr));
     dnnl_status_t st = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-    if (st == dnnl_success && relu) {
-        st = dnnl_post_ops_create(&post);
-        if (st == dnnl_success) st = dnnl_post_ops_append_eltwise(post, 1, dnnl_eltwise_relu, 0, 0);
-        if (st == dnnl_success) st = dnnl_primitive_attr_set_post_ops(attr, post);
-        if (post) dnnl_post_ops_destroy(post);
-    }
     if (st == dnnl_success) st = dnnl_primitive_desc_create(out, &c->desc, attr, s->engine, hint);
     dnnl_primitive_attr_destroy(attr);
     return st;
@@ -185,7 +179,8 @@ static dnnl_status_t make_forward(ConvState *s, const AdvSig *sig)
     TRY(describe_all(&c, &sig->in[0], &sig->in[1], &sig->out[0], sig->attr));
     if (has_bias) TRY(describe(&c.b, &sig->in[2]));
     TRY(forward_desc(&c, has_bias ? &c.b : NULL));
-    TRY(make_pd(s, &c, has_bias && sig->attr[2].i, NULL, &pd));
+    s->relu = has_bias && sig->attr[2].i;
+    TRY(make_pd(s, &c, NULL, &pd));
     dnnl_status_t st = make_primitive(s, pd);
     if (st == dnnl_success) st = add_operand(s, DNNL_ARG_SRC, false, 0, &sig->in[0], &c.x);
     if (st == dnnl_success)
@@ -204,12 +199,12 @@ static dnnl_status_t make_backward(ConvState *s, const AdvSig *sig, bool is_gw)
     const AdvView *x = is_gw ? &sig->in[0] : &sig->out[0], *w = is_gw ? &sig->out[0] : &sig->in[1], *y = is_gw ? &sig->in[1] : &sig->in[0];
     TRY(describe_all(&c, x, w, y, sig->attr));
     TRY(forward_desc(&c, NULL));
-    TRY(make_pd(s, &c, false, NULL, &hint));
+    TRY(make_pd(s, &c, NULL, &hint));
     dnnl_status_t st;
     if (is_gw)
         st = dnnl_convolution_backward_weights_desc_init(&c.desc, dnnl_convolution_direct, &c.x, &c.w, NULL, &c.y, c.stride, c.pad, c.pad);
     else st = dnnl_convolution_backward_data_desc_init(&c.desc, dnnl_convolution_direct, &c.x, &c.w, &c.y, c.stride, c.pad, c.pad);
-    if (st == dnnl_success) st = make_pd(s, &c, false, hint, &pd);
+    if (st == dnnl_success) st = make_pd(s, &c, hint, &pd);
     dnnl_primitive_desc_destroy(hint);
     TRY(st);
     st = make_primitive(s, pd);
@@ -293,11 +288,30 @@ static dnnl_status_t execute(const ConvState *s, const AdvLaunch *l)
     return dnnl_stream_wait(s->stream);
 }
 
+/* What is below 0 becomes 0; NaN stays. Of bfloat16 by its bits: beyond -infinity lie NaNs. */
+static void relu(const AdvView *y, uint32_t most_threads)
+{
+    int64_t n = adv_view_elems(y);
+    int n_threads = adv_cpu_threads(most_threads, n);
+    (void)n_threads;
+    if (y->dtype == ADV_F32) {
+        float *v = y->data;
+        ADV_OMP(parallel for simd schedule(static) num_threads(n_threads))
+        for (int64_t i = 0; i < n; i++) v[i] = v[i] < 0 ? 0 : v[i];
+    } else {
+        uint16_t *v = y->data;
+        ADV_OMP(parallel for simd schedule(static) num_threads(n_threads))
+        for (int64_t i = 0; i < n; i++) v[i] = v[i] >= 0x8000 && v[i] <= 0xff80 ? 0 : v[i];
+    }
+}
+
 static AdvStatus run(const AdvLaunch *l, void *state)
 {
+    const ConvState *s = state;
     int before = threads_begin(l->n_threads);
-    dnnl_status_t st = execute(state, l);
+    dnnl_status_t st = execute(s, l);
     threads_end(before);
+    if (st == dnnl_success && s->relu) relu(&l->out[0], l->n_threads);
     return st == dnnl_success ? ADV_OK : st == dnnl_out_of_memory ? ADV_ENOMEM : ADV_EUNAVAILABLE;
 }
 

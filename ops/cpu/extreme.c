@@ -3,6 +3,8 @@
 #include "ops/cpu/kernels_cpu.h"
 #include "ops/shape.h"
 
+#include <string.h>
+
 typedef struct ExtremeState {
     AdvLoop group;  /* elements of one result in row order: x, and out (put) or v (take) */
     AdvLoop rest;   /* results: x, that tensor, y, and gy (put) or out (take) */
@@ -24,7 +26,7 @@ static AdvStatus prepare(AdvPrep *p, void **out_state)
     bool mark[ADV_MAX_RANK];
     ExtremeState *s = p->alloc(p, sizeof *s);
     if (!s) return ADV_ENOMEM;
-    s->is_put = sig->op->name[8] == 'p';
+    s->is_put = strcmp(sig->op->name, "extreme_put") == 0;
     adv_dims_mark(&sig->attr[0], sig->in[0].rank, mark);
     const AdvView *x = &sig->in[0], *other = s->is_put ? &sig->out[0] : &sig->in[2], *last = s->is_put ? &sig->in[2] : &sig->out[0];
     AdvView gx = adv_view_without(x, mark, false), go = adv_view_without(other, mark, false), g = row_order(&gx);

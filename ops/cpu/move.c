@@ -217,14 +217,6 @@ static bool can_move(const AdvSig *s, const char **why)
 
 /* ---- cast ---- */
 
-/* A number as an integer type takes it: towards 0, kept in range, NaN as 0. */
-static double as_int(double v, uint8_t dtype)
-{
-    double lo = dtype == ADV_U8 ? 0 : dtype == ADV_I32 ? INT32_MIN : -0x1p63;
-    double hi = dtype == ADV_U8 ? 255 : dtype == ADV_I32 ? INT32_MAX : 0x1.fffffffffffffp62;
-    return v != v ? 0 : v < lo ? lo : v > hi ? hi : v;
-}
-
 static void cast_row(const AdvView *dst, int64_t dst_at, int64_t dst_step, const AdvView *src, int64_t src_at, int64_t src_step, int64_t n)
 {
     if (dst_step == 1 && src_step == 1 && dst->dtype == ADV_BF16 && src->dtype == ADV_F32) {
@@ -235,11 +227,7 @@ static void cast_row(const AdvView *dst, int64_t dst_at, int64_t dst_step, const
         adv_row_widen((float *)dst->data + dst_at, (const uint16_t *)src->data + src_at, n);
         return;
     }
-    bool to_int = dst->dtype == ADV_U8 || dst->dtype == ADV_I32 || dst->dtype == ADV_I64;
-    for (int64_t i = 0; i < n; i++) {
-        double v = adv_ld(src, src_at + i * src_step);
-        adv_st(dst, dst_at + i * dst_step, to_int ? as_int(v, dst->dtype) : v);
-    }
+    for (int64_t i = 0; i < n; i++) adv_st(dst, dst_at + i * dst_step, adv_ld(src, src_at + i * src_step));
 }
 
 static AdvStatus run_cast(const AdvLaunch *l, void *state)

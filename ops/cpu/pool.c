@@ -164,7 +164,7 @@ static AdvStatus run_avg_pool_grad(const AdvLaunch *l, void *state)
 
 static bool can(const AdvSig *s, const char **why)
 {
-    const AdvView *x = s->n_in && s->in[0].dim[2] * s->in[0].dim[3] > s->out[0].dim[2] * s->out[0].dim[3] ? &s->in[0] : &s->out[0];
+    const AdvView *x = s->in[0].dim[2] * s->in[0].dim[3] > s->out[0].dim[2] * s->out[0].dim[3] ? &s->in[0] : &s->out[0];
     if (!adv_can_f32(s, why)) return false;
     if (x->dim[2] * x->dim[3] <= INT32_MAX) return true;
     *why = "images of more than 2^31 pixels";

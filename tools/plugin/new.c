@@ -39,6 +39,7 @@ static char *fill_in(AdvArena *a, const AdvText *t, const char *name, bool cuda)
     bool is_wanted = true;
     for (size_t i = 0; i < t->n_lines; i++) n_bytes += strlen(t->lines[i]) * (strlen(name) + 1);
     char *to = adv_arena_new(a, n_bytes);
+    if (!to) return NULL;
     for (size_t i = 0; i < t->n_lines; i++) {
         const char *line = t->lines[i];
         if (!strcmp(line, "@CUDA@\n"))
@@ -68,7 +69,7 @@ int plugin_new(const Cli *cli, const char *name, bool cuda)
     for (size_t i = 0; i < (cuda ? 4 : 3) && !rc; i++) {
         const char *text = fill_in(&arena, adv_text_find(adv_starter_texts, files[i].text), name, cuda), *ending = files[i].ending;
         snprintf(path, sizeof path, "%s/%s%s", name, ending ? name : "meson.build", ending ? ending : "");
-        rc = file_write(cli, path, text, strlen(text));
+        rc = text ? file_write(cli, path, text, strlen(text)) : adv_status_exit(ADV_ENOMEM);
         if (!rc) printf("%s\n", path);
     }
     adv_arena_fini(&arena);
