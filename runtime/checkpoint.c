@@ -6,36 +6,25 @@
 **   RUN/best-NNNNNNNN/...                 the same of the kept weights, states only
 **   RUN/LATEST, RUN/BEST                  names of the newest whole ones
 **
-** N is the step; a second checkpoint at a step gets "-2" and so on, so that no whole checkpoint is ever written over. Every
-** file is written beside its name, synced and renamed (adv_write_file); LATEST changes last; only then are older ones
-** removed, all but the newest two and what they name as best. Removing is best effort and never an error.
+** A second checkpoint at a step gets a name of its own (run_folder.h), so that no whole one is ever written over. Every file is written
+** beside its name, synced and renamed (adv_write_file); LATEST changes last; only then are older ones removed, all but the newest two
+** and what they name as best. Removing is best effort and never an error.
 **
 ** Reading takes LATEST's, and if that is not whole the newest that is, with a warning. A file is checked completely before
 ** the first state is written, so a failed resume leaves the session as it was.
 */
 #include "runtime/base/json_text.h"
 #include "runtime/run.h"
+#include "runtime/run_folder.h"
 
 #include "ops/view.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_NAME = 32, MAX_FOLDERS = 4096 };
-static const char state_file[] = "state.safetensors";
-static const char manifest_file[] = "MANIFEST.json";
-
-static AdvStatus join(char *path, const char *dir, const char *a, const char *b, AdvDiags *ds)
-{
-    int n = snprintf(path, ADV_PATH_BYTES, "%s/%s%s%s", dir, a, b ? "/" : "", b ? b : "");
-    if (n > 0 && n < ADV_PATH_BYTES) return ADV_OK;
-    return adv_fail(ds, ADV_EINVAL, ADV_D_RUN_DIR, "the path of the run folder is too long");
-}
 
 /* ---- writing --------------------------------------------------------------------------------------------------------- */
 
@@ -114,10 +103,10 @@ static AdvStatus write_manifest(AdvRun *r, const char *dir, const char *name, co
         n = snprintf(text, sizeof text,
                      "{\"format\": 1, \"epoch\": %" PRId64 ", \"step\": %" PRId64
                      ", \"plan\": \"%.64s\",\n \"file\": \"%s\", \"bytes\": %" PRIu64 ", \"xxh3_128\": \"%s\"}\n",
-                     r->at.epoch, r->at.total_step, r->s->plan->hash, state_file, n_bytes, c.digest);
+                     r->at.epoch, r->at.total_step, r->s->plan->hash, ADV_STATE_FILE, n_bytes, c.digest);
     adv_arena_fini(&arena);
     ADV_TRY(st);
-    ADV_TRY(join(path, dir, name, manifest_file, ds));
+    ADV_TRY(adv_run_path(path, dir, name, ADV_MANIFEST_FILE, ds));
     return adv_write_file(r->s->ctx->io, &r->s->ctx->alloc, path, text, (uint64_t)n, ds);
 }
 
@@ -127,9 +116,9 @@ static AdvStatus make_folder(AdvRun *r, const char *dir, const char *kind, int64
     const AdvIo *io = r->s->ctx->io;
     char path[ADV_PATH_BYTES];
     for (int k = 1; k < 100; k++) {
-        if (k == 1) snprintf(out_name, MAX_NAME, "%s-%08" PRId64, kind, step);
-        else snprintf(out_name, MAX_NAME, "%s-%08" PRId64 "-%d", kind, step, k);
-        ADV_TRY(join(path, dir, out_name, NULL, ds));
+        if (k == 1) snprintf(out_name, ADV_FOLDER_NAME, "%s-%08" PRId64, kind, step);
+        else snprintf(out_name, ADV_FOLDER_NAME, "%s-%08" PRId64 "-%d", kind, step, k);
+        ADV_TRY(adv_run_path(path, dir, out_name, NULL, ds));
         int err = io->mkdir(io->user, path, 0755);
         if (!err) return ADV_OK;
         if (err != -EEXIST) return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot make folder `%s`: %s", path, strerror(-err));
@@ -147,7 +136,7 @@ static AdvStatus write_folder(AdvRun *r, const char *dir, const char *name, Blob
     const AdvMeta meta[] = {{"adv.kind", has_place ? "checkpoint" : "best"}, {"adv.hash", r->s->plan->hash}, {"adv.recipe", r->p->recipe},
                             {"adv.backend", r->s->be->name}, {"adv.target", r->s->t->name}, {"adv.threads", threads},
                             {"adv.best", has_place ? r->best_dir : ""}};
-    ADV_TRY(join(path, dir, name, state_file, ds));
+    ADV_TRY(adv_run_path(path, dir, name, ADV_STATE_FILE, ds));
     ADV_TRY(adv_container_render(a, b->at, b->n, meta, sizeof meta / sizeof *meta, ds, &data, &n_bytes));
     AdvStatus st = adv_write_file(r->s->ctx->io, a, path, data, n_bytes, ds);
     if (st == ADV_OK) st = write_manifest(r, dir, name, data, n_bytes, ds);
@@ -157,16 +146,16 @@ static AdvStatus write_folder(AdvRun *r, const char *dir, const char *name, Blob
 
 static AdvStatus write_pointer(AdvRun *r, const char *dir, const char *file, const char *name, AdvDiags *ds)
 {
-    char path[ADV_PATH_BYTES], text[MAX_NAME + 2];
+    char path[ADV_PATH_BYTES], text[ADV_FOLDER_NAME + 2];
     int n = snprintf(text, sizeof text, "%s\n", name);
-    ADV_TRY(join(path, dir, file, NULL, ds));
+    ADV_TRY(adv_run_path(path, dir, file, NULL, ds));
     return adv_write_file(r->s->ctx->io, &r->s->ctx->alloc, path, text, (uint64_t)n, ds);
 }
 
 static AdvStatus write_states(AdvRun *r, const char *dir, bool is_best, const char *mem, char *out_name, AdvDiags *ds)
 {
     Blobs b = {.n = 0};
-    char name[MAX_NAME];
+    char name[ADV_FOLDER_NAME];
     adv_arena_init(&b.arena, r->s->ctx->alloc);
     b.at = adv_arena_array(&b.arena, r->s->plan->n_states + r->p->n_logs + 16, sizeof *b.at);
     AdvStatus st = ADV_OK;
@@ -177,81 +166,39 @@ static AdvStatus write_states(AdvRun *r, const char *dir, bool is_best, const ch
     if (!b.at || b.is_broken) st = adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while writing a checkpoint");
     if (st == ADV_OK) st = make_folder(r, dir, is_best ? "best" : "ckpt", is_best ? r->at.best_step : r->at.total_step, name, ds);
     if (st == ADV_OK) st = write_folder(r, dir, name, &b, !is_best, ds);
-    if (st == ADV_OK) memcpy(out_name, name, MAX_NAME);
+    if (st == ADV_OK) memcpy(out_name, name, ADV_FOLDER_NAME);
     adv_arena_fini(&b.arena);
     return st;
 }
 
 /* ---- folders --------------------------------------------------------------------------------------------------------- */
 
-typedef struct Folder { char name[MAX_NAME]; int64_t step; int k; } Folder;
-
-static bool parse_name(const char *name, const char *kind, Folder *out)
-{
-    char dash = 0, rest = 0;
-    int k = 1;
-    size_t n = strlen(kind);
-    if (strncmp(name, kind, n) || name[n] != '-' || strlen(name) >= MAX_NAME) return false;
-    int got = sscanf(name + n + 1, "%15" SCNd64 "%c%3d%c", &out->step, &dash, &k, &rest);
-    if (got != 1 && !(got == 3 && dash == '-')) return false;
-    snprintf(out->name, sizeof out->name, "%s", name);
-    out->k = k;
-    return true;
-}
-
-static int newest_first(const void *a, const void *b)
-{
-    const Folder *x = a, *y = b;
-    if (x->step != y->step) return x->step < y->step ? 1 : -1;
-    return (x->k < y->k) - (x->k > y->k);
-}
-
-typedef struct Listing { const char *kind; Folder *at; uint32_t n; } Listing;
-
-static int add_folder(void *user, const char *name)
-{
-    Listing *l = user;
-    if (parse_name(name, l->kind, &l->at[l->n])) l->n++;
-    return l->n == MAX_FOLDERS;
-}
-
-/* Folders of a kind in `dir`, newest first, at most MAX_FOLDERS; 0, or -errno when not all of them could be seen. */
-static int list_folders(const AdvRun *r, const char *dir, const char *kind, Folder *out, uint32_t *out_n)
-{
-    const AdvIo *io = r->s->ctx->io;
-    Listing l = {kind, out, 0};
-    int rc = io->list(io->user, dir, add_folder, &l);
-    qsort(out, l.n, sizeof *out, newest_first);
-    *out_n = l.n;
-    return rc == -ENOENT || rc == -ENOTDIR ? 0 : rc;
-}
-
 static void remove_folder(const AdvRun *r, const char *dir, const char *name)
 {
     const AdvIo *io = r->s->ctx->io;
     char path[ADV_PATH_BYTES];
     /* the manifest first: from then on it is no checkpoint */
-    if (join(path, dir, name, manifest_file, NULL) == ADV_OK) io->unlink(io->user, path);
-    if (join(path, dir, name, state_file, NULL) == ADV_OK) io->unlink(io->user, path);
-    if (join(path, dir, name, NULL, NULL) == ADV_OK) io->rmdir(io->user, path);
+    if (adv_run_path(path, dir, name, ADV_MANIFEST_FILE, NULL) == ADV_OK) io->unlink(io->user, path);
+    if (adv_run_path(path, dir, name, ADV_STATE_FILE, NULL) == ADV_OK) io->unlink(io->user, path);
+    if (adv_run_path(path, dir, name, NULL, NULL) == ADV_OK) io->rmdir(io->user, path);
 }
 
 /* Removes all but this and the previous checkpoint, and bests older than both name. */
 static void prune(const AdvRun *r, const char *dir)
 {
-    Folder *fs = adv_mem_new(&r->s->ctx->alloc, sizeof *fs * MAX_FOLDERS);
+    AdvFolder *fs = adv_mem_new(&r->s->ctx->alloc, sizeof *fs * ADV_MOST_FOLDERS);
     if (!fs || !r->prev_dir[0]) {
-        adv_mem_free(&r->s->ctx->alloc, fs, sizeof *fs * MAX_FOLDERS);
+        adv_mem_free(&r->s->ctx->alloc, fs, sizeof *fs * ADV_MOST_FOLDERS);
         return;
     }
     uint32_t n;
-    (void)list_folders(r, dir, "ckpt", fs, &n);
+    (void)adv_folders_list(r->s->ctx, dir, "ckpt", fs, &n);
     for (uint32_t i = 0; i < n; i++)
         if (strcmp(fs[i].name, r->this_dir) && strcmp(fs[i].name, r->prev_dir)) remove_folder(r, dir, fs[i].name);
-    (void)list_folders(r, dir, "best", fs, &n);
+    (void)adv_folders_list(r->s->ctx, dir, "best", fs, &n);
     for (uint32_t i = 0; i < n; i++)
         if (fs[i].step < r->prev_best_step && strcmp(fs[i].name, r->best_dir)) remove_folder(r, dir, fs[i].name);
-    adv_mem_free(&r->s->ctx->alloc, fs, sizeof *fs * MAX_FOLDERS);
+    adv_mem_free(&r->s->ctx->alloc, fs, sizeof *fs * ADV_MOST_FOLDERS);
 }
 
 /* In another run folder than before nothing of this run is yet. */
@@ -266,7 +213,7 @@ static void enter(AdvRun *r, const char *dir)
 
 AdvStatus adv_checkpoint_save(AdvRun *r, const char *dir, AdvDiags *ds)
 {
-    char name[MAX_NAME];
+    char name[ADV_FOLDER_NAME];
     AdvSession *s = r->s;
     enter(r, dir);
     if (r->best_is_unsaved) {
@@ -319,7 +266,7 @@ static AdvStatus read_quietly(Loading *l, const char *file, uint64_t max_bytes, 
     char path[ADV_PATH_BYTES];
     const AdvCtx *ctx = l->r->s->ctx;
     AdvDiags *own = adv_diags_new(ctx->alloc);
-    AdvStatus st = join(path, l->dir, l->name, file, own);
+    AdvStatus st = adv_run_path(path, l->dir, l->name, file, own);
     if (st == ADV_OK) st = adv_read_file(ctx->io, &ctx->alloc, path, max_bytes, own, out, out_bytes);
     if (st != ADV_OK) broken(l, st, "%s", own && own->list.n ? own->list.at[own->list.n - 1]->message : adv_status_name(st));
     adv_diags_free(own);
@@ -331,17 +278,17 @@ static AdvStatus check_manifest(Loading *l)
 {
     void *text = NULL;
     uint64_t n = 0;
-    ADV_TRY(read_quietly(l, manifest_file, 65536, &text, &n));
+    ADV_TRY(read_quietly(l, ADV_MANIFEST_FILE, 65536, &text, &n));
     AdvJsonError err;
     json_t *m = adv_json_read(&l->r->s->ctx->alloc, text, (size_t)n, &err);
     const char *want = json_string_value(json_object_get(m, "xxh3_128")), *have = l->c.digest;
     json_int_t bytes = json_integer_value(json_object_get(m, "bytes"));
     AdvStatus st = ADV_OK;
-    if (!m && err.is_memory) st = broken(l, ADV_ENOMEM, "out of memory while reading its %s", manifest_file);
-    else if (!want) st = broken(l, ADV_EDATA, "its %s cannot be read", manifest_file);
+    if (!m && err.is_memory) st = broken(l, ADV_ENOMEM, "out of memory while reading its %s", ADV_MANIFEST_FILE);
+    else if (!want) st = broken(l, ADV_EDATA, "its %s cannot be read", ADV_MANIFEST_FILE);
     else if (bytes != (json_int_t)l->n_bytes)
-        st = broken(l, ADV_EDATA, "its %s has %" PRIu64 " bytes instead of %" PRId64, state_file, l->n_bytes, (int64_t)bytes);
-    else if (!have || strcmp(have, want)) st = broken(l, ADV_EDATA, "its %s does not match the digest in %s", state_file, manifest_file);
+        st = broken(l, ADV_EDATA, "its %s has %" PRIu64 " bytes instead of %" PRId64, ADV_STATE_FILE, l->n_bytes, (int64_t)bytes);
+    else if (!have || strcmp(have, want)) st = broken(l, ADV_EDATA, "its %s does not match the digest in %s", ADV_STATE_FILE, ADV_MANIFEST_FILE);
     json_decref(m);
     adv_mem_free(&l->r->s->ctx->alloc, text, (size_t)n + 1);
     return st;
@@ -371,9 +318,9 @@ static AdvStatus open_folder(Loading *l, AdvRun *r, const char *dir, const char 
     l->dir = dir;
     l->name = name;
     adv_arena_init(&l->arena, r->s->ctx->alloc);
-    ADV_TRY(read_quietly(l, state_file, UINT64_C(1) << 40, &l->data, &l->n_bytes));
+    ADV_TRY(read_quietly(l, ADV_STATE_FILE, UINT64_C(1) << 40, &l->data, &l->n_bytes));
     AdvDiags *own = adv_diags_new(r->s->ctx->alloc);
-    AdvStatus st = adv_container_parse(&l->arena, l->data, l->n_bytes, state_file, own, &l->c);
+    AdvStatus st = adv_container_parse(&l->arena, l->data, l->n_bytes, ADV_STATE_FILE, own, &l->c);
     if (st != ADV_OK) broken(l, st, "%s", own && own->list.n ? own->list.at[0]->message : adv_status_name(st));
     adv_diags_free(own);
     ADV_TRY(st);
@@ -543,9 +490,9 @@ static void take_parts(Loading *l, const Parts *x)
 static AdvStatus load_best(Loading *l, const char *best)
 {
     Loading b;
-    Folder f;
+    AdvFolder f;
     AdvRun *r = l->r;
-    if (!parse_name(best, "best", &f) || !r->best_mem) return broken(l, ADV_EDATA, "it names no valid folder of kept weights");
+    if (!adv_folder_parse(best, "best", &f) || !r->best_mem) return broken(l, ADV_EDATA, "it names no valid folder of kept weights");
     AdvStatus st = open_folder(&b, r, l->dir, best);
     if (st != ADV_OK) broken(l, st, "its kept weights `%s` are damaged: %.180s", best, b.why);
     else gather_states(&b, r->best_mem);
@@ -614,59 +561,27 @@ static AdvStatus try_folder(AdvRun *r, const char *dir, const char *name, char *
     return st;
 }
 
-/* The name in RUN/LATEST, or "". */
-static void read_latest(const AdvRun *r, const char *dir, char *out)
-{
-    char path[ADV_PATH_BYTES];
-    void *text;
-    uint64_t n;
-    Folder f;
-    out[0] = 0;
-    if (join(path, dir, "LATEST", NULL, NULL) != ADV_OK) return;
-    if (adv_read_file(r->s->ctx->io, &r->s->ctx->alloc, path, 4096, NULL, &text, &n) != ADV_OK) return;
-    char *s = text;
-    s[strcspn(s, "\r\n")] = 0;
-    if (parse_name(s, "ckpt", &f)) snprintf(out, MAX_NAME, "%s", f.name);
-    adv_mem_free(&r->s->ctx->alloc, text, (size_t)n + 1);
-}
-
-/* False only where there is surely none. */
-static bool has_manifest(const AdvRun *r, const char *dir, const char *name)
-{
-    const AdvIo *io = r->s->ctx->io;
-    char path[ADV_PATH_BYTES];
-    if (join(path, dir, name, manifest_file, NULL) != ADV_OK) return false;
-    int fd = io->open(io->user, path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd >= 0) io->close(io->user, fd);
-    return fd != -ENOENT;
-}
-
 AdvStatus adv_checkpoint_load(AdvRun *r, const char *dir, AdvDiags *ds)
 {
-    char latest[MAX_NAME], why[256] = "", first_why[256] = "", first[MAX_NAME] = "";
+    char why[256] = "", first_why[256] = "", first[ADV_FOLDER_NAME] = "";
     const AdvAlloc *a = &r->s->ctx->alloc;
-    Folder *fs = adv_mem_new(a, sizeof *fs * (MAX_FOLDERS + 1));
+    AdvFolder *fs = adv_mem_new(a, sizeof *fs * (ADV_MOST_FOLDERS + 1));
     if (!fs) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while looking for checkpoints");
-    read_latest(r, dir, latest);
-    uint32_t n = 0, n_listed;
-    if (latest[0]) memcpy(fs[n++].name, latest, MAX_NAME);
-    int err = list_folders(r, dir, "ckpt", fs + n, &n_listed);
-    n += n_listed;
+    uint32_t n;
+    int err = adv_checkpoints_find(r->s->ctx, dir, fs, &n);
     AdvStatus st = ADV_ENOENT, first_st = ADV_ENOENT;
     for (uint32_t i = 0; i < n && st != ADV_OK && st != ADV_EINVAL && st != ADV_ENOMEM && st != ADV_EUNAVAILABLE; i++) {
-        if (i && !strcmp(fs[i].name, latest)) continue;
-        if (strcmp(fs[i].name, latest) && !has_manifest(r, dir, fs[i].name)) continue;   /* was never finished */
         st = try_folder(r, dir, fs[i].name, why, sizeof why, ds);
         if (st == ADV_OK && first[0])
             adv_diag(ds, ADV_D_CHECKPOINT_OLDER, (AdvSpan){0, 0, 0}, "checkpoint `%s` is damaged (%s): going on from `%s`", first,
                      first_why, fs[i].name);
         if (st != ADV_OK && !first[0]) {
             first_st = st;
-            memcpy(first, fs[i].name, MAX_NAME);
+            memcpy(first, fs[i].name, ADV_FOLDER_NAME);
             memcpy(first_why, why, sizeof why);
         }
     }
-    adv_mem_free(a, fs, sizeof *fs * (MAX_FOLDERS + 1));
+    adv_mem_free(a, fs, sizeof *fs * (ADV_MOST_FOLDERS + 1));
     if (st == ADV_OK) return ADV_OK;
     if (err && st != ADV_EINVAL && st != ADV_EUNAVAILABLE && st != ADV_ENOMEM)
         return adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot look for checkpoints in `%s`: %s", dir, strerror(-err));

@@ -5,6 +5,7 @@
 */
 #include "runtime/base/container.h"
 #include "runtime/run.h"
+#include "runtime/run_folder.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -17,35 +18,28 @@ typedef struct Part {
     AdvContainer c;
 } Part;
 
-static AdvStatus join(char path[ADV_PATH_BYTES], const char *dir, const char *a, const char *b, AdvDiags *ds)
-{
-    size_t end = strlen(dir);
-    int n = snprintf(path, ADV_PATH_BYTES, "%s%s%s%s", dir, end && dir[end - 1] == '/' ? "" : "/", a, b);
-    return n > 0 && n < ADV_PATH_BYTES ? ADV_OK : adv_fail(ds, ADV_EINVAL, ADV_D_RUN_DIR, "the path of the checkpoint is too long");
-}
-
-/* The checkpoint's folder: the one that LATEST of a run names, else `path` itself. */
+/* The checkpoint's folder: the newest of a run, else `path` itself. */
 static AdvStatus find_folder(const AdvCtx *ctx, const char *path, AdvDiags *ds, char out[ADV_PATH_BYTES])
 {
-    char latest[ADV_PATH_BYTES];
-    void *text;
-    uint64_t n;
-    ADV_TRY(join(latest, path, "LATEST", "", ds));
-    AdvStatus st = adv_read_file(ctx->io, &ctx->alloc, latest, 4096, NULL, &text, &n);
-    if (st == ADV_ENOENT) return join(out, path, "", "", ds);
-    if (st != ADV_OK) return adv_fail(ds, st, ADV_D_IO, "cannot read `%s`", latest);
-    char *name = text;
-    name[strcspn(name, "\r\n")] = 0;
-    st = strchr(name, '/') ? adv_fail(ds, ADV_EDATA, ADV_D_CHECKPOINT, "`%s` names no checkpoint", latest) : join(out, path, name, "", ds);
-    adv_mem_free(&ctx->alloc, text, (size_t)n + 1);
+    uint32_t n = 0;
+    size_t n_bytes = sizeof(AdvFolder) * (ADV_MOST_FOLDERS + 1);
+    AdvFolder *fs = adv_mem_new(&ctx->alloc, n_bytes);
+    if (!fs) return adv_fail(ds, ADV_ENOMEM, ADV_D_NO_MEMORY, "out of memory while looking for checkpoints");
+    int err = adv_checkpoints_find(ctx, path, fs, &n);
+    AdvStatus st = ADV_OK;
+    if (!n && err) st = adv_fail(ds, ADV_EIO, ADV_D_IO, "cannot look for checkpoints in `%s`: %s", path, strerror(-err));
+    else if (n) st = adv_run_path(out, path, fs[0].name, NULL, ds);
+    else if (snprintf(out, ADV_PATH_BYTES, "%s", path) >= ADV_PATH_BYTES)
+        st = adv_fail(ds, ADV_EINVAL, ADV_D_RUN_DIR, "the path of the checkpoint is too long");
+    adv_mem_free(&ctx->alloc, fs, n_bytes);
     return st;
 }
 
-/* beside: "", or the way to another folder from this one. */
+/* beside: NULL, or the way to another folder from this one. */
 static AdvStatus read_part(const AdvCtx *ctx, AdvArena *arena, const char *dir, const char *beside, AdvDiags *ds, Part *out)
 {
     char path[ADV_PATH_BYTES];
-    ADV_TRY(join(path, dir, beside, "state.safetensors", ds));
+    ADV_TRY(adv_run_path(path, dir, beside ? beside : ADV_STATE_FILE, beside ? ADV_STATE_FILE : NULL, ds));
     ADV_TRY(adv_read_file(ctx->io, &ctx->alloc, path, UINT64_C(1) << 40, ds, &out->data, &out->n_bytes));
     return adv_container_parse(arena, out->data, out->n_bytes, path, ds, &out->c);
 }
@@ -91,12 +85,12 @@ AdvStatus adv_ctx_checkpoint_digest(AdvCtx *ctx, const char *path, AdvDiags *ds,
     ADV_NEED(ds, path, "the path of the checkpoint");
     ADV_TRY(find_folder(ctx, path, ds, dir));
     adv_arena_init(&arena, ctx->alloc);
-    AdvStatus st = read_part(ctx, &arena, dir, "", ds, &at);
+    AdvStatus st = read_part(ctx, &arena, dir, NULL, ds, &at);
     if (st == ADV_OK) st = take_place(&at, path, ds, &place);
     if (st == ADV_OK && place.best_epoch) {
         const char *name = adv_container_meta(&at.c, "adv.best");
         char beside[64];
-        snprintf(beside, sizeof beside, "../%.48s/", name ? name : "");
+        snprintf(beside, sizeof beside, "../%.48s", name ? name : "");
         st = read_part(ctx, &arena, dir, beside, ds, &kept);
     }
     if (st == ADV_OK) st = digest(&arena, &at.c, &kept.c, ds, out_digest);

@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* AdvPlanLoc.why: the numbers are part of the plan format (compiler: AdvLocWhy). */
-enum { WHY_SOURCE = 0, WHY_CALL = 1, WHY_GRAD = 2, WHY_FUSED = 3 };
 enum { MAX_CHAIN = 32 };
 
 /* The number before file 1 of the plan in ds->sources; added once. */
@@ -36,7 +34,7 @@ static uint32_t written_loc(const AdvPlan *plan, uint32_t loc)
 {
     for (int n = 0; n < MAX_CHAIN && loc && loc < plan->n_locs; n++) {
         uint32_t why = plan->locs[loc].why;
-        if (why == WHY_SOURCE || why == WHY_CALL) return loc;
+        if (why == ADV_LOC_SOURCE || why == ADV_LOC_CALL) return loc;
         loc = plan->locs[loc].parent;
     }
     return 0;
@@ -87,13 +85,13 @@ static void add_notes(const AdvPlan *plan, AdvDiags *ds, AdvDiag *d, uint32_t lo
     bool said_grad = false;
     for (int n = 0; n < MAX_CHAIN && loc && loc < plan->n_locs; n++) {
         const AdvPlanLoc *l = &plan->locs[loc];
-        if (l->why == WHY_SOURCE) return;
-        if (l->why == WHY_GRAD && !said_grad) {
+        if (l->why == ADV_LOC_SOURCE) return;
+        if (l->why == ADV_LOC_GRAD && !said_grad) {
             adv_diag_note(d, none, "in the gradient of this line");
             said_grad = true;
         }
-        if (l->why == WHY_FUSED) adv_diag_note(d, span_of(plan, ds, l->also), "computed together with this");
-        if (l->why == WHY_CALL) adv_diag_note(d, span_of(plan, ds, l->parent), "called from here");
+        if (l->why == ADV_LOC_FUSED) adv_diag_note(d, span_of(plan, ds, l->also), "computed together with this");
+        if (l->why == ADV_LOC_CALL) adv_diag_note(d, span_of(plan, ds, l->parent), "called from here");
         loc = l->parent;
     }
 }

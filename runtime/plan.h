@@ -68,7 +68,15 @@ typedef struct AdvPlanState {
     AdvTensorType type;  /* float dtype of the recipe (F32) in every target but ref64 */
 } AdvPlanState;
 
-typedef struct AdvPlanLoc { uint32_t file, off, len; uint32_t why; uint32_t parent, also; } AdvPlanLoc;
+/* Why a place of the recipe belongs to something: it is written there; called from there; it is the gradient of what is written there;
+** it does what is written at two places. */
+typedef enum AdvLocWhy { ADV_LOC_SOURCE = 0, ADV_LOC_CALL, ADV_LOC_GRAD, ADV_LOC_FUSED, ADV_LOC_COUNT } AdvLocWhy;
+
+typedef struct AdvPlanLoc {
+    uint32_t file, off, len; /* SOURCE, CALL: file is 1 + index of the source */
+    uint32_t why;            /* AdvLocWhy */
+    uint32_t parent, also;
+} AdvPlanLoc;
 
 /* Where a value's bytes are. */
 enum { ADV_BLOCK_TEMP = 0 /* one block, overlaid by all entries */, ADV_BLOCK_CONST = 1, ADV_BLOCK_STATE = 2, ADV_BLOCK_COUNT };

@@ -216,7 +216,7 @@ static AdvStatus read_locs(Load *l)
             return bad_item(l, i, "is outside its source");
         if (i == 0 ? o->parent || o->also || o->file : o->parent >= i || o->also >= i)
             return bad_item(l, i, "has a chain that does not end");
-        if (o->why > 255) return bad_item(l, i, "has an unknown reason");
+        if (o->why >= ADV_LOC_COUNT) return bad_item(l, i, "has an unknown reason");
     }
     return ADV_OK;
 }

@@ -15,7 +15,7 @@ tools/data/*           tools/* runtime/adv_types.h runtime/base/*
 tools/plugin/*         tools/* tests/ops/*.h compiler/embed.h ops/*.h ops/cpu/kernels_cpu.h runtime/module.h runtime/adv_types.h runtime/base/*
 tools/*                tools/* compiler/adv_compile.h runtime/adv.h runtime/adv_types.h ops/adv_op.h
 dsl/*                  dsl/* runtime/base/* runtime/adv_types.h
-compiler/graph/*       compiler/graph/* dsl/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h
+compiler/graph/*       compiler/graph/* dsl/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h runtime/plan.h
 compiler/pass/*        compiler/graph/* compiler/pass/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h runtime/plan.h
 compiler/plan/*        compiler/graph/* compiler/pass/* compiler/plan/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h runtime/plan.h runtime/plan_load.h
 compiler/elab/*        compiler/graph/* compiler/elab/* compiler/*.h dsl/* ops/*.h ops/*.def runtime/base/* runtime/adv_types.h

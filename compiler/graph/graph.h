@@ -19,6 +19,7 @@
 
 #include "ops/registry.h"
 #include "runtime/base/intern.h"
+#include "runtime/plan.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,6 @@ typedef struct AdvStateId { uint32_t i; } AdvStateId;
 typedef struct AdvLocId { uint32_t i; } AdvLocId;
 
 /* Where something comes from; chains end in SOURCE. Interned: equal records are one id. */
-typedef enum AdvLocWhy { ADV_LOC_SOURCE = 0, ADV_LOC_CALL, ADV_LOC_GRAD, ADV_LOC_FUSED } AdvLocWhy;
 typedef struct AdvLoc {
     AdvSpan span;     /* SOURCE, CALL: the place in the text */
     uint8_t why;      /* AdvLocWhy */

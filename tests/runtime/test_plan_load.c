@@ -235,7 +235,7 @@ static void refuses(const char *blob, uint64_t at, const void *with, size_t n) {
 
 static void each_rule_refuses(void)
 {
-    const uint32_t big = 0x7fffffff, one = 1;
+    const uint32_t big = 0x7fffffff, one = 1, no_reason = ADV_LOC_COUNT;
     const uint64_t far = UINT64_MAX - 8, odd = 2;
     const int64_t zero = 0;
     const uint8_t nine = 9;
@@ -265,6 +265,7 @@ static void each_rule_refuses(void)
     refuses("states", sizeof(AdvPlanState) + offsetof(AdvPlanState, type) + offsetof(AdvTensorType, dim), &far, 8);
     refuses("locs", sizeof(AdvPlanLoc) + offsetof(AdvPlanLoc, parent), &big, 4);
     refuses("locs", sizeof(AdvPlanLoc) + offsetof(AdvPlanLoc, off), &big, 4);
+    refuses_because("locs", sizeof(AdvPlanLoc) + offsetof(AdvPlanLoc, why), &no_reason, 4, "has an unknown reason");
     refuses("ops", offsetof(AdvPlanOp, version), &nine, 1);
     refuses("sources", offsetof(AdvPlanSource, n_bytes), &big, 4);
     refuses("strings", 0, &nine, 1);

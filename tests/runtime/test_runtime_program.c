@@ -428,16 +428,22 @@ static int breaks(void *user, const char *path, int (*each)(void *each_user, con
 static void folders_are_listed_by_the_table(void)
 {
     const char *dir = new_dir();
-    char latest[4096];
+    char latest[4096], want[33], got[33];
     AdvIo io = {.struct_size = sizeof io, .list = hides};
     AdvCtxOpts co = {.struct_size = sizeof co, .io = &io};
     Toy t = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, 0);
     CHECK_EQ(adv_session_step(t.s, 1, t.ds), ADV_OK);
     CHECK_EQ(adv_session_save(t.s, dir, t.ds), ADV_OK);
     CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK);
+    CHECK_EQ(adv_ctx_checkpoint_digest(t.ctx, dir, t.ds, want), ADV_OK);
     snprintf(latest, sizeof latest, "%s/LATEST", dir);
     CHECK_EQ(unlink(latest), 0);
     CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_OK); /* found by looking */
+    CHECK_EQ(adv_ctx_checkpoint_digest(t.ctx, dir, t.ds, got), ADV_OK);
+    CHECK_STR(got, want);
+    snprintf(latest, sizeof latest, "%s/ckpt-00000001", dir);
+    CHECK_EQ(adv_ctx_checkpoint_digest(t.ctx, latest, t.ds, got), ADV_OK); /* itself */
+    CHECK_STR(got, want);
     toy_close(&t);
     t = toy_open("cpu", "cpu", &co, ADV_CHECK_OFF, 0);
     CHECK_EQ(adv_session_resume(t.s, dir, t.ds), ADV_ENOENT);
