@@ -428,7 +428,7 @@ enum {
 typedef struct AdvTrainOpts {
     uint32_t struct_size, flags;  /* ADV_TRAIN_* */
     const char *run_dir;          /* existing folder for checkpoints, events.jsonl and eval-*.json; NULL: nothing is written */
-    const char *only_eval;        /* run just this evaluation on the present weights; nothing is trained or saved */
+    const char *only_eval;        /* run just this evaluation (see adv_session_train); nothing is trained or saved */
     uint64_t max_steps;           /* stop after so many training steps (evaluations that fall due are run); 0: to the end */
     uint64_t save_every_steps;    /* checkpoints also every so many steps; 0: none */
     uint64_t save_every_ns;       /* and after so much time; 0: none */
@@ -443,9 +443,13 @@ typedef struct AdvTrainOpts {
 /* Runs the plan's program from where the session stands (its beginning, or where resume put it) to its end: epochs,
 ** phases, evaluations, kept weights, early stop. ADV_ECANCELLED after a stop that was asked for (a checkpoint has been
 ** written if there is a run folder); ADV_ENUMERIC when a logged value, or an image or the logits of an evaluation, became
-** NaN or infinite: the step or batch has been run again under ADV_CHECK_FINITE and the diagnostics name the recipe's line; ADV_EIO when a file of the run folder cannot be
-** written: states and place are whole, so adv_session_save to another folder saves the run. A session that is at the end returns
-** ADV_OK. The first call after a resume at the end of a run sends the events of its last epoch and finished evaluations once more. */
+** NaN or infinite: the step or batch has been run again under ADV_CHECK_FINITE and the diagnostics name the recipe's line; ADV_EIO when a
+** file of the run folder cannot be written. After ADV_EIO and after an ADV_ENUMERIC of an evaluation states and place are whole, so
+** adv_session_save saves the run; in the second case a checkpoint has been written if there is a run folder. A session that is at the end
+** returns ADV_OK. The first call after a resume at the end of a run sends the events of its last epoch and finished evaluations once more.
+**
+** `only_eval` is run on the present weights; with a run_dir, where the program has kept others, on those too, and eval-NAME.json is
+** written anew, so that it holds the same as at the end of the run. */
 ADV_API AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *ds) ADV_MUST_USE;
 
 /* adv_session_train for n_steps steps, without files. 0 steps: nothing happens. */

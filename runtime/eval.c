@@ -176,8 +176,8 @@ static void tell_distance(AdvRun *r)
     adv_fault_place(r->s->plan, adv_fault_writer(r->s, entry->first, entry->n_insts, r->p->dist_state), where, sizeof where);
     if (is_far)
         adv_ctx_log(r->s->ctx, ADV_LOG_WARNING,
-                    "warning: %s: `%s.%s` moved a sample by %.6g (%s), further than its eps of %.6g: is the last thing that it does to "
-                    "its images a `project` around x?",
+                    "warning: %s: `%s.%s` moved a sample by %.6g (%s), further than its eps of %.6g: does it end with "
+                    "`project(z, x, eps)`?",
                     where, e->name, st->name, d, st->norm, st->eps);
     else
         adv_ctx_log(r->s->ctx, ADV_LOG_WARNING,
@@ -218,8 +218,10 @@ AdvStatus adv_eval_advance(AdvRun *r, AdvDiags *ds, bool *out_ended)
     int64_t n = r->tally.n_todo - r->at.next < e->batch ? r->tally.n_todo - r->at.next : e->batch;
     if (n > 0) {
         ADV_TRY(put_batch(r, n));
-        ADV_TRY(adv_run_entry(r, st->entry, ds));
-        ADV_TRY(check_results(r, n, ds));
+        AdvStatus got = adv_run_entry(r, st->entry, ds);
+        if (got == ADV_OK) got = check_results(r, n, ds);
+        r->is_eval_bad = got == ADV_ENUMERIC;
+        ADV_TRY(got);
         ADV_TRY(take_results(r, n));
         r->at.next += n;
         AdvEvent ev = {.kind = ADV_EVENT_EVAL_BATCH, .step = r->at.next, .n_steps = r->tally.n_todo, .text = st->name};

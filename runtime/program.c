@@ -414,12 +414,15 @@ static AdvStatus finish(AdvRun *r, AdvDiags *ds)
     return adv_events_note(r, "end", ds);
 }
 
+/* Are weights kept that are others than the last? */
+static bool has_best(const AdvRun *r) { return r->at.best_epoch && r->at.best_step != r->at.total_step; }
+
 /* All due evaluations have run. */
 static AdvStatus evals_ended(AdvRun *r, AdvDiags *ds)
 {
     if (r->at.where == ADV_AT_EVALS) return next_epoch(r, ds);
     bool has_final = r->at.n_rows > 0;
-    if (r->at.where == ADV_AT_FINAL && has_final && r->at.best_epoch && r->at.best_step != r->at.total_step) {
+    if (r->at.where == ADV_AT_FINAL && has_final && has_best(r)) {
         r->at.where = ADV_AT_FINAL_BEST;
         r->at.eval = -1;
         return swap_best(r, true);
@@ -508,6 +511,14 @@ static AdvStatus stop_now(AdvRun *r, AdvDiags *ds)
     return ADV_ECANCELLED;
 }
 
+/* Numbers that are none end the run; but no evaluation changes weights, and what was trained is not lost. */
+static AdvStatus save_trained(AdvRun *r, AdvDiags *ds)
+{
+    ADV_TRY(leave_best(r));
+    ADV_TRY(save_now(r, ds));
+    return ADV_ENUMERIC;
+}
+
 /* at + n, or the most there is: the caller may ask for more than any run has. */
 static int64_t later(int64_t at, uint64_t n)
 {
@@ -521,8 +532,8 @@ static AdvStatus move_on(AdvRun *r, AdvDiags *ds)
     while (r->at.where != ADV_AT_DONE) {
         if (r->wants_stop || atomic_load(&r->s->cancelled)) return stop_now(r, ds);
         if (r->at.where == ADV_AT_STEPS && (r->at.total_step >= last || r->at.epoch > last_epoch)) return ADV_OK;
-        if (r->at.where == ADV_AT_STEPS) ADV_TRY(do_steps(r, last, ds));
-        else ADV_TRY(do_eval(r, ds));
+        AdvStatus st = r->at.where == ADV_AT_STEPS ? do_steps(r, last, ds) : do_eval(r, ds);
+        ADV_TRY(r->is_eval_bad ? save_trained(r, ds) : st);
         if (!r->is_swapped && save_is_due(r)) ADV_TRY(save_now(r, ds));
     }
     return ADV_OK;
@@ -545,11 +556,33 @@ static void swap_tallies(AdvRun *r)
     r->aside = t;
 }
 
-/* One evaluation, on the weights as they are, without moving the program's place or touching what its evaluations found. */
+/* Evaluation `ix` from its beginning to its end. */
+static AdvStatus whole_eval(AdvRun *r, uint32_t ix, int64_t where, AdvDiags *ds)
+{
+    bool has_ended = false;
+    r->at.where = where;
+    adv_eval_begin(r, ix);
+    while (!has_ended) {
+        ADV_TRY(adv_eval_advance(r, ds, &has_ended));
+        if (!has_ended && (r->wants_stop || atomic_load(&r->s->cancelled))) return ADV_ECANCELLED;
+    }
+    return eval_ended(r, ds);
+}
+
+/* On the weights as they are; for the file of results on the kept ones, too, so that it holds what it does at the end of a run. */
+static AdvStatus eval_now(AdvRun *r, uint32_t ix, AdvDiags *ds)
+{
+    ADV_TRY(adv_session_put_number(r->s, r->p->epoch_state, (double)r->at.epoch));
+    ADV_TRY(whole_eval(r, ix, ADV_AT_EVALS, ds)); /* rows start anew */
+    if (!r->o.run_dir || !has_best(r)) return adv_events_result(r, ix, ds);
+    ADV_TRY(swap_best(r, true));
+    return whole_eval(r, ix, ADV_AT_FINAL_BEST, ds);
+}
+
+/* One evaluation, without moving the program's place or touching what its evaluations found. */
 static AdvStatus only_eval(AdvRun *r, AdvDiags *ds)
 {
     uint32_t ix = 0;
-    bool has_ended = false;
     while (ix < r->p->n_evals && strcmp(r->p->evals[ix].name, r->o.only_eval)) ix++;
     if (ix == r->p->n_evals) {
         AdvDiag *d = adv_diag(ds, ADV_D_OPTION, no_place, "the plan has no evaluation `%s`", r->o.only_eval);
@@ -559,21 +592,12 @@ static AdvStatus only_eval(AdvRun *r, AdvDiags *ds)
     AdvPlace kept = r->at;
     AdvSums sums = r->sums;
     swap_tallies(r);
-    r->at.where = ADV_AT_EVALS;   /* rows start anew */
-    AdvStatus st = adv_session_put_number(r->s, r->p->epoch_state, (double)r->at.epoch);
-    if (st == ADV_OK) adv_eval_begin(r, ix);
-    bool is_stopped = false;
-    while (st == ADV_OK && !has_ended && !is_stopped) {
-        st = adv_eval_advance(r, ds, &has_ended);
-        is_stopped = st == ADV_OK && !has_ended && (r->wants_stop || atomic_load(&r->s->cancelled));
-    }
-    if (st == ADV_OK && !is_stopped) st = eval_ended(r, ds);
-    if (st == ADV_OK && !is_stopped) st = adv_events_result(r, ix, ds);
+    AdvStatus st = eval_now(r, ix, ds), back = swap_best(r, false);
     atomic_store(&r->s->cancelled, 0);
     swap_tallies(r);
     r->at = kept;
     r->sums = sums;
-    return st == ADV_OK && is_stopped ? ADV_ECANCELLED : st;
+    return back == ADV_OK ? st : back;
 }
 
 /* After a resume at the end of a run: what its last epoch and its finished evaluations gave, as events once more, so that
@@ -634,13 +658,14 @@ AdvStatus adv_session_train(AdvSession *s, const AdvTrainOpts *opts, AdvDiags *d
     ADV_TRY(check_data(s, &o, ds));
     ADV_TRY(run_of(s, ds, &r));
     r->o = o;
-    r->wants_stop = false;
+    r->wants_stop = r->is_eval_bad = false;
     r->begin_ns = r->saved_ns = now_ns(r);
     r->saved_step = r->at.total_step;
     r->snap_step = -1;   /* the caller may have written states */
     AdvStatus st = train(r, ds);
-    /* files that cannot be written leave states and place whole: the caller may save elsewhere and go on */
-    bool is_whole = st == ADV_OK || st == ADV_ECANCELLED || (st == ADV_EINVAL && o.only_eval) || (st == ADV_EIO && leave_best(r) == ADV_OK);
+    /* files that cannot be written, and evaluations, leave states and place whole: the caller may save elsewhere and go on */
+    bool is_whole = st == ADV_OK || st == ADV_ECANCELLED || (st == ADV_EINVAL && o.only_eval) ||
+                    ((st == ADV_EIO || r->is_eval_bad) && leave_best(r) == ADV_OK);
     if (is_whole) {
         AdvStatus done = s->be->sync(s->self); /* whatever it was: the caller may free what is bound once this has returned */
         is_whole = done == ADV_OK;

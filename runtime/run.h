@@ -90,6 +90,7 @@ struct AdvRun {
     AdvTrainOpts o;
     int events_fd;                /* -1: none */
     bool wants_stop, best_is_unsaved, is_resumed;
+    bool is_eval_bad;             /* an evaluation met numbers that are none: states and place are as before its batch */
     uint64_t begin_ns, saved_ns;
     int64_t saved_step;
     char dir[ADV_PATH_BYTES];     /* the run folder of the newest checkpoint, or "" */

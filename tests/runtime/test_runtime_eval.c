@@ -5,6 +5,7 @@
 
 #include "compiler/adv_compile.h"
 #include "runtime/adv.h"
+#include "tests/base/scratch.h"
 #include "tests/runtime/toy.h"
 
 #include <stdio.h>
@@ -168,6 +169,76 @@ static void what_is_no_number_is_no_result(void)
     check_bad("fn logits(x) = other(f.eval(x), y)\n", of, "", 0); /* -inf says that it is not this class: an answer */
 }
 
+/* An evaluation that meets such numbers loses nothing: the session goes on, and the run folder has what was trained. */
+static void what_was_trained_is_saved(void)
+{
+    Run w, again;
+    const AdvEvalRow *rows;
+    uint32_t n;
+    char dir[64];
+    const char *attack = "attack bad(f, x, y, eps) {\n  return x + (x - x)/(x - x)\n}";
+    const char *evals = "train { epochs = 2; seed = 1 }\n"
+                        "eval final { on = test; attacks = [clean, bad(eps = 0.1)] }\neval fine { on = test; attacks = [clean] }";
+    AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = dir};
+    scratch_make(dir);
+    load(&w, attack, evals);
+    CHECK_EQ(adv_session_train(w.s, &o, w.ds), ADV_ENUMERIC);
+    CHECK_EQ(adv_session_train(w.s, NULL, w.ds), ADV_ENUMERIC); /* not ADV_EPOISONED */
+    CHECK_EQ(adv_session_eval(w.s, "fine", w.ds, &rows, &n), ADV_OK);
+    load(&again, attack, evals);
+    CHECK_EQ(adv_session_resume(again.s, dir, again.ds), ADV_OK);
+    CHECK_EQ(adv_session_eval(again.s, "fine", again.ds, &rows, &n), ADV_OK);
+    CHECK_EQ(rows[0].epoch, 2);
+    CHECK_EQ(adv_session_train(again.s, NULL, again.ds), ADV_ENUMERIC);
+    drop(&w);
+    drop(&again);
+    scratch_remove(dir);
+}
+
+/* ---- an evaluation alone ------------------------------------------------------------------------------------------------- */
+
+static char *result_of(const char *dir)
+{
+    static char text[2][4000];
+    static int k;
+    char path[256];
+    snprintf(path, sizeof path, "%s/eval-final.json", dir);
+    FILE *f = fopen(path, "rb");
+    k = !k;
+    text[k][f ? fread(text[k], 1, sizeof text[k] - 1, f) : 0] = 0;
+    if (f) fclose(f);
+    return text[k];
+}
+
+static void the_file_of_an_evaluation_stays_whole(void)
+{
+    Run w;
+    const AdvEvalRow *rows = NULL;
+    uint32_t n = 0;
+    char dir[64];
+    const char *recipe = "train { epochs = 3; seed = 1; keep = best(quick.clean) }\n"
+                         "eval quick { on = train; every = 1; attacks = [clean] }\n"
+                         "eval final { on = test; attacks = [clean, pgd10(eps = 0.1)] }";
+    AdvTrainOpts o = {.struct_size = sizeof o, .run_dir = dir};
+    scratch_make(dir);
+    load(&w, "", recipe);
+    CHECK_EQ(adv_session_train(w.s, &o, w.ds), ADV_OK);
+    drop(&w);
+    const char *first = result_of(dir);
+    CHECK(strstr(first, "\"weights\":\"last\",\"epoch\":3") && strstr(first, "\"weights\":\"best\",\"epoch\":1"));
+    load(&w, "", recipe);
+    CHECK_EQ(adv_session_resume(w.s, dir, w.ds), ADV_OK);
+    o.only_eval = "final";
+    CHECK_EQ(adv_session_train(w.s, &o, w.ds), ADV_OK);
+    CHECK_STR(result_of(dir), first);
+    CHECK_EQ(adv_session_eval(w.s, "final", w.ds, &rows, &n), ADV_OK); /* without a file: of the present weights */
+    CHECK_EQ(n, 2);
+    CHECK(rows && !strcmp(rows[0].weights, "last") && rows[0].epoch == 3);
+    CHECK(adv_session_is_done(w.s));
+    drop(&w);
+    scratch_remove(dir);
+}
+
 /* ---- plans made by hand --------------------------------------------------------------------------------------------------- */
 
 static void a_norm_is_one_of_two(void)
@@ -194,6 +265,8 @@ int main(void)
     RUN(a_radius_left_or_not_used_is_said_once);
     RUN(rows_name_the_epoch_of_their_weights);
     RUN(what_is_no_number_is_no_result);
+    RUN(what_was_trained_is_saved);
+    RUN(the_file_of_an_evaluation_stays_whole);
     RUN(a_norm_is_one_of_two);
     return ADV_TEST_END();
 }
