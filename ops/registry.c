@@ -350,6 +350,14 @@ static AdvStatus infer_fail(AdvInferCtx *c, const char *fmt, ...)
     return ADV_ERECIPE;
 }
 
+/* May an operand or result of this port have this type? */
+static bool is_of_kind(uint8_t port, uint8_t dtype)
+{
+    uint8_t kind = ADV_PORT_KIND(port);
+    if (kind == ADV_PORT_ANY) return adv_dtype_bytes(dtype) != 0;
+    return kind == ADV_PORT_FLOAT ? adv_dtype_is_float(dtype) : adv_dtype_is_int(dtype);
+}
+
 static AdvStatus check_in(AdvInferCtx *c, const AdvOpDef *op)
 {
     static const char *const kinds[] = {"", "floats", "integers", "numbers"};
@@ -359,11 +367,9 @@ static AdvStatus check_in(AdvInferCtx *c, const AdvOpDef *op)
                        n == 1 ? "" : "s", (unsigned)c->n_in);
     for (uint32_t k = 0; k < c->n_in; k++) {
         const AdvPortDef *p = &op->in[k < n ? k : n];
-        uint8_t kind = ADV_PORT_KIND(p->kind), dtype = c->in[k].dtype;
-        bool ok = kind == ADV_PORT_FLOAT ? adv_dtype_is_float(dtype)
-                  : kind == ADV_PORT_INT ? adv_dtype_is_int(dtype)
-                                         : adv_dtype_bytes(dtype) != 0;
-        if (!ok) return c->fail(c, "`%s` needs %s for `%s`, got %s", op->name, kinds[kind], p->name, adv_dtype_name(dtype));
+        uint8_t dtype = c->in[k].dtype;
+        if (!is_of_kind(p->kind, dtype))
+            return c->fail(c, "`%s` needs %s for `%s`, got %s", op->name, kinds[ADV_PORT_KIND(p->kind)], p->name, adv_dtype_name(dtype));
     }
     return ADV_OK;
 }
@@ -390,10 +396,15 @@ static AdvStatus check_attr(AdvInferCtx *c, const AdvOpDef *op, const AdvAttrDef
 /* Sizes must fit: bytes below 2^62, so that offsets never overflow. */
 static AdvStatus check_out(AdvInferCtx *c, const AdvOpDef *op)
 {
+    uint32_t n = adv_op_n_out(op);
     for (uint32_t k = 0; k < c->n_out; k++) {
         const AdvTensorType *t = &c->out[k];
         uint64_t n_bytes = adv_dtype_bytes(t->dtype);
         if (n_bytes == 0 || t->rank > ADV_MAX_RANK) return c->fail(c, "the shape rule of `%s` left result %u unset", op->name, (unsigned)k);
+        const AdvPortDef *p = n ? &op->out[k < n ? k : n - 1] : NULL; /* the last may repeat */
+        if (p && !is_of_kind(p->kind, t->dtype))
+            return c->fail(c, "the shape rule of `%s` makes `%s` %s, which its port says it is not", op->name, p->name,
+                           adv_dtype_name(t->dtype));
         for (uint32_t i = 0; i < t->rank; i++) {
             if (t->dim[i] <= 0) return c->fail(c, "`%s` gives an empty tensor", op->name);
             if (!adv_mul_ok(n_bytes, (uint64_t)t->dim[i], &n_bytes) || n_bytes >> 62)

@@ -364,8 +364,9 @@ ADV_API AdvStatus adv_dlpack_view(const struct DLManagedTensorVersioned *tensor,
 ADV_API AdvStatus adv_session_get(AdvSession *s, const char *state, double *out_value) ADV_MUST_USE;
 ADV_API AdvStatus adv_session_set(AdvSession *s, const char *state, double value) ADV_MUST_USE;
 
-/* Reads weights (safetensors) into parameters and running statistics by name; a name without the model's prefix will do
-** where it is the only one; float types are converted. What the file lacks is an error, what it has beyond is a warning. ADV_ENOENT, ADV_EIO; ADV_EDATA: damaged, or a weight is missing or of another shape, and nothing was changed. */
+/* Reads weights into parameters and running statistics by name, from safetensors or a checkpoint's folder; a name without the model's
+** prefix will do where it is the only one; float types are converted. What the file lacks is an error, what it has beyond is a warning.
+** ADV_ENOENT, ADV_EIO; ADV_EDATA: damaged, or a weight is missing or of another shape, and nothing was changed. */
 ADV_API AdvStatus adv_session_load_weights(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
 /* Asks for a stop: the running adv_session_train finishes its step, saves and returns ADV_ECANCELLED. Any thread, and

@@ -49,6 +49,12 @@ static AdvSpan span_of(const AdvPlan *plan, AdvDiags *ds, uint32_t loc)
     return (AdvSpan){sources_shift(plan, ds) + l->file, l->off, l->len};
 }
 
+AdvSpan adv_recipe_span(const AdvPlan *plan, AdvDiags *ds, uint32_t off, uint32_t len)
+{
+    if (!ds || !plan->n_sources || !len) return (AdvSpan){0, 0, 0};
+    return (AdvSpan){sources_shift(plan, ds) + 1, off, len};
+}
+
 AdvSpan adv_fault_span(const AdvPlan *plan, AdvDiags *ds, uint32_t loc)
 {
     return span_of(plan, ds, loc);

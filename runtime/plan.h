@@ -32,7 +32,8 @@
 **   "after_epoch": entry run after an epoch's evaluations, before `stop` is read | null,
 **   "keep": "quick.strong" | null, "stop": "train.stop" | null, "log": [ { "name": "eps", "state": "metric.eps", "kind": "number" |
 **   "sample", "unit": "" | "1/255", "within": [lo, hi] (between which each number lies) | absent } ],
-**   "weights": [ { "model": "ema", "as": "f" (prefix in the file), "file": "natural.safetensors" } ] (read after `init`),
+**   "weights": [ { "model": "ema", "as": "f" (prefix in the file), "file": "natural.safetensors",
+**                 "off": 97, "len": 1 (where the recipe asks for them) } ] (read after `init`),
 **   "run": { "precision": "f32", "deterministic": false }, "params": [ {"name","value","origin"} ] }
 ** How it is interpreted: runtime/program.c. Host-written states: run.epoch (i64, from 1), run.step (i64, steps done in this
 ** epoch; the step entry writes +1), eval.ids (i64[B]), eval.mask (float[B]), and results (float, rank 0) after evaluations.

@@ -43,7 +43,8 @@ typedef struct AdvProgEval {
 typedef struct AdvProgParam { const char *name, *origin; double value; } AdvProgParam;
 
 /* Weights of `model` read after `init` from a file, where they stand under `as`. */
-typedef struct AdvProgWeights { const char *model, *as, *file; } AdvProgWeights;
+/* off, len: where the recipe asks for them. */
+typedef struct AdvProgWeights { const char *model, *as, *file; uint32_t off, len; } AdvProgWeights;
 
 typedef struct AdvProgramDef {
     const char *recipe, *precision, *device; /* device: "auto", "cpu" or "cuda" */

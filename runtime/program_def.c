@@ -276,7 +276,9 @@ static void read_weights(Reader *r, const json_t *root)
     AdvProgWeights *ws = take(r, n, sizeof *ws);
     for (uint32_t i = 0; ws && i < n; i++) {
         const json_t *o = json_array_get(v, i);
-        ws[i] = (AdvProgWeights){text(r, o, "model", false), text(r, o, "as", false), text(r, o, "file", false)};
+        int64_t n_text = r->plan->n_sources ? r->plan->sources[0].n_bytes : 0, off = whole(r, o, "off", 0, n_text, 0);
+        ws[i] = (AdvProgWeights){text(r, o, "model", false), text(r, o, "as", false), text(r, o, "file", false), (uint32_t)off,
+                                 (uint32_t)whole(r, o, "len", 0, n_text - off, 0)};
     }
     r->out->weights = ws;
     r->out->n_weights = n;

@@ -159,6 +159,8 @@ AdvDiag *adv_fault(AdvSession *s, AdvDiags *ds, AdvDiagId id, uint32_t entry, ui
 AdvSpan adv_fault_span(const AdvPlan *plan, AdvDiags *ds, uint32_t loc);
 /* Place of the first of instructions `first`.. that writes a state: where the recipe says what it shows. 0: none of them does. */
 uint32_t adv_fault_writer(const AdvSession *s, uint32_t first, uint32_t n, uint32_t state);
+/* The span of ds for text of the recipe itself; of no place where there is none. */
+AdvSpan adv_recipe_span(const AdvPlan *plan, AdvDiags *ds, uint32_t off, uint32_t len);
 /* As "recipe.adv:21", into text. */
 void adv_fault_place(const AdvPlan *plan, uint32_t loc, char *text, size_t n_bytes);
 /* Name and short description of operand `k` of an instruction (inputs, then outputs). */

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const CliVerb verbs[] = {
@@ -199,21 +198,13 @@ static int bind_data(Run *r)
     return adv_status_exit(adv_session_bind_file(r->s, r->data, r->ds));
 }
 
+/* First values, with the weights that the recipe or --weights names: before there is a folder, so that a file that is missing
+** leaves none. */
 static int load_weights(Run *r)
 {
     const char *path = cli_get(&r->cli, "weights");
-    char inside[RUN_PATH];
-    struct stat sb;
-    if (!path) return 0;
-    if (!stat(path, &sb) && S_ISDIR(sb.st_mode)) {
-        snprintf(inside, sizeof inside, "%s/LATEST", path);
-        if (!access(inside, F_OK))
-            return cli_fail(&r->cli, EXIT_NO_INPUT, "`%s` is the folder of a run: name one of the checkpoints in it, %s/ckpt-...", path,
-                            path);
-        snprintf(inside, sizeof inside, "%s/state.safetensors", path);
-        path = inside;
-    }
-    return adv_status_exit(adv_session_load_weights(r->s, path, r->ds));
+    if (cli_get(&r->cli, "resume")) return 0;
+    return adv_status_exit(path ? adv_session_load_weights(r->s, path, r->ds) : adv_session_run(r->s, "init", r->ds));
 }
 
 /* The folder of a new run, or the one to continue and the place in it. */

@@ -46,8 +46,11 @@ void run_plan_free(RunPlan *p)
 void run_data_path(const Cli *cli, const char *name, char path[RUN_PATH])
 {
     const char *given = cli_get(cli, "data"), *own = getenv("ADV_DATA"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    static const char ending[] = ".safetensors";
     struct stat sb;
-    if (given && !stat(given, &sb) && S_ISREG(sb.st_mode)) snprintf(path, RUN_PATH, "%s", given);
+    size_t n = given ? strlen(given) : 0;
+    bool is_there = given && !stat(given, &sb), is_named = n >= sizeof ending && !strcmp(given + n - (sizeof ending - 1), ending);
+    if (given && (is_there ? S_ISREG(sb.st_mode) : is_named)) snprintf(path, RUN_PATH, "%s", given);
     else if (given) snprintf(path, RUN_PATH, "%s/%s.safetensors", given, name);
     else if (own && own[0]) snprintf(path, RUN_PATH, "%s/%s.safetensors", own, name);
     else if (cache && cache[0]) snprintf(path, RUN_PATH, "%s/adv/%s.safetensors", cache, name);

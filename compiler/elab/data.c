@@ -83,18 +83,30 @@ static void read_synthetic(El *el, AstId block)
     d->given = read_shape(el, shape);
 }
 
+static void no_set(El *el, const char *name)
+{
+    ADV_VEC(const char *) known = {0};
+    const char *all = "";
+    for (const ElDataset *s = el_datasets; s->name; s++) {
+        *ADV_PUSH(el->arena, &known) = s->name;
+        all = adv_arena_printf(el->arena, "%s%s, ", all, s->name);
+    }
+    *ADV_PUSH(el->arena, &known) = "synthetic";
+    *ADV_PUSH(el->arena, &known) = "own";
+    AdvDiag *d = el_diag(el, ADV_D_DATASET, el->data.at, "no data set is called `%s`", name);
+    const char *near = adv_nearest(name, known.at, known.n);
+    if (near) adv_diag_help(d, "did you mean `%s`?", near);
+    adv_diag_help(d, "there are %ssynthetic, whose x and y are expressions, and own, which you bring", all);
+}
+
 static void read_stored(El *el, AstId block, const char *name)
 {
     static const char *const keys[] = {"batch", "augment", "val", "first", NULL};
-    static const char *const known[] = {"mnist", "cifar10", "cifar100", "synthetic", "own"};
     ElData *d = &el->data;
     for (const ElDataset *s = el_datasets; s->name; s++)
         if (!strcmp(s->name, name)) d->set = s;
     if (!d->set) {
-        AdvDiag *g = el_diag(el, ADV_D_DATASET, d->at, "no data set is called `%s`", name);
-        const char *near = adv_nearest(name, known, sizeof known / sizeof *known);
-        if (near) adv_diag_help(g, "did you mean `%s`?", near);
-        adv_diag_help(g, "there are mnist, cifar10, cifar100, synthetic, whose x and y are expressions, and own, which you bring");
+        no_set(el, name);
         return;
     }
     if (!el_section_check(el, block, "data", keys)) return;

@@ -197,7 +197,8 @@ json_t *el_weights_json(El *el)
         if (!f->weights_file || !m->params.n) continue;
         el_json_push(
             el, list,
-            json_pack("{s:s, s:s, s:s}", "model", adv_str(el->names, m->name), "as", adv_str(el->names, f->name), "file", f->weights_file));
+            json_pack("{s:s, s:s, s:s, s:I, s:I}", "model", adv_str(el->names, m->name), "as", adv_str(el->names, f->name), "file",
+                      f->weights_file, "off", (json_int_t)f->at.off, "len", (json_int_t)f->at.len));
     }
     return list;
 }

@@ -222,10 +222,26 @@ static uint64_t u64_le(const unsigned char *p)
     return v;
 }
 
+/* What torch.save writes: a zip file, or a bare pickle before PyTorch 1.6. */
+static bool is_pickle(const unsigned char *bytes, uint64_t n_bytes)
+{
+    return n_bytes > 8 && (!memcmp(bytes, "PK\3\4", 4) || (bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5 && bytes[8] != '{'));
+}
+
+static AdvStatus refuse_pickle(Reader *r)
+{
+    AdvDiag *d = adv_diag(r->ds, ADV_D_CONTAINER, (AdvSpan){0, 0, 0},
+                          "`%s` was written by `torch.save`: weights are safetensors files", r->what);
+    adv_diag_help(d, "in Python: import torch, safetensors.torch as s; s.save_file(torch.load(\"%s\", map_location=\"cpu\"), "
+                     "\"weights.safetensors\")", r->what);
+    return ADV_EDATA;
+}
+
 static AdvStatus parse(Reader *r, const unsigned char *bytes, uint64_t n_bytes)
 {
     uint64_t n_header = n_bytes >= 8 ? u64_le(bytes) : 0;
     if (n_bytes < 8) return REFUSE(r, "`%s` has %" PRIu64 " bytes: too short for a safetensors file", r->what, n_bytes);
+    if (is_pickle(bytes, n_bytes)) return refuse_pickle(r);
     if (n_header > CONTAINER_MAX_HEADER_BYTES || !adv_range_ok(8, n_header, n_bytes)) {
         return REFUSE(r, "`%s` says that its header has %" PRIu64 " bytes: the file is cut off, or no safetensors file", r->what, n_header);
     }

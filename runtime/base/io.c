@@ -233,6 +233,15 @@ AdvStatus adv_read_file(const AdvIo *io, const AdvAlloc *a, const char *path, ui
     return ADV_OK;
 }
 
+AdvStatus adv_has_file(const AdvIo *io, const char *path, AdvDiags *ds, bool *out)
+{
+    const AdvIo t = whole_table(io);
+    int fd = open_file(&t, path, O_RDONLY);
+    *out = fd >= 0;
+    if (fd >= 0) (void)t.close(t.user, fd);
+    return fd >= 0 || fd == -ENOENT || fd == -ENOTDIR ? ADV_OK : io_failed(ds, "open", path, -fd);
+}
+
 static int write_all(const AdvIo *t, int fd, const void *data, uint64_t n_bytes)
 {
     const unsigned char *p = data;

@@ -5,6 +5,8 @@
 
 #include "runtime/base/diag.h"
 
+#include <stdbool.h>
+
 #define ADV_PATH_BYTES 4200 /* of a path that is put together: a folder of PATH_MAX, and a name of ours in it */
 
 /* A part of a file to be written. */
@@ -23,6 +25,9 @@ AdvStatus adv_io_read(const AdvIo *io, AdvIo *out_own) ADV_MUST_USE;
 ** The caller frees (*out_bytes + 1). ADV_ENOENT, ADV_EIO, ADV_EDATA (too large), ADV_ENOMEM. */
 AdvStatus adv_read_file(const AdvIo *io, const AdvAlloc *a, const char *path, uint64_t max_bytes, AdvDiags *ds, void **out_data,
                         uint64_t *out_bytes) ADV_MUST_USE;
+
+/* Is there something of this name? In a folder that is a file, there is nothing. ADV_EIO: it cannot be told. */
+AdvStatus adv_has_file(const AdvIo *io, const char *path, AdvDiags *ds, bool *out) ADV_MUST_USE;
 
 /* Replaces `path` atomically: temporary file in the same folder, write, fsync, rename, fsync of the folder. On failure the old
 ** file is as before (only a failed fsync of the folder leaves it open which of the two survives a power cut). A process that

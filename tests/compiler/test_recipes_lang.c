@@ -454,6 +454,15 @@ static void test_weights_from_a_file(void)
     recipe_put(r, "minimize ce(f(x), y) over f }", "minimize ce(f(x), y) over f; twin <- 0.5*twin + 0.5*f }");
     RecipeRun *b = recipe_run_on(r, "ref");
     for (int k = 0; k < N_SMALL; k++) CHECK(entry_of(a, "f", k) == entry_of(b, "f", k) && entry_of(a, "f", k) == entry_of(b, "twin", k));
+    recipe_run_close(b);
+    recipe_free(r);
+    *strrchr(path, '/') = 0; /* the checkpoint's folder, and a model of another name */
+    snprintf(text, sizeof text, "%smodel f = small()\nmodel other = small(weights = \"%s\")\n%s", head, path, tail);
+    r = recipe_of("third.adv", text);
+    recipe_put(r, "minimize ce(f(x), y) over f }", "minimize kl(other.eval(x) || f(x)) over f }");
+    b = recipe_run_on(r, "ref");
+    for (int k = 0; k < N_SMALL; k++) CHECK(entry_of(a, "f", k) == entry_of(b, "other", k));
+    CHECK(entry_of(b, "f", 0) != entry_of(b, "other", 0));
     recipe_run_close(a);
     recipe_run_close(b);
     recipe_free(r);

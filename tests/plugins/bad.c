@@ -15,6 +15,7 @@
 #define ENDLESS  13
 #define SEGV     14
 #define INFER    15
+#define KIND     16
 
 #include "ops/adv_op.h"
 
@@ -30,6 +31,7 @@ static AdvStatus infer(AdvInferCtx *c)
     if (BAD == INFER) *nowhere = 1;
     if (c->in[0].rank != 1) return c->fail(c, "`twice` needs one number for each sample");
     if (BAD == SHAPE) c->out[0].dim[0]++;
+    if (BAD == KIND) c->out[0].dtype = ADV_I32;
     return ADV_OK;
 }
 

@@ -211,6 +211,9 @@ ends 66 'there is no plugin' "$advplugin" test libbad.so
 bad SHAPE
 ends 65 'should be one for each of the 32 samples' "$advc" bad.adv
 ends 1 'result 0 has not 3 elements' "$advplugin" test libbad.so
+bad KIND
+ends 65 'the shape rule of `twice` makes `y` i32, which its port says it is not' "$advc" bad.adv
+ends 1 'makes `y` i32' "$advplugin" test libbad.so
 bad GRADIENT
 ends 1 'but differences give' "$advplugin" test libbad.so
 bad BOUNDS
@@ -221,6 +224,10 @@ ends 1 'other bits when run again' "$advplugin" test libbad.so
 export ASAN_OPTIONS=handle_segv=0:detect_leaks=0
 bad EXIT
 ends 1 'ended the process with exit code 3: kernels, in case' "$advplugin" test libbad.so
+bad ENDLESS
+ends 1 'did not return within 2 s: kernels, in case' "$advplugin" test --seconds=2 libbad.so
+cp log said
+ends 0 'checks of ops that did not return were left out' cat said
 bad SEGV
 ends 1 'died of signal 11' "$advplugin" test libbad.so
 bad INFER

@@ -147,6 +147,24 @@ cp -r runs/small hurt
 for f in hurt/ckpt-*/state.safetensors; do head -c 1000 "$f" >x && mv x "$f"; done
 expect 65 'no checkpoint' --resume=hurt
 expect 65 'ADV5004' --eval=final --weights=out.txt small.plan
+printf 'PK\003\004 what torch.save writes' >saved.pt
+expect 65 'safetensors.torch' --eval=final --weights=saved.pt small.plan
+
+# ---- weights that the recipe names
+from() { # from FILE [NAME]: a recipe whose model NAME begins with the weights of a file
+  sed -e "s|^model f = mlp(.*|model ${2-f} = mlp(width = 16, classes = 2, weights = \"$1\")|" small.adv >from.adv
+  [ "${2-f}" = f ] || sed -i -e "s/^step {/model f = mlp(width = 16, classes = 2)\nstep {/" -e "s/ce(f(x_adv), y)/kl($2.eval(x) || f(x_adv))/" \
+    -e 's/of = .*;//' -e 's/on = test;/on = test; of = f.eval;/' from.adv
+}
+from none.safetensors
+expect 66 'no file `none.safetensors`' from.adv
+expect 66 'from.adv:16:7' from.adv
+ok 'no folder of a run that could not begin' [ ! -e runs/from ]
+from runs/small
+expect 66 'name one of the checkpoints in it' from.adv
+from "runs/small/$(cat runs/small/LATEST)" teacher
+expect 0 'clean' --progress=none --run-dir=taught from.adv
+expect 66 'no data file `mine.safetensors`' --data=mine.safetensors "$here/../../recipes/quickstart.adv"
 
 # ---- numeric failure names the line
 expect 80 'odd = log(id - 100)' --run-dir=nan broken.plan

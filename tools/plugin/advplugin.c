@@ -13,6 +13,7 @@ static const CliVerb verbs[] = {
 static const CliOption options[] = {
     {"cuda", "", "new: with a CUDA kernel", false, NULL},
     {"backend", "NAME", "test: auto (also CUDA kernels if a device answers), cuda (or end with 69), cpu", false, "auto|cuda|cpu"},
+    {"seconds", "N", "test: how long one check may take (60)", false, NULL},
     {"backend-dir", "FOLDER", "test: where adv_cuda.so lies, if not where advrun finds it", false, NULL},
     {"library-dirs", "A:B", "test: folders to look for cuBLAS, cuDNN and NVRTC in first", false, NULL},
     CLI_COMMON,

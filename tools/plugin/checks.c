@@ -123,6 +123,21 @@ static Item item_at(const Checks *c, uint32_t ix)
     return (Item){c->on_cuda[ix / (N_CHECKS - 1)], KERNELS + ix % (N_CHECKS - 1), true, false};
 }
 
+static const char *op_of(const Checks *c, Item i, size_t *n)
+{
+    const char *s = i.is_op ? c->plugin->table->ops[i.line]->name : c->plugin->table->cases[i.line];
+    *n = strcspn(s, " ");
+    return s;
+}
+
+bool checks_same_op(const Checks *c, uint32_t ix, uint32_t other)
+{
+    size_t n, m;
+    Item i = item_at(c, ix), o = item_at(c, other);
+    const char *a = op_of(c, i, &n), *b = op_of(c, o, &m);
+    return !i.is_op && n == m && !strncmp(a, b, n);
+}
+
 void checks_describe(const Checks *c, uint32_t ix, char text[CHECK_TEXT])
 {
     Item i = item_at(c, ix);

@@ -32,6 +32,9 @@ void checks_fini(Checks *c);
 /* What item `ix` is, for the case that it does not return: "kernels, in case `focal z=2x3 y=2`". */
 void checks_describe(const Checks *c, uint32_t ix, char text[CHECK_TEXT]);
 
+/* Does item `ix` run the op of another? Not one that only asks whether a case names it. */
+bool checks_same_op(const Checks *c, uint32_t ix, uint32_t other);
+
 /* Runs one; the number of findings, which have been printed. */
 int checks_run(Checks *c, uint32_t ix);
 

@@ -1,7 +1,8 @@
 /* test.c: `advplugin test`: a parent that never loads the plugin, and children that do.
 **
 ** A child goes through the items in order and tells the parent through a pipe which one it begins and how each ended. If it dies in
-** one, the parent says in which, and starts another child behind it. So one crash hides nothing else.
+** one, the parent says in which, and starts another child behind it. So one crash hides nothing else. What did not return is not
+** tried again: other items of its op are left out.
 */
 #include "tools/plugin/checks.h"
 #include "tools/plugin/plugin.h"
@@ -14,9 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SECONDS 60 /* an item may take */
-
-enum { LOADED = 1, BEGIN, END, DONE, AGAIN, REFUSED };
+enum { LOADED = 1, BEGIN, END, LEFT_OUT, DONE, AGAIN, REFUSED };
+enum { MAX_HUNG = 8 };     /* ops that did not return, after which nothing more is tried */
 typedef struct Note {
     uint32_t kind, item;
     int32_t n;             /* LOADED: is there a device? END: findings; REFUSED: exit code. AGAIN: the device failed, others go on */
@@ -25,6 +25,16 @@ typedef struct Note {
 
 /* Where CUDA kernels are run, and whether nothing else will do. */
 typedef struct Where { ChecksPlace place; bool must_cuda; } Where;
+
+typedef struct Testing {
+    uint32_t n_items, next, n_passed, n_failed, n_left_out;
+    uint32_t hung[MAX_HUNG], n_hung; /* items that did not return */
+    unsigned seconds;                /* an item may take */
+    bool done, is_again;
+    Where where;
+    int refused;
+    char doing[CHECK_TEXT];
+} Testing;
 
 static void tell(int to, Note n)
 {
@@ -52,11 +62,20 @@ static void refuse(const Cli *cli, int to, AdvStatus st, const char *why, const 
     _exit(0);
 }
 
-static void child(const Cli *cli, const char *path, const Where *where, uint32_t first, int to)
+static bool is_hung(const Testing *r, const Checks *c, uint32_t ix)
+{
+    for (uint32_t k = 0; k < r->n_hung; k++)
+        if (checks_same_op(c, ix, r->hung[k])) return true;
+    return false;
+}
+
+static void child(const Cli *cli, const char *path, const Testing *r, int to)
 {
     static Checks c;
+    const Where *where = &r->where;
+    uint32_t first = r->next;
     AdvPluginFault fault;
-    alarm(SECONDS);
+    alarm(r->seconds);
     AdvStatus st = checks_init(&c, path, &where->place, &fault);
     if (st != ADV_OK) refuse(cli, to, st, fault.text, fault.help);
     if (where->must_cuda && (c.n_cuda || c.n_rows) && !c.device.self) refuse(cli, to, ADV_EUNAVAILABLE, c.why_none, NULL);
@@ -64,10 +83,14 @@ static void child(const Cli *cli, const char *path, const Where *where, uint32_t
     if (!first) say_device(&c);
     for (uint32_t i = first; i < c.n_items; i++) {
         Note n = {.kind = BEGIN, .item = i};
+        if (is_hung(r, &c, i)) {
+            tell(to, (Note){.kind = LEFT_OUT, .item = i});
+            continue;
+        }
         checks_describe(&c, i, n.text);
         fflush(stdout);
         tell(to, n);
-        alarm(SECONDS);
+        alarm(r->seconds);
         n = (Note){.kind = END, .item = i, .n = checks_run(&c, i)};
         fflush(stdout);
         tell(to, n);
@@ -79,14 +102,6 @@ static void child(const Cli *cli, const char *path, const Where *where, uint32_t
     checks_fini(&c);
     _exit(0);
 }
-
-typedef struct Testing {
-    uint32_t n_items, next, n_passed, n_failed;
-    bool done, is_again;
-    Where where;
-    int refused;
-    char doing[CHECK_TEXT];
-} Testing;
 
 static void take(Testing *r, const Note *n)
 {
@@ -106,6 +121,10 @@ static void take(Testing *r, const Note *n)
         else
             r->n_passed++;
         break;
+    case LEFT_OUT:
+        r->next = n->item + 1;
+        r->n_left_out++;
+        break;
     case DONE: r->done = true; break;
     case AGAIN: r->is_again = true; break;
     default: r->refused = n->n;
@@ -116,8 +135,10 @@ static void take(Testing *r, const Note *n)
 static void say_death(Testing *r, const char *path, int status)
 {
     const char *where = r->doing[0] ? r->doing : "loading it";
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        printf("%s: did not return within %d s: %s\n", path, SECONDS, where);
+    bool is_hung = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+    if (is_hung) printf("%s: did not return within %u s: %s\n", path, r->seconds, where);
+    if (is_hung && r->doing[0]) r->hung[r->n_hung++] = r->next - 1;
+    else if (is_hung) r->n_hung = MAX_HUNG;
     else if (WIFSIGNALED(status))
         printf("%s: died of signal %d (%s): %s\n", path, WTERMSIG(status), strsignal(WTERMSIG(status)), where);
     else
@@ -137,7 +158,7 @@ static int one_child(Testing *r, const Cli *cli, const char *path)
     if (pid < 0) return cli_fail(cli, EXIT_IO, "cannot start a child process: %s", strerror(errno));
     if (!pid) {
         close(ends[0]);
-        child(cli, path, &r->where, r->next, ends[1]);
+        child(cli, path, r, ends[1]);
     }
     close(ends[1]);
     for (;;) {
@@ -156,6 +177,7 @@ static int one_child(Testing *r, const Cli *cli, const char *path)
 int plugin_test(const Cli *cli, const char *path)
 {
     Testing r = {0};
+    long long seconds;
     char dir[RUN_PATH], module[RUN_PATH + 16];
     const char *given = cli_get(cli, "backend"), *backend = given ? given : "auto";
     bool is_wanted = strcmp(backend, "cpu") != 0;
@@ -166,7 +188,9 @@ int plugin_test(const Cli *cli, const char *path)
     r.where.place.library_dirs = cli_get(cli, "library-dirs");
     r.where.place.is_off = !is_wanted;
     r.where.must_cuda = !strcmp(backend, "cuda");
-    while (!r.done) {
+    if (!cli_get_int(cli, "seconds", 1, 86400, 60, &seconds)) return EXIT_USAGE;
+    r.seconds = (unsigned)seconds;
+    while (!r.done && r.n_hung < MAX_HUNG) {
         uint32_t before = r.next;
         int rc = one_child(&r, cli, path);
         if (rc) return rc;
@@ -174,6 +198,7 @@ int plugin_test(const Cli *cli, const char *path)
         if (r.next == before && !r.done) break; /* it dies before it begins anything */
         if (r.next >= r.n_items) break;         /* it died in the last item */
     }
+    if (r.n_left_out) printf("%s: %u checks of ops that did not return were left out\n", path, r.n_left_out);
     printf("%u passed, %u failed\n", r.n_passed, r.n_failed);
     return r.n_failed ? adv_status_exit(ADV_EDIFFERS) : 0;
 }
