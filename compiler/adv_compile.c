@@ -531,7 +531,12 @@ static void join(const AdvText *t, char *buffer, size_t n_bytes)
 const char *adv_explain(const char *name, char *buffer, size_t n_bytes)
 {
     const char *digits = !strncmp(name, "ADV", 3) || !strncmp(name, "adv", 3) ? name + 3 : name;
-    char file[32];
+    char file[32], code[16];
+    for (uint32_t i = 0; i < ADV_D_COUNT; i++) /* a lint has a name, too */
+        if (name[0] && !strcmp(adv_diag_defs[i].name, name)) {
+            snprintf(code, sizeof code, "%d", (int)adv_diag_defs[i].code);
+            digits = code;
+        }
     snprintf(file, sizeof file, "ADV%.8s", digits);
     const AdvText *page = adv_text_find(adv_code_pages, file);
     if (page) {

@@ -85,7 +85,8 @@ ADV_API AdvStatus adv_format(const AdvCompileOpts *opts, AdvDiags *ds, char **ou
 ** more changes nothing, and the plan computes the same. As adv_format; ADV_ERECIPE if the recipe has errors. */
 ADV_API AdvStatus adv_expand(const AdvCompileOpts *opts, AdvDiags *ds, char **out_text, uint64_t *out_bytes) ADV_MUST_USE;
 
-/* The page of a code ("ADV2104" or "2104") or of a built-in function or layer ("kl"); constant text, NULL if there is none.
+/* The page of a code ("ADV2104" or "2104"), of a lint by its name, or of a built-in function or layer ("kl"); constant text, NULL if there
+** is none.
 ** `buffer` of 4096 bytes is used for short pages made on the spot. */
 ADV_API const char *adv_explain(const char *name, char *buffer, size_t buffer_bytes);
 

@@ -211,7 +211,8 @@ int cli_usage(const Cli *cli)
         else needs_verb = false;
     }
     if (v->name)
-        return cli_fail(cli, EXIT_USAGE, "`%s` is called like this: %s %s%s%s", v->name, p->name, v->name, v->args[0] ? " " : "", v->args);
+        return cli_fail(cli, EXIT_USAGE, "`%s` is called like this: %s %s%s%s (%s)", v->name, p->name, v->name,
+                        v->args[0] ? " " : "", v->args, v->doc);
     if (!has_verbs) return cli_fail(cli, EXIT_USAGE, "one argument, not %zu; see --help", cli->n_args);
     for (v = p->verbs; v->name; v++)
         if (v->name[0] && is_near(cli->args[0], v->name))

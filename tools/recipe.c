@@ -1,8 +1,10 @@
 /* recipe.c: see recipe.h. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "tools/recipe.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,13 +56,16 @@ static int write_through(const Cli *cli, const char *path, const void *bytes, ui
 
 int file_write(const Cli *cli, const char *path, const void *bytes, uint64_t n)
 {
-    char tmp[4096];
+    char tmp[4096], real[PATH_MAX];
     struct stat sb;
-    if (!stat(path, &sb) && !S_ISREG(sb.st_mode)) return write_through(cli, path, bytes, n);
+    bool is_there = stat(path, &sb) == 0;
+    if (is_there && !S_ISREG(sb.st_mode)) return write_through(cli, path, bytes, n);
+    if (is_there && realpath(path, real)) path = real; /* what a link leads to, not the link */
     if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp)
         return cli_fail(cli, EXIT_IO, "cannot write `%s`: its name is too long", path);
     FILE *f = fopen(tmp, "wb");
-    bool ok = f && fwrite(bytes, 1, n, f) == n && !fflush(f) && !fsync(fileno(f));
+    bool ok = f && (!is_there || !fchmod(fileno(f), sb.st_mode & 07777));
+    ok = ok && fwrite(bytes, 1, n, f) == n && !fflush(f) && !fsync(fileno(f));
     if (f && fclose(f)) ok = false;
     if (ok && !rename(tmp, path)) return 0;
     int err = errno;

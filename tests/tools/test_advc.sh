@@ -78,6 +78,8 @@ transcript doc_html doc --html softmax
 transcript doc_man doc --man draw
 transcript doc_unknown doc conv3d
 transcript explain_unknown explain ADV0001
+ok 'a lint is explained by its name' sh -c "'$advc' explain call_repeated_after_update | grep -q ADV3"
+ok 'list says of what' sh -c "'$advc' list 2>&1 | grep -q 'ops, builtins, layers'"
 transcript completion --completion=bash
 
 # ---- fmt
@@ -161,6 +163,14 @@ ops_have_pages() {
 }
 ok 'every op has a page' ops_have_pages
 ok 'std functions have their comments' sh -c "'$advc' doc pgd | grep -q 'projected gradient ascent'"
+
+# ---- files keep their mode, links stay links
+mkdir -p kept
+cp tiny.adv kept/real.adv && echo >>kept/real.adv && chmod 600 kept/real.adv && ln -s real.adv kept/link.adv
+ok 'fmt through a link' "$advc" fmt kept/link.adv
+ok 'the link is still one' [ -L kept/link.adv ]
+ok 'its target is formatted' cmp -s tiny.adv kept/real.adv
+ok 'and has its mode' [ "$(stat -c %a kept/real.adv)" = 600 ]
 
 # ---- completion
 if command -v bash >/dev/null 2>&1; then
