@@ -261,6 +261,7 @@ static ElVal ball(ElCall *c)
     for (ElFrame *f = el->frame; f; f = f->up)
         if (f->is_attack || f == el->frame) f->attack_norm = l2 ? EL_L2 : EL_LINF;
     ElVal three[3] = {z, x, eps};
+    if (!l2) el_lint_step(el, z, eps, c->span);
     if (!l2) return el_elementwise(el, c->span, c->name, "ball_linf", three, 3, EL_NUM);
     ElVal d = el_elementwise(el, c->span, c->name, "sub", three, 2, EL_NUM);
     ElVal q[3] = {eps, el_reduce(el, c->span, "norm2", d), el_number(1, c->span)};

@@ -551,6 +551,7 @@ static inline bool el_bad(ElVal v) { return v.kind == EL_POISON; }
 /* ---- lint.c ---- */
 void el_lint_radius(El *el, ElVal eps);               /* an attack's radius, as called */
 void el_lint_eval_radii(El *el, const char *name, AdvSpan at);
+void el_lint_step(El *el, ElVal z, ElVal eps, AdvSpan at);  /* of `ball(z, x, eps)` */
 void el_lint_zero(El *el, ElVal eps, ElVal lo, AdvSpan at);  /* lo: the bound of `within`, or poison */
 void el_lint_selection(El *el, const char *eval, AdvSpan at, const char *decides);
 void el_lint_again(El *el, const ElModel *m, const ElMemo *memo, AdvSpan at);

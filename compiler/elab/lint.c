@@ -101,6 +101,7 @@ static Range range_of(El *el, AdvValueId v, uint32_t depth)
         if (!strcmp(op, positive[i])) return (Range){0, INFINITY};
     for (size_t i = 0; i < sizeof unit / sizeof *unit; i++)
         if (!strcmp(op, unit[i])) return (Range){0, 1};
+    if (!strcmp(op, "sign")) return (Range){-1, 1};
     if (!strcmp(op, "exp")) return (Range){exp(range_of(el, adv_node_in(el->g, n, 0), depth + 1).lo) + DBL_MIN, INFINITY};
     if (!strcmp(op, "safe_div") && is_minmax(el, n)) return (Range){0, 1};
     if (adv_node(el->g, n)->n_in < 2) return anything;
@@ -122,6 +123,24 @@ void el_lint_zero(El *el, ElVal eps, ElVal lo, AdvSpan at)
     if (least > 0 || isinf(least)) return; /* of a state, say, nothing is known */
     AdvDiag *d = el_diag(el, ADV_D_EPS_ZERO, at, "`eps` can become 0, and a sample with a radius of 0 is trained naturally");
     adv_diag_help(d, "add a smallest radius, or give `within` a lower bound above 0");
+}
+
+/* ---- step_beyond_ball ---- */
+
+void el_lint_step(El *el, ElVal z, ElVal eps, AdvSpan at)
+{
+    if (z.kind != EL_TENSOR || !el_is_value(eps)) return;
+    AdvNodeId n = adv_value(el->g, z.t)->def;
+    bool is_sum = n.i && (adv_node_is(el->g, n, "add") || adv_node_is(el->g, n, "sub"));
+    double radius = eps.kind == EL_NUMBER ? eps.num : range_of(el, eps.t, 0).hi;
+    for (uint32_t k = 0; is_sum && k < 2; k++) {
+        Range r = range_of(el, adv_node_in(el->g, n, k), 0);
+        if (isinf(r.hi) || r.lo != -r.hi || r.hi <= 2*radius*(1 + 1e-6)) continue; /* a step of signs goes as far both ways */
+        AdvDiag *d = el_diag(el, ADV_D_STEP_WIDE, at, "a step of %.6g goes beyond the other side of a ball of radius %.6g", r.hi, radius);
+        if (r.hi >= 1) adv_diag_help(d, "images are in 0..1: write `%.6g/255` for a step of %.6g grey levels", r.hi, r.hi);
+        else adv_diag_help(d, "each turn ends at a corner of the ball: a step is some part of the radius");
+        return;
+    }
 }
 
 /* ---- test_used_for_selection ---- */
