@@ -155,7 +155,7 @@ typedef struct Optim {
     bool adam;
     ElVal lr;
     double momentum, weight_decay, beta1, beta2, eps, clip;
-    bool nesterov, only_weights;
+    bool nesterov, only_weights, decoupled;
 } Optim;
 
 /* A share of Adam's moments: 1 would divide by 0. */
@@ -223,12 +223,17 @@ static bool optim_arg(El *el, Optim *o, const char *word, ElArg a)
     if (o->adam && !strcmp(word, "beta1")) return el_float(el, a.val, "`beta1`", &o->beta1) && is_share(el, a.val, o->beta1);
     if (o->adam && !strcmp(word, "beta2")) return el_float(el, a.val, "`beta2`", &o->beta2) && is_share(el, a.val, o->beta2);
     if (o->adam && !strcmp(word, "eps")) return el_float(el, a.val, "`eps`", &o->eps) && el_between(el, a.val, "`eps`", 0, 1);
+    if (o->adam && !strcmp(word, "decoupled")) {
+        bool ok = el_int(el, a.val, "`decoupled`", 0, 1, &flag);
+        o->decoupled = flag;
+        return ok;
+    }
     if (!word[0]) {
         el_error(el, ADV_D_ARGUMENT, a.span, "arguments of an optimiser are named, as in `lr = 0.1`");
         return false;
     }
     AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, a.span, "`%s` has no argument `%s`", o->adam ? "adam" : "sgd", word);
-    adv_diag_help(d, "it takes `lr`, %s, `weight_decay`, `decay`, `clip`", o->adam ? "`beta1`, `beta2`, `eps`" : "`momentum`, `nesterov`");
+    adv_diag_help(d, "it takes `lr`, %s, `weight_decay`, `decay`, `clip`", o->adam ? "`beta1`, `beta2`, `eps`, `decoupled`" : "`momentum`, `nesterov`");
     return false;
 }
 
@@ -287,6 +292,14 @@ static void step_sgd(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValueI
     put(el, at, m, (AdvValueId){w.i + 1});
 }
 
+/* Weights that have decayed by themselves, not through the gradient: w*(1 - lr*decay). */
+static AdvValueId decayed(El *el, AdvSpan at, AdvValueId w, ElVal lr, double decay)
+{
+    uint8_t f = el->g->float_dtype;
+    AdvValueId share = el_n2(el, at, "mul", el_graph(el, lr), el_const(el, decay, f));
+    return el_n2(el, at, "mul", w, el_n2(el, at, "sub", el_const(el, 1, f), share));
+}
+
 static void step_adam(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValueId g, double decay, AdvValueId t)
 {
     const AdvOpDef *op = adv_registry_op(el->g->reg, "adam");
@@ -295,9 +308,10 @@ static void step_adam(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValue
     el_attr_set(op, a, "beta1", adv_attr_f(o->beta1));
     el_attr_set(op, a, "beta2", adv_attr_f(o->beta2));
     el_attr_set(op, a, "eps", adv_attr_f(o->eps));
-    el_attr_set(op, a, "weight_decay", adv_attr_f(decay));
+    el_attr_set(op, a, "weight_decay", adv_attr_f(o->decoupled ? 0 : decay));
     AdvStateId m = moment(el, o, s, "adam_m"), v = moment(el, o, s, "adam_v");
-    AdvValueId in[6] = {el_state(el, s), g, el_state(el, m), el_state(el, v), el_graph(el, o->lr), t};
+    AdvValueId before = el_state(el, s);
+    AdvValueId in[6] = {o->decoupled && decay > 0 ? decayed(el, at, before, o->lr, decay) : before, g, el_state(el, m), el_state(el, v), el_graph(el, o->lr), t};
     AdvValueId w = el_node(el, at, "adam", in, 6, a);
     if (!w.i) return;
     put(el, at, s, w);

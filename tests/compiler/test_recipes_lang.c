@@ -407,6 +407,25 @@ static void test_conditions_need_no_detach(void)
                "w = detach(worst(logits, y, [x, 1 - x])); minimize ce(h(g(w)), y) over g, h");
 }
 
+/* Adam's first step depends on the gradient alone, so decay that is not part of it shows as what it took from the weights. */
+static void test_decoupled_decay(void)
+{
+    Recipe *r = recipe_open("tests/recipes/lang_loops.adv");
+    recipe_put(r, "sgd(lr = 0.1)", "adam(lr = 0.1, weight_decay = 0, clip = 1)");
+    RecipeRun *a = recipe_run_on(r, "ref64");
+    recipe_put(r, "weight_decay = 0,", "weight_decay = 0.25, decay = weights, decoupled = 1,");
+    RecipeRun *b = recipe_run_on(r, "ref64");
+    double w0 = recipe_run_at(a, "f.fc.weight", 5), b0 = recipe_run_at(a, "f.fc.bias", 1);
+    CHECK(w0 != 0 && w0 == recipe_run_at(b, "f.fc.weight", 5));
+    CHECK_EQ(recipe_run_step(a, 0), ADV_OK);
+    CHECK_EQ(recipe_run_step(b, 0), ADV_OK);
+    CHECK_NEAR(recipe_run_at(b, "f.fc.weight", 5), recipe_run_at(a, "f.fc.weight", 5) - 0.1 * 0.25 * w0, 1e-9);
+    CHECK(recipe_run_at(b, "f.fc.bias", 1) == recipe_run_at(a, "f.fc.bias", 1) && recipe_run_at(a, "f.fc.bias", 1) != b0);
+    recipe_run_close(a);
+    recipe_run_close(b);
+    recipe_free(r);
+}
+
 /* One optimiser of two models bounds the length of both gradients together. */
 static void test_one_optimiser_clips_both(void)
 {
@@ -486,6 +505,7 @@ int main(void)
     RUN(test_new_weights_are_constants);
     RUN(test_gradient_stops_at_replay);
     RUN(test_conditions_need_no_detach);
+    RUN(test_decoupled_decay);
     RUN(test_one_optimiser_clips_both);
     RUN(test_weights_from_a_file);
     return ADV_TEST_END();
