@@ -28,6 +28,17 @@ static AdvStatus timed(AdvSession *s, uint32_t entry, uint32_t inst, AdvBound *b
 /* Does instruction `inst` run all of its list? Checks look at single ones. */
 static bool is_list(const AdvSession *s, uint32_t inst) { return s->bound[inst].list && s->check == ADV_CHECK_OFF; }
 
+/* An instruction failed: what it says of the data, or of the machine. */
+static AdvStatus say_failure(AdvSession *s, AdvStatus st, uint32_t entry, uint32_t inst, const AdvBound *b, AdvDiags *ds)
+{
+    AdvDiag *d = adv_fault(s, ds, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_KERNEL, entry, inst, "`%s` failed: %s", b->sig.op->name,
+                           st == ADV_EDATA ? "a class or a row number is out of range" : adv_status_name(st));
+    if (st == ADV_EDATA) adv_diag_help(d, "classes are 0 .. classes - 1 of `data`: see what computes `y`, or the numbers of rows");
+    if (s->be->last_error && s->be->last_error(s->self)[0]) adv_diag_note(d, (AdvSpan){0, 0, 0}, "%s", s->be->last_error(s->self));
+    s->is_fault_told = true;
+    return st;
+}
+
 static AdvStatus run_inst(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags *ds)
 {
     AdvBound *b = is_list(s, inst) ? s->bound[inst].list : &s->bound[inst];
@@ -35,13 +46,7 @@ static AdvStatus run_inst(AdvSession *s, uint32_t entry, uint32_t inst, AdvDiags
     if (s->check == ADV_CHECK_REF) ADV_TRY(adv_check_before(s, inst, ds));
     AdvStatus st = s->profile ? timed(s, entry, inst, b) : s->be->launch(s->self, b, s->scratch_mem);
     if (st == ADV_OK && s->check == ADV_CHECK_SYNC) st = s->be->sync(s->self);
-    if (st != ADV_OK) {
-        AdvDiag *d = adv_fault(s, ds, st == ADV_ENOMEM ? ADV_D_NO_MEMORY : ADV_D_KERNEL, entry, inst, "`%s` failed: %s", b->sig.op->name,
-                               adv_status_name(st));
-        if (s->be->last_error && s->be->last_error(s->self)[0]) adv_diag_note(d, (AdvSpan){0, 0, 0}, "%s", s->be->last_error(s->self));
-        s->is_fault_told = true;
-        return st;
-    }
+    if (st != ADV_OK) return say_failure(s, st, entry, inst, b, ds);
     return s->check == ADV_CHECK_OFF ? ADV_OK : adv_check_after(s, entry, inst, ds);
 }
 

@@ -383,6 +383,19 @@ static void test_wrong_views(void)
     drop(&w);
 }
 
+/* Classes that a recipe computes and that are none: no data set was read that could have been checked. */
+static void test_classes_out_of_range(void)
+{
+    World w;
+    load(&w, "adv 1\nuse std.nets\n"
+             "data synthetic { train = 24; test = 8; classes = 3; shape = [2]; batch = 8; y = id; x = uniform(0, 1, like = x) }\n"
+             "model f = mlp(width = 4, classes = 3)\nstep { minimize ce(f(x), y) over f }\noptim f = sgd(lr = 0.1)\n"
+             "train { epochs = 1; seed = 1 }\neval final { on = test; attacks = [clean] }\n");
+    CHECK_EQ(adv_session_step(w.s, 3, w.ds), ADV_EDATA);
+    CHECK(says(&w, "a class or a row number is out of range"));
+    drop(&w);
+}
+
 /* ---- options ---- */
 
 /* Each pointer that a function needs, NULL in turn. */
@@ -624,6 +637,7 @@ int main(void)
     RUN(test_first_values_and_resume);
     RUN(test_data_needed);
     RUN(test_wrong_views);
+    RUN(test_classes_out_of_range);
     RUN(test_null);
     RUN(test_options);
     RUN(test_info_sizes);
