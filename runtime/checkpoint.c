@@ -288,7 +288,8 @@ static AdvStatus check_manifest(Loading *l)
     else if (!want) st = broken(l, ADV_EDATA, "its %s cannot be read", ADV_MANIFEST_FILE);
     else if (bytes != (json_int_t)l->n_bytes)
         st = broken(l, ADV_EDATA, "its %s has %" PRIu64 " bytes instead of %" PRId64, ADV_STATE_FILE, l->n_bytes, (int64_t)bytes);
-    else if (!have || strcmp(have, want)) st = broken(l, ADV_EDATA, "its %s does not match the digest in %s", ADV_STATE_FILE, ADV_MANIFEST_FILE);
+    else if (!have || strcmp(have, want))
+        st = broken(l, ADV_EDATA, "its %s does not match the digest in %s", ADV_STATE_FILE, ADV_MANIFEST_FILE);
     json_decref(m);
     adv_mem_free(&l->r->s->ctx->alloc, text, (size_t)n + 1);
     return st;
