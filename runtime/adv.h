@@ -414,7 +414,7 @@ typedef struct AdvEvent {
     int64_t step, n_steps;      /* done in this epoch; for EVAL_BATCH: samples done and planned in this stage */
     int64_t total_step, n_total;
     uint64_t elapsed_ns;        /* since adv_session_train began */
-    const AdvMetric *metrics;
+    const AdvMetric *metrics;   /* those that the phase of this epoch computes */
     uint32_t n_metrics, n_rows;
     const AdvEvalRow *rows;
     const char *text;           /* EVAL_BATCH: attack; see above */

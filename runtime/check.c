@@ -22,6 +22,7 @@
 #include <string.h>
 
 enum { MAX_OUT = ADV_MAX_FIXED + 64 };
+static const AdvSpan no_place = {0, 0, 0};
 
 struct AdvChecks {
     AdvHostSelf *ref;      /* runs the definitions */
@@ -181,8 +182,23 @@ static bool has_inf_attr(const AdvSig *sig)
     return false;
 }
 
-/* The first element that is not finite, as an index tuple. */
-static void first_bad(const AdvView *v, AdvDiag *d)
+/* Which sample row `row` of output k belongs to: -1 where it is none's. */
+static int64_t sample_of(AdvSession *s, uint32_t entry, uint32_t inst, uint32_t k, int64_t row)
+{
+    const char *name = adv_plan_str(s->plan, s->t->entries[entry].name);
+    bool is_eval = !strncmp(name, "eval.", 5);
+    const AdvPlanValue *v = adv_operand(s, inst, s->t->insts[inst].n_in + k);
+    uint32_t ids = is_eval || !strncmp(name, "step.", 5) ? adv_plan_state(s->plan, is_eval ? "eval.ids" : "ids") : ADV_PLAN_NONE;
+    int64_t id;
+    if (ids == ADV_PLAN_NONE || v->rate != ADV_RATE_SAMPLE) return -1;
+    const AdvTensorType *t = &s->t->state_types[ids];
+    if (t->dtype != ADV_I64 || t->rank != 1 || row >= t->dim[0] || s->bound[inst].sig.out[k].dim[0] != t->dim[0]) return -1;
+    const char *at = (const char *)s->states[ids].data + row * (int64_t)sizeof id;
+    return s->be->copy(s->self, &id, at, sizeof id, ADV_TO_HOST) == ADV_OK ? id : -1;
+}
+
+/* The first element of output k that is not finite, by row and sample. */
+static void first_bad(AdvSession *s, uint32_t entry, uint32_t inst, uint32_t k, const AdvView *v, AdvDiag *d)
 {
     AdvIter it;
     adv_iter_init(&it, v->rank, v->dim);
@@ -190,12 +206,14 @@ static void first_bad(const AdvView *v, AdvDiag *d)
     for (; it.more; adv_iter_next(&it)) {
         double x = adv_ld(v, it.at[0]);
         if (isfinite(x)) continue;
-        if (v->rank)
-            adv_diag_note(d, (AdvSpan){0, 0, 0}, "the first is %s, in row %lld of %lld",
-                          isnan(x) ? "NaN"
-                          : x > 0  ? "inf"
-                                   : "-inf",
-                          (long long)it.ix[0], (long long)v->dim[0]);
+        if (!v->rank) return;
+        const char *what = isnan(x) ? "NaN" : x > 0 ? "inf" : "-inf";
+        int64_t id = sample_of(s, entry, inst, k, it.ix[0]);
+        if (id < 0)
+            adv_diag_note(d, no_place, "the first is %s, in row %lld of %lld", what, (long long)it.ix[0], (long long)v->dim[0]);
+        else
+            adv_diag_note(d, no_place, "the first is %s, of sample %lld (row %lld of %lld)", what, (long long)id, (long long)it.ix[0],
+                          (long long)v->dim[0]);
         return;
     }
 }
@@ -220,9 +238,10 @@ static AdvStatus check_finite(AdvSession *s, uint32_t entry, uint32_t inst, AdvD
         if (!c.n_nan && inf_in) continue;
         AdvDiag *d = adv_fault(s, ds, ADV_D_NOT_FINITE, entry, inst, "`%s` produced %lld non-finite value%s of %lld", sig->op->name,
                                (long long)(c.n_nan + c.n_inf), c.n_nan + c.n_inf == 1 ? "" : "s", (long long)c.n);
-        first_bad(&sig->out[k], d);
-        if (from != UINT32_MAX)
-            adv_diag_note(d, (AdvSpan){0, 0, 0}, "its input `%s` holds such values already", adv_operand_name(s, inst, from));
+        first_bad(s, entry, inst, k, &sig->out[k], d);
+        const char *name = from != UINT32_MAX ? adv_operand_recipe_name(s, inst, from) : NULL;
+        if (name) adv_diag_note(d, no_place, "its input `%s` holds such values already", name);
+        else if (from != UINT32_MAX) adv_diag_note(d, no_place, "what it reads holds such values already");
         return ADV_ENUMERIC;
     }
     return ADV_OK;

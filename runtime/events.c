@@ -154,7 +154,7 @@ AdvStatus adv_events_step(AdvRun *r, AdvDiags *ds)
     if (r->events_fd < 0 || r->at.step % every) return ADV_OK;
     begin(r, &j, "step");
     put(&j, ",\"metrics\":{");
-    for (uint32_t i = 0; i < r->p->n_logs; i++) {
+    for (uint32_t i = 0; i < r->n_metrics; i++) {
         if (i) put(&j, ",");
         put_str(&j, r->metrics[i].name);
         put(&j, ":");
@@ -170,7 +170,7 @@ AdvStatus adv_events_epoch(AdvRun *r, AdvDiags *ds)
     if (r->events_fd < 0) return ADV_OK;
     begin(r, &j, "epoch");
     put(&j, ",\"metrics\":{");
-    for (uint32_t i = 0; i < r->p->n_logs; i++) {
+    for (uint32_t i = 0; i < r->n_metrics; i++) {
         const AdvMetric *m = &r->metrics[i];
         const char *const keys[] = {"min", "q1", "median", "q3", "max"};
         const double values[] = {m->min, m->q1, m->median, m->q3, m->max};

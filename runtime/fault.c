@@ -87,7 +87,7 @@ void adv_fault_place(const AdvPlan *plan, uint32_t loc, char *text, size_t n_byt
 
 static void add_notes(const AdvPlan *plan, AdvDiags *ds, AdvDiag *d, uint32_t loc)
 {
-    AdvSpan none = {0, 0, 0};
+    AdvSpan none = {0, 0, 0}, called = none;
     bool said_grad = false;
     for (int n = 0; n < MAX_CHAIN && loc && loc < plan->n_locs; n++) {
         const AdvPlanLoc *l = &plan->locs[loc];
@@ -97,18 +97,31 @@ static void add_notes(const AdvPlan *plan, AdvDiags *ds, AdvDiag *d, uint32_t lo
             said_grad = true;
         }
         if (l->why == ADV_LOC_FUSED) adv_diag_note(d, span_of(plan, ds, l->also), "computed together with this");
-        if (l->why == ADV_LOC_CALL) adv_diag_note(d, span_of(plan, ds, l->parent), "called from here");
+        AdvSpan from = l->why == ADV_LOC_CALL ? span_of(plan, ds, l->parent) : none;
+        if (l->why == ADV_LOC_CALL && memcmp(&from, &called, sizeof from)) adv_diag_note(d, called = from, "called from here");
         loc = l->parent;
     }
+}
+
+const AdvPlanValue *adv_operand(const AdvSession *s, uint32_t inst, uint32_t k)
+{
+    const AdvPlanInst *in = &s->t->insts[inst];
+    return &s->t->values[s->t->operands[k < in->n_in ? in->in_at + k : in->out_at + k - in->n_in]];
+}
+
+const char *adv_operand_recipe_name(const AdvSession *s, uint32_t inst, uint32_t k)
+{
+    const AdvPlanValue *v = adv_operand(s, inst, k);
+    if (v->name) return adv_plan_str(s->plan, v->name);
+    return v->block == ADV_BLOCK_STATE ? adv_state_name(s, v->state) : NULL;
 }
 
 const char *adv_operand_name(const AdvSession *s, uint32_t inst, uint32_t k)
 {
     const AdvPlanInst *in = &s->t->insts[inst];
-    const AdvPlanValue *v = &s->t->values[s->t->operands[k < in->n_in ? in->in_at + k : in->out_at + k - in->n_in]];
     const AdvOpDef *op = s->plan->op_defs[in->op];
-    if (v->name) return adv_plan_str(s->plan, v->name);
-    if (v->block == ADV_BLOCK_STATE) return adv_state_name(s, v->state);
+    const char *given = adv_operand_recipe_name(s, inst, k);
+    if (given) return given;
     uint32_t n = adv_op_n_in(op), ix = k < in->n_in ? k : k - in->n_in;
     if (k >= in->n_in) return ix < adv_op_n_out(op) ? op->out[ix].name : "output";
     return ix < n + adv_op_in_repeats(op) ? op->in[ix].name : op->in[n].name;

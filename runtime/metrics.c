@@ -41,6 +41,16 @@ AdvStatus adv_logs_fetch(AdvRun *r)
     return ADV_OK;
 }
 
+/* Does the present phase compute log i? If not, its state holds what another phase left there, or nothing yet. */
+static bool is_computed(const AdvRun *r, uint32_t i)
+{
+    const AdvProgLog *l = &r->p->logs[i];
+    const AdvProgPhase *ph = adv_program_phase(r->p, r->at.epoch);
+    uint32_t k = 0;
+    while (ph && k < l->n_phases && strcmp(l->phases[k], ph->name)) k++;
+    return k < l->n_phases || !l->n_phases;
+}
+
 AdvStatus adv_logs_add(AdvRun *r, int64_t k, uint32_t *out_log)
 {
     AdvStatus result = ADV_OK;
@@ -55,6 +65,7 @@ AdvStatus adv_logs_add(AdvRun *r, int64_t k, uint32_t *out_log)
         } else {
             ADV_TRY(adv_session_get_bytes(r->s, state, from));
         }
+        if (!is_computed(r, i)) continue;
         AdvView v = adv_view_of(&r->s->t->state_types[state], from);
         double sum = 0;
         int64_t n = adv_view_elems(&v);
@@ -117,29 +128,49 @@ static AdvMetric metric(const AdvRun *r, uint32_t i, int64_t n, double value)
 
 void adv_logs_step(AdvRun *r)
 {
+    r->n_metrics = 0;
     for (uint32_t i = 0; i < r->p->n_logs; i++) {
         AdvLogSum *l = &r->logs[i];
+        if (!is_computed(r, i)) continue;
         int64_t b = adv_type_elems(&r->s->t->state_types[r->p->logs[i].state]);
-        r->metrics[i] = metric(r, i, b, l->last);
+        AdvMetric *m = &r->metrics[r->n_metrics++];
+        *m = metric(r, i, b, l->last);
         if (!l->values || l->n < b || l->n > l->cap) continue;
         float *copy = r->slot;
         for (int64_t k = 0; k < b; k++) copy[k] = l->values[l->n - b + k];
-        distribution(&r->metrics[i], copy, b);
+        distribution(m, copy, b);
     }
 }
 
 void adv_logs_epoch(AdvRun *r)
 {
+    r->n_metrics = 0;
     for (uint32_t i = 0; i < r->p->n_logs; i++) {
         AdvLogSum *l = &r->logs[i];
-        r->metrics[i] = metric(r, i, l->n, l->n ? l->sum / (double)l->n : 0);
-        if (l->values) distribution(&r->metrics[i], l->values, l->n < l->cap ? l->n : l->cap);
+        if (!is_computed(r, i)) continue;
+        AdvMetric *m = &r->metrics[r->n_metrics++];
+        *m = metric(r, i, l->n, l->n ? l->sum / (double)l->n : 0);
+        if (l->values) distribution(m, l->values, l->n < l->cap ? l->n : l->cap);
     }
+}
+
+/* No ball has a negative radius: what an attack makes of one is no projection. */
+static void tell_negative(AdvRun *r, const AdvProgLog *l, const AdvLogSum *sum)
+{
+    char where[300];
+    bool is_radius = !strcmp(l->unit, "1/255");
+    double least = sum->values && sum->n ? (double)sum->values[0] : sum->n ? sum->sum / (double)sum->n : 0;
+    if (!is_radius || r->has_told_negative || least >= 0) return;
+    adv_fault_place(r->s->plan, adv_fault_writer(r->s, 0, r->s->t->n_insts, l->state), where, sizeof where);
+    adv_ctx_log(r->s->ctx, ADV_LOG_WARNING, "warning: %s: in epoch %" PRId64 " `%s` fell to %g, and no ball has a radius below 0: "
+                "give the budget a `within` with a lower bound", where, r->at.epoch, l->name, least);
+    r->has_told_negative = true;
 }
 
 /* A radius at its bound no longer says anything about its sample, and no derivative gets past it. */
 void adv_logs_tell_bounds(AdvRun *r)
 {
+    for (uint32_t i = 0; i < r->p->n_logs && !r->s->be->does_nothing; i++) tell_negative(r, &r->p->logs[i], &r->logs[i]);
     for (uint32_t i = 0; i < r->p->n_logs && !r->has_told_bounds && !r->s->be->does_nothing; i++) {
         const AdvProgLog *l = &r->p->logs[i];
         const AdvLogSum *sum = &r->logs[i];

@@ -31,7 +31,8 @@
 **                images } ] } ],
 **   "after_epoch": entry run after an epoch's evaluations, before `stop` is read | null,
 **   "keep": "quick.strong" | null, "stop": "train.stop" | null, "log": [ { "name": "eps", "state": "metric.eps", "kind": "number" |
-**   "sample", "unit": "" | "1/255", "within": [lo, hi] (between which each number lies) | absent } ],
+**   "sample", "unit": "" | "1/255", "within": [lo, hi] (between which each number lies) | absent,
+**                "phases": names of those that compute it | absent (all do) } ],
 **   "weights": [ { "model": "ema", "as": "f" (prefix in the file), "file": "natural.safetensors",
 **                 "off": 97, "len": 1 (where the recipe asks for them) } ] (read after `init`),
 **   "run": { "precision": "f32", "deterministic": false }, "params": [ {"name","value","origin"} ] }

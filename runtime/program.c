@@ -242,8 +242,8 @@ static AdvStatus explain_bad(AdvRun *r, uint32_t log, AdvDiags *ds)
 {
     AdvSession *s = r->s;
     double x = r->logs[log].last;
-    adv_diag(ds, ADV_D_LOG_NOT_FINITE, no_place, "`%s` became %s at step %lld of epoch %lld", r->p->logs[log].name,
-             isnan(x) ? "NaN" : "infinite", (long long)r->at.step + 1, (long long)r->at.epoch);
+    AdvDiag *d = adv_diag(ds, ADV_D_LOG_NOT_FINITE, no_place, "`%s` became %s at step %lld of epoch %lld", r->p->logs[log].name,
+                          isnan(x) ? "NaN" : "infinite", (long long)r->at.step + 1, (long long)r->at.epoch);
     if (!r->snap_mem || r->snap_step < 0) return ADV_ENUMERIC;
     AdvTrainOpts o = r->o;
     int32_t check = s->check;
@@ -254,7 +254,10 @@ static AdvStatus explain_bad(AdvRun *r, uint32_t log, AdvDiags *ds)
     for (int64_t k = r->snap_step; st == ADV_OK && k < r->at.step; k++) st = run_step_entries(r, NULL);
     if (st == ADV_OK) {
         s->check = ADV_CHECK_FINITE;
-        (void)run_step_entries(r, ds); /* its message names the line; the answer is the same without one */
+        st = run_step_entries(r, ds); /* its message names the line */
+        if (st == ADV_OK)
+            adv_diag_note(d, adv_fault_span(s->plan, ds, adv_fault_writer(s, 0, s->t->n_insts, r->p->logs[log].state)),
+                          "computed here, of states that were not finite when the step began");
     }
     s->check = check;
     r->o = o;
@@ -278,7 +281,7 @@ static AdvStatus end_epoch(AdvRun *r, AdvDiags *ds)
     adv_logs_epoch(r);
     adv_logs_tell_bounds(r);
     ADV_TRY(adv_events_epoch(r, ds));
-    AdvEvent e = {.kind = ADV_EVENT_EPOCH, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
+    AdvEvent e = {.kind = ADV_EVENT_EPOCH, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->n_metrics};
     adv_run_event(r, &e);
     r->at.is_epoch_open = 0;
     r->at.where = ADV_AT_EVALS;
@@ -298,7 +301,7 @@ static AdvStatus account(AdvRun *r, int64_t k, AdvStatus *told, AdvDiags *ds)
     r->at.total_step++;
     adv_logs_step(r);
     if (*told == ADV_OK) *told = adv_events_step(r, ds);
-    AdvEvent e = {.kind = ADV_EVENT_STEP, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
+    AdvEvent e = {.kind = ADV_EVENT_STEP, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->n_metrics};
     adv_run_event(r, &e);
     return ADV_OK;
 }
@@ -609,7 +612,7 @@ static void tell_again(AdvRun *r)
     if (r->p->epochs > 0) {
         adv_logs_epoch(r);
         AdvEvent e = {
-            .kind = ADV_EVENT_EPOCH, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->p->n_logs};
+            .kind = ADV_EVENT_EPOCH, .step = r->at.step, .n_steps = r->p->steps, .metrics = r->metrics, .n_metrics = r->n_metrics};
         adv_run_event(r, &e);
     }
     int64_t end = r->at.where != ADV_AT_DONE && r->at.stage >= 0 ? r->at.row_first : r->at.n_rows;

@@ -13,6 +13,8 @@ typedef struct AdvProgLog {
     int32_t kind;                /* ADV_METRIC_* */
     bool has_within;
     double lo, hi;               /* bounds of each number, if it has any */
+    const char **phases;         /* those that compute it; none: all do */
+    uint32_t n_phases;
 } AdvProgLog;
 
 typedef struct AdvProgPhase {

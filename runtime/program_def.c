@@ -226,6 +226,22 @@ static void read_evals(Reader *r, const json_t *root)
     p->n_evals = n;
 }
 
+/* Which phases compute a log. */
+static void read_log_phases(Reader *r, const json_t *o, AdvProgLog *l)
+{
+    uint32_t n;
+    if (r->st != ADV_OK) return;
+    const json_t *v = list(r, o, "phases", true, &n);
+    l->phases = take(r, n, sizeof *l->phases);
+    for (uint32_t i = 0; l->phases && i < n; i++) {
+        const char *name = json_string_value(json_array_get(v, i));
+        uint32_t k = 0;
+        while (name && k < r->out->n_phases && strcmp(r->out->phases[k].name, name)) k++;
+        if (!name || k == r->out->n_phases) bad(r, "a log is of phase `%s`, and there is none", name ? name : "");
+        else l->phases[l->n_phases++] = r->out->phases[k].name;
+    }
+}
+
 static void read_logs(Reader *r, const json_t *root)
 {
     uint32_t n;
@@ -246,6 +262,7 @@ static void read_logs(Reader *r, const json_t *root)
         ls[i].has_within = json_is_number(lo) && json_is_number(hi);
         ls[i].lo = json_number_value(lo);
         ls[i].hi = json_number_value(hi);
+        read_log_phases(r, o, &ls[i]);
         if (ls[i].kind == ADV_METRIC_SAMPLE && (t->rank != 1 || !adv_dtype_is_float(t->dtype)))
             bad(r, "state `%s` is not a number a sample", name);
     }

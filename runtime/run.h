@@ -65,7 +65,8 @@ struct AdvRun {
     AdvPlace at;
     AdvSums sums;
     AdvLogSum *logs;              /* p->n_logs */
-    AdvMetric *metrics;           /* p->n_logs, for events */
+    AdvMetric *metrics;           /* for events: n_metrics, those that the present phase computes; room for p->n_logs */
+    uint32_t n_metrics;
     AdvTally tally, aside;        /* of the program; and room for one evaluation aside from it, whose tally `tally` is meanwhile */
     AdvEvalRow *rows;             /* for events: n_rows_told of the newest evaluation */
     uint32_t n_rows_told;
@@ -83,7 +84,7 @@ struct AdvRun {
     char *ring;                   /* logged values of steps that another device has done: s->ring_bytes */
     int64_t n_ahead;              /* steps it may do before the host looks */
 
-    bool has_told_bounds;
+    bool has_told_bounds, has_told_negative;
     uint8_t *told;                /* by number of a stage: has its distance been warned of? */
 
     /* of the present call */
@@ -119,7 +120,7 @@ AdvStatus adv_logs_fetch(AdvRun *r) ADV_MUST_USE;
 AdvStatus adv_logs_add(AdvRun *r, int64_t k, uint32_t *out_log) ADV_MUST_USE;
 void adv_logs_step(AdvRun *r);    /* r->metrics of the step just added */
 void adv_logs_epoch(AdvRun *r);   /* r->metrics over the epoch, the values gathered in order of size */
-/* After adv_logs_epoch, once a session: a warning if every number of a log lay at one of its bounds. */
+/* After adv_logs_epoch, once a session: a warning if every number of a log lay at one of its bounds, and if a radius was below 0. */
 void adv_logs_tell_bounds(AdvRun *r);
 
 /* ---- eval.c ---- */

@@ -165,6 +165,9 @@ AdvSpan adv_recipe_span(const AdvPlan *plan, AdvDiags *ds, uint32_t off, uint32_
 void adv_fault_place(const AdvPlan *plan, uint32_t loc, char *text, size_t n_bytes);
 /* Name and short description of operand `k` of an instruction (inputs, then outputs). */
 const char *adv_operand_name(const AdvSession *s, uint32_t inst, uint32_t k);
+/* The same, but NULL where the recipe gives it none; and the operand itself. */
+const char *adv_operand_recipe_name(const AdvSession *s, uint32_t inst, uint32_t k);
+const AdvPlanValue *adv_operand(const AdvSession *s, uint32_t inst, uint32_t k);
 
 /* ---- data.c ---- */
 void adv_mappings_close(AdvSession *s);

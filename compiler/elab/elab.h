@@ -249,7 +249,13 @@ typedef struct ElPending { AdvStr name; ElVal val; AdvSpan at; } ElPending;     
 typedef struct ElVersion { AdvStateId state; AdvValueId value; } ElVersion;
 
 typedef struct ElWithin { bool is_known; double lo, hi; } ElWithin; /* bounds of a budget, if they are numbers and differ */
-typedef struct ElLog { AdvStr name; AdvStateId state; bool per_sample, is_eps, is_bounded; ElWithin within; } ElLog;
+typedef struct ElLog {
+    AdvStr name;
+    AdvStateId state;
+    bool per_sample, is_eps, is_bounded;
+    ElWithin within;
+    ADV_VEC(AdvStr) phases;    /* those that compute it */
+} ElLog;
 
 /* The `worst` of an evaluation's entry, which becomes stages (eval.c): which call, and which of its candidates to give. */
 typedef struct ElWorst {

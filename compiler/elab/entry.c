@@ -99,6 +99,16 @@ AdvStateId el_slot_at(El *el, AdvSpan at, const char *name, AdvTensorType t, uin
 
 /* ---- what the engine knows ---- */
 
+/* The log of a state, made if there is none. */
+static ElLog *log_of(El *el, AdvStr name, AdvStateId s, bool is_eps)
+{
+    for (uint32_t i = 0; i < el->logs.n; i++)
+        if (el->logs.at[i].state.i == s.i) return &el->logs.at[i];
+    ElLog *l = ADV_PUSH(el->arena, &el->logs);
+    *l = (ElLog){.name = name, .state = s, .per_sample = el->g->states.at[s.i].type.rank == 1, .is_eps = is_eps};
+    return l;
+}
+
 void el_log(El *el, AdvStr name, ElVal v, bool is_eps)
 {
     if (v.kind == EL_NUMBER) return;  /* the same in every step: nothing to watch */
@@ -109,9 +119,8 @@ void el_log(El *el, AdvStr name, ElVal v, bool is_eps)
     AdvStateId s = el_slot(el, adv_arena_printf(el->arena, "metric.%s", adv_str(el->names, name)), t, ADV_STATE_METRIC, false);
     if (!adv_shape_eq(&el->g->states.at[s.i].type, &t)) return;  /* another phase logs it with another rate: the first counts */
     el_state_set(el, s, el_n1(el, v.span, "stop_grad", g));  /* what a loop logs is in no gradient's way */
-    for (uint32_t i = 0; i < el->logs.n; i++)
-        if (el->logs.at[i].state.i == s.i) return;
-    *ADV_PUSH(el->arena, &el->logs) = (ElLog){name, s, t.rank == 1, is_eps};
+    ElLog *l = log_of(el, name, s, is_eps);
+    if (!l->phases.n || l->phases.at[l->phases.n - 1].i != el->phase->name.i) *ADV_PUSH(el->arena, &l->phases) = el->phase->name;
 }
 
 AdvValueId el_counter(El *el, const char *name)

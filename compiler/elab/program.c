@@ -77,6 +77,13 @@ static const char *read_keep(El *el, AstId block)
                          eval);
         }
         el_lint_selection(el, eval, d->span, "which weights are kept, so their test accuracy is too good");
+        for (size_t i = 0; i < json_array_size(el->evals); i++) {
+            const json_t *e = json_array_get(el->evals, i);
+            if (strcmp(json_string_value(json_object_get(e, "name")), eval)) continue;
+            if (json_integer_value(json_object_get(e, "every")) > el->epochs)
+                el_diag(el, ADV_D_SIGNAL_UNUSED, ast(t, keep)->span,
+                        "training ends after epoch %lld, before `%s` runs, so no weights are kept", (long long)el->epochs, eval);
+        }
         return full;
     }
     el_error(el, ADV_D_ARGUMENT_KIND, ast(t, keep)->span, "`keep` names a result, as in `best(quick.strong)`");
@@ -349,6 +356,17 @@ static void warn_nothing_trains(El *el, const ElItem *optim)
     el->trains = true;
 }
 
+/* Models that nothing calls are made all the same, so that what is wrong with one is said. */
+static void check_models(El *el)
+{
+    for (uint32_t i = 0; i < el->recipe->items.n; i++) {
+        ElItem *it = el->recipe->items.at[i];
+        if (it->kind != EL_ITEM_MODEL || it->used) continue;
+        (void)el_item_value(el, it);
+        it->used = false;
+    }
+}
+
 static void warn_unused(El *el)
 {
     ElItem *budget = el_section(el, "budget");
@@ -378,6 +396,9 @@ static json_t *log_json(El *el)
                               adv_str(el->names, el->g->states.at[l->state.i].name), "kind", l->per_sample ? "sample" : "number", "unit",
                               l->is_eps ? "1/255" : "");
         if (l->within.is_known) el_json_set(el, o, "within", json_pack("[f, f]", l->within.lo, l->within.hi));
+        json_t *in = el->phases.n ? json_array() : NULL;
+        for (uint32_t k = 0; in && k < l->phases.n; k++) el_json_push(el, in, json_string(adv_str(el->names, l->phases.at[k])));
+        if (el->phases.n) el_json_set(el, o, "phases", in);
         el_json_push(el, list, o);
     }
     return list;
@@ -431,6 +452,7 @@ bool el_recipe(El *el, uint32_t file, json_t **out_program)
     const char *keep = read_keep(el, train), *stop = NULL, *after = el->ds->n_errors ? NULL : after_epoch(el, train, &stop);
     if (!el->ds->n_errors) el_init_entry(el);
     check_overrides(el);
+    check_models(el);
     if (!el->ds->n_errors) warn_unused(el);
     json_t *shape = json_array();
     for (uint32_t i = 0; i < el->data.rank; i++) el_json_push(el, shape, json_integer(el->data.dim[i]));

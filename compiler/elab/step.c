@@ -560,26 +560,40 @@ static bool replay(El *el, ElScope *s, AstId st)
     return el_loop(el, ast(t, st)->span, r.n, NULL, 0, replay_body, &r);
 }
 
+/* f, its weights now, and v of `f + v` or `f - v`. */
+static bool with_what(El *el, ElScope *s, AstId e, bool *minus, ElVal *f, ElVal *w, ElVal *v)
+{
+    const Ast *t = tree(el);
+    const AstNode *n = ast(t, e);
+    *minus = n->kind == AST_BINARY && !strcmp(adv_str(el->names, n->name), "-");
+    if (n->kind != AST_BINARY || (!*minus && strcmp(adv_str(el->names, n->name), "+"))) {
+        el_error(el, ADV_D_STMT_PLACE, n->span, "`with` takes a model plus or minus weights, as in `with f + v { }`");
+        return false;
+    }
+    *f = el_expr(el, el->recipe, s, ast_child(t, e, 0));
+    *v = el_expr(el, el->recipe, s, ast_child(t, e, 1));
+    if (el_bad(*f) || el_bad(*v)) return false;
+    if (f->kind != EL_MODEL || v->kind != EL_WEIGHTS || !el_same_weights(el, v->model, f->model)) {
+        el_error(el, ADV_D_ARGUMENT_KIND, n->span, "`with` takes a model plus or minus weights of it, but these are %s and %s",
+                 el_describe(el, *f), el_describe(el, *v));
+        return false;
+    }
+    *w = el_model_weights(el, f->model, n->span);
+    return !el_bad(*w);
+}
+
 /* with f + v { ... }: everything inside sees f + v; what was updated inside keeps its move. */
 static bool with(El *el, ElScope *s, AstId st)
 {
     const Ast *t = tree(el);
     AstId e = ast_child(t, st, 0);
     const AstNode *n = ast(t, e);
-    bool minus = n->kind == AST_BINARY && !strcmp(adv_str(el->names, n->name), "-");
-    if (n->kind != AST_BINARY || (!minus && strcmp(adv_str(el->names, n->name), "+"))) {
-        el_error(el, ADV_D_STMT_PLACE, n->span, "`with` takes a model plus or minus weights, as in `with f + v { }`");
+    bool minus;
+    ElVal f, w, v;
+    if (!with_what(el, s, e, &minus, &f, &w, &v)) {
+        (void)statements(el, s, ast_child(t, st, 1)); /* for its names, which later lines use, and for its own mistakes */
         return false;
     }
-    ElVal f = el_expr(el, el->recipe, s, ast_child(t, e, 0)), v = el_expr(el, el->recipe, s, ast_child(t, e, 1));
-    if (el_bad(f) || el_bad(v)) return false;
-    if (f.kind != EL_MODEL || v.kind != EL_WEIGHTS || !el_same_weights(el, v.model, f.model)) {
-        el_error(el, ADV_D_ARGUMENT_KIND, n->span, "`with` takes a model plus or minus weights of it, but these are %s and %s",
-                 el_describe(el, f), el_describe(el, v));
-        return false;
-    }
-    ElVal w = el_model_weights(el, f.model, n->span);
-    if (el_bad(w)) return false;
     uint32_t n_w = el_n_weights(f.model), k = 0;
     AdvValueId *moved = ADV_NEW_ARRAY(el->arena, AdvValueId, n_w + 1);
     for (uint32_t i = 0; i < f.model->params.n; i++) {

@@ -127,9 +127,10 @@ ElVal el_weights_op(El *el, AdvSpan at, const char *shown, const char *op, ElVal
 {
     if (el_bad(a) || el_bad(b)) return el_poison(at);
     bool both = is_weights(a) && is_weights(b);
-    ElVal num = el_is_value(a) ? a : b, w = both || !el_is_value(a) ? as_weights(el, a, at) : as_weights(el, b, at),
-          u = both ? as_weights(el, b, at) : num;
-    if (el_bad(w) || el_bad(u)) return el_poison(at);
+    ElVal num = el_is_value(a) ? a : b, w = as_weights(el, both || !el_is_value(a) ? a : b, at);
+    if (el_bad(w)) return el_poison(at);
+    ElVal u = both ? as_weights(el, b, at) : num;
+    if (el_bad(u)) return el_poison(at);
     bool ok = both ? (!strcmp(op, "add") || !strcmp(op, "sub")) && el_same_weights(el, w.model, u.model)
                    : !strcmp(op, "mul") || (!strcmp(op, "div") && el_is_value(b));
     if (!ok || (!both && (!el_is_value(num) || num.rate > ADV_RATE_BATCH || el_rank(el, num))))
@@ -152,8 +153,10 @@ ElVal el_weights_select(El *el, AdvSpan at, ElVal c, ElVal a, ElVal b)
     if (!el_is_value(c) || c.rate > ADV_RATE_BATCH || el_rank(el, c))
         return el_error(el, ADV_D_RATE, c.span, "`select` between weights takes one condition for all of them, but this is %s",
                         el_describe(el, c));
-    ElVal x = as_weights(el, a, at), y = as_weights(el, b, at), r = x;
-    if (el_bad(x) || el_bad(y)) return el_poison(at);
+    ElVal x = as_weights(el, a, at);
+    if (el_bad(x)) return x;
+    ElVal y = as_weights(el, b, at), r = x;
+    if (el_bad(y)) return y;
     if (!el_same_weights(el, x.model, y.model))
         return el_error(el, ADV_D_ARGUMENT_KIND, at, "`select` takes weights of one model, or of copies of it, but these are %s and %s",
                         el_describe(el, a), el_describe(el, b));

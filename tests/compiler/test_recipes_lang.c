@@ -426,6 +426,48 @@ static void test_decoupled_decay(void)
     recipe_free(r);
 }
 
+/* ---- what a run says of a value that is not finite ------------------------------------------------------------------ */
+
+typedef struct Said { char text[8192]; size_t n; } Said;
+
+static void hear_text(void *user, const char *text, size_t n)
+{
+    Said *s = user;
+    if (s->n + n >= sizeof s->text) n = sizeof s->text - 1 - s->n;
+    memcpy(s->text + s->n, text, n);
+    s->n += n;
+}
+
+static Said said_of(const char *items)
+{
+    char text[2000];
+    Said said = {"", 0};
+    snprintf(text, sizeof text, PAIR_HEAD "%s" PAIR_TAIL, items);
+    Recipe *r = recipe_of("pair.adv", text);
+    recipe_put(r, "epochs = 1", "epochs = 2");
+    RecipeRun *x = recipe_run_on(r, "ref");
+    CHECK_EQ(adv_session_train(x->s, NULL, x->ds), ADV_ENUMERIC);
+    adv_diags_render(x->ds, ADV_PRINT_HUMAN, hear_text, &said);
+    recipe_run_close(x);
+    recipe_free(r);
+    return said;
+}
+
+#define BOTH "step { minimize ce(h(g(x)), y) over g, h }\n"
+
+/* The line; the sample by its id; what brought it, by the recipe's names alone; a call once. */
+static void test_bad_values_are_traced(void)
+{
+    Said one = said_of("step { minimize ce(h(g(x)), y) over g, h\nsignal q = 1/(id - 7) }\n");
+    CHECK(strstr(one.text, "`q` became infinite at step") && strstr(one.text, "the first is inf, of sample 7 (row "));
+    Said state = said_of("epoch { s <- 1/s }\n" "step { minimize ce(h(g(x)), y) over g, h\nsignal q = s }\n");
+    const char *here = strstr(state.text, "computed here, of states that were not finite when the step began\n");
+    CHECK(here && strstr(here, "signal q = s"));
+    Said weights = said_of("epoch { g <- g/0 }\n" BOTH);
+    const char *call = strstr(weights.text, "called from here");
+    CHECK(strstr(weights.text, "its input `g.fc1.weight` holds such values already") && call && !strstr(call + 1, "called from here"));
+}
+
 /* One optimiser of two models bounds the length of both gradients together. */
 static void test_one_optimiser_clips_both(void)
 {
@@ -506,6 +548,7 @@ int main(void)
     RUN(test_gradient_stops_at_replay);
     RUN(test_conditions_need_no_detach);
     RUN(test_decoupled_decay);
+    RUN(test_bad_values_are_traced);
     RUN(test_one_optimiser_clips_both);
     RUN(test_weights_from_a_file);
     return ADV_TEST_END();

@@ -406,6 +406,39 @@ static void test_phases_change_at_the_epoch(void)
     recipe_free(r);
 }
 
+static int32_t note_logs(void *user, const AdvEvent *e)
+{
+    Entries *all = user;
+    if (e->kind != ADV_EVENT_EPOCH && (e->kind != ADV_EVENT_STEP || e->step != 1)) return 0;
+    for (uint32_t i = 0; i < e->n_metrics; i++) {
+        const AdvMetric *m = &e->metrics[i];
+        size_t n = strlen(all->text);
+        snprintf(all->text + n, sizeof all->text - n, strcmp(m->name, "loss") ? "%s=%g/%d " : "%s ", m->name, m->value, (int)m->n);
+    }
+    return 0;
+}
+
+/* A value is logged in the epochs whose phase computes it: of a first step (of 16 samples), and of the epoch (of 4 steps). */
+static void test_phases_log_what_they_compute(void)
+{
+    Recipe *r = recipe_open("tests/recipes/phases.adv");
+    Entries e = {""};
+    AdvTrainOpts o = {.struct_size = sizeof o, .progress = note_logs, .user = &e};
+    recipe_put(r, "late(epochs = 3 .. 4)", "late(epochs = 2 .. 2)");
+    recipe_put(r, "warm(epochs = 1 .. 2) {", "warm(epochs = 1 .. 1) { signal w = 0*mean(x) + epoch;");
+    recipe_put(r, "{ size = 0.02 }", "{ size = 0.02; signal l = 0*mean(mean(x)) + 10*epoch }");
+    recipe_put(r, "epochs = 4;", "epochs = 3;");
+    recipe_put(r, "budget { eps = 0.1 }", "budget { eps = 0.1 }\nsize = 0.03");
+    recipe_put(r, "  minimize ce(f(x_adv), y) over f\n", "  minimize ce(f(x_adv), y) over f\n  signal all = mean(mean(0*x)) + epoch\n");
+    RecipeRun *x = recipe_run_on(r, "ref");
+    CHECK_EQ(adv_session_train(x->s, &o, x->ds), ADV_OK);
+    CHECK_STR(e.text, "w=1/16 eps=0.1/16 loss all=1/1 w=1/64 eps=0.1/64 loss all=1/4 "
+                      "eps=0.1/16 loss all=2/1 l=20/1 eps=0.1/64 loss all=2/4 l=20/4 "
+                      "eps=0.1/16 loss all=3/1 eps=0.1/64 loss all=3/4 ");
+    recipe_run_close(x);
+    recipe_free(r);
+}
+
 /* Two phases that say the same are as one: weights, moments and counters go over. */
 static void test_phases_lose_no_state(void)
 {
@@ -441,5 +474,6 @@ int main(void)
     RUN(test_cue_is_each_samples_gradient);
     RUN(test_phases_change_at_the_epoch);
     RUN(test_phases_lose_no_state);
+    RUN(test_phases_log_what_they_compute);
     return ADV_TEST_END();
 }

@@ -593,6 +593,22 @@ static void test_files(void)
     adv_ctx_free(ctx);
 }
 
+static void run_budget(World *w, const char *eps, const char *within)
+{
+    char text[900];
+    snprintf(text, sizeof text,
+             "adv 1\nuse std.nets\nuse std.attacks\n"
+             "data own { train = 24; test = 8; classes = 3; shape = [2]; batch = 8 }\n"
+             "model f = mlp(width = 4, classes = 3)\nsignal s = ce(f.eval(x), y)\n"
+             "budget {\n  eps = %s\n  %s\n}\n"
+             "step {\n  x_adv = pgd(z => ce(f.eval(z), y), x, eps, size = 0.05, steps = 1)\n  minimize ce(f(x_adv), y) over f\n}\n"
+             "optim f = sgd(lr = 0.1)\ntrain { epochs = 3 }\neval final { on = test; attacks = [clean] }\n",
+             eps, within);
+    load(w, text);
+    bind_all(w);
+    CHECK_EQ(adv_session_epoch(w->s, 3, w->ds), ADV_OK);
+}
+
 /* A budget whose radii are all at a bound says so once, with its line; one of which a single radius is not says nothing. */
 static void test_radii_at_their_bounds(void)
 {
@@ -605,21 +621,26 @@ static void test_radii_at_their_bounds(void)
         {"0.01*epoch", "0.01 .. 0.02", false}, /* one radius for all: a schedule may stay there */
     };
     for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
-        char text[900];
         World w;
-        snprintf(text, sizeof text,
-                 "adv 1\nuse std.nets\nuse std.attacks\n"
-                 "data own { train = 24; test = 8; classes = 3; shape = [2]; batch = 8 }\n"
-                 "model f = mlp(width = 4, classes = 3)\nsignal s = ce(f.eval(x), y)\n"
-                 "budget {\n  eps = %s\n  within %s\n}\n"
-                 "step {\n  x_adv = pgd(z => ce(f.eval(z), y), x, eps, size = 0.05, steps = 1)\n  minimize ce(f(x_adv), y) over f\n}\n"
-                 "optim f = sgd(lr = 0.1)\ntrain { epochs = 3 }\neval final { on = test; attacks = [clean] }\n",
-                 budgets[i].eps, budgets[i].within);
-        load(&w, text);
-        bind_all(&w);
-        CHECK_EQ(adv_session_epoch(w.s, 3, w.ds), ADV_OK);
+        char within[64];
+        snprintf(within, sizeof within, "within %s", budgets[i].within);
+        run_budget(&w, budgets[i].eps, within);
         const char *first = strstr(logged, "1 warning: t.adv:9: in epoch 1 every `eps` lay at a bound of `within ");
         CHECK(budgets[i].is_told ? first && strchr(first, '\n')[1] == 0 : !logged[0]);
+        drop(&w);
+    }
+}
+
+/* A radius below 0 is told of once, be it one for each sample or one for all. */
+static void test_negative_radius_is_told(void)
+{
+    static const char *const eps[] = {"-0.01*s", "0.02 - 0.01*epoch"};
+    for (int i = 0; i < 2; i++) {
+        World w;
+        run_budget(&w, eps[i], "");
+        const char *first = strstr(logged, i ? "1 warning: t.adv:8: in epoch 3 `eps` fell to -0.01, and no ball"
+                                             : "1 warning: t.adv:8: in epoch 1 `eps` fell to -");
+        CHECK(first && strchr(first, '\n')[1] == 0);
         drop(&w);
     }
 }
@@ -643,5 +664,6 @@ int main(void)
     RUN(test_info_sizes);
     RUN(test_files);
     RUN(test_radii_at_their_bounds);
+    RUN(test_negative_radius_is_told);
     return ADV_TEST_END();
 }

@@ -175,6 +175,26 @@ static void stages_equal_one_pass(void)
     }
 }
 
+/* What a log says of phases is checked like all of a plan. */
+static void phases_of_a_log_exist(void)
+{
+    static const char *const names[] = {"\"warm\"", "\"wart\"", "1"};
+    static const char last[] = "\"unit\":\"1/255\"}";
+    const char *at = strstr(toy_program, last);
+    Toy t = toy_open("cpu", "cpu", NULL, ADV_CHECK_OFF, 0);
+    for (int k = 0; k < 3; k++) {
+        char program[sizeof toy_program + 64];
+        AdvPlan *plan = NULL;
+        snprintf(program, sizeof program, "%.*s\"unit\":\"1/255\",\"phases\":[%s]}%s", (int)(at - toy_program), toy_program, names[k],
+                 at + strlen(last));
+        ToyBytes b = toy_make(toy_graph, program, "toyhash", "cpu", NULL);
+        CHECK_EQ(adv_plan_load(t.ctx, b.data, b.n, t.ds, &plan), k ? ADV_EDATA : ADV_OK);
+        if (plan) adv_plan_close(plan);
+        toy_bytes_free(&b);
+    }
+    toy_close(&t);
+}
+
 static void only_eval_changes_nothing(void)
 {
     Heard h = {.n_steps = 0};
@@ -704,6 +724,7 @@ int main(void)
     RUN(null_runs_the_list);
     RUN(results_are_right);
     RUN(stages_equal_one_pass);
+    RUN(phases_of_a_log_exist);
     RUN(only_eval_changes_nothing);
     RUN(resume_from_everywhere);
     RUN(a_comma_changes_nothing);
