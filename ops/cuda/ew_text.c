@@ -9,7 +9,7 @@
 **
 ** Numbers. Steps compute in float, or in double where an operand is an integer or f64, with the rows' own expressions; each result
 ** is rounded to the group's type before the next step reads it, as the definition stores it. So + - * / sqrt and everything that
-** compares or chooses have the definition's bits; exp, log, pow and tanh are off by as much as device.cuh says.
+** compares or chooses have the definition's bits; exp, log, pow, sin, cos and tanh are off by as much as device.cuh says.
 */
 #include "ops/cuda/ew_text.h"
 
