@@ -5,8 +5,8 @@
 **
 ** Arithmetic. Device code is compiled with --fmad=false and without fast math: + - * / and sqrtf are correctly rounded and never
 ** contracted, so they have the bits of the definitions; what may be off is in units in the last place (CUDA's tables): expf 1,
-** logf 1, tanhf 1, sinf and cosf 2, powf 4 and the double functions 1 to 2. A multiply-add is written fmaf where it is meant. Kernels that read and
-** write more than they compute lose nothing by this.
+** logf 1, tanhf 1, sinf and cosf 2, powf 4 and the double functions 1 to 2. A multiply-add is written fmaf where it is meant. Kernels
+** that read and write more than they compute lose nothing by this.
 **
 ** Elements are float, double, int, long long, unsigned char, AdvBf16 and AdvF16. adv_wide gives the number to compute with (float
 ** for the float types up to f32, else double, as the definitions do) and adv_narrow<T> rounds it to an element, nearest even,
