@@ -4,6 +4,7 @@
 #include "tests/adv_test.h"
 #include "tests/base/scratch.h"
 #include "tests/compiler/recipe_run.h"
+#include "tests/dsl/expect.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -468,6 +469,24 @@ static void test_bad_values_are_traced(void)
     CHECK(strstr(weights.text, "its input `g.fc1.weight` holds such values already") && call && !strstr(call + 1, "called from here"));
 }
 
+/* The page of ADV6009: its wrong program ends with that, at its first step, and its right one runs. */
+static void test_page_of_bad_values(void)
+{
+    Text page = page_of(6009), programs[2] = {program_of(&page, "\nWrong:"), program_of(&page, "\nRight:")};
+    for (int i = 0; i < 2; i++) {
+        CHECK(programs[i].at != NULL);
+        if (!programs[i].at) continue;
+        Recipe *r = recipe_of("page.adv", programs[i].at);
+        RecipeRun *x = recipe_run_on(r, "ref");
+        CHECK_EQ(adv_session_train(x->s, NULL, x->ds), i ? ADV_OK : ADV_ENUMERIC);
+        if (!i) CHECK(adv_diags_at(x->ds, 0, NULL) == 6009 && adv_diags_at(x->ds, 1, NULL) == 6007);
+        recipe_run_close(x);
+        recipe_free(r);
+        text_free(&programs[i]);
+    }
+    text_free(&page);
+}
+
 /* One optimiser of two models bounds the length of both gradients together. */
 static void test_one_optimiser_clips_both(void)
 {
@@ -549,6 +568,7 @@ int main(void)
     RUN(test_conditions_need_no_detach);
     RUN(test_decoupled_decay);
     RUN(test_bad_values_are_traced);
+    RUN(test_page_of_bad_values);
     RUN(test_one_optimiser_clips_both);
     RUN(test_weights_from_a_file);
     return ADV_TEST_END();
