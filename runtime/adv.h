@@ -16,8 +16,9 @@
 **
 ** Errors. Functions return AdvStatus (0 ok, negative); what, where and why is appended to the AdvDiags passed, which may be
 ** NULL. Outputs come last and are NULL after a failure. A failed call leaves its object as it was, or poisoned: then every
-** later call but close returns ADV_EPOISONED. A pointer that is needed and is NULL is ADV_EINVAL. The comments name the statuses that have a meaning of their own; any call that takes
-** memory may say ADV_ENOMEM, any call into a session ADV_EBUSY and ADV_EPOISONED, and on a device ADV_EUNAVAILABLE when that failed.
+** later call but close returns ADV_EPOISONED. A pointer that is needed and is NULL is ADV_EINVAL. The comments name the statuses that
+** have a meaning of their own; any call that takes memory may say ADV_ENOMEM, any call into a session ADV_EBUSY and ADV_EPOISONED, and on
+** a device ADV_EUNAVAILABLE when that failed.
 **
 ** Options. Every options struct begins with struct_size = sizeof(it) and flags; zero means the default, NULL means all
 ** defaults. Unknown flag bits are ADV_EINVAL. Fields are only ever appended.
@@ -264,9 +265,10 @@ typedef struct AdvSessionOpts {
 ** Chooses a kernel for each instruction, prepares it, and takes all memory a run needs: nothing is allocated later but for data when
 ** it is bound (on a device: a copy of it, or room for one batch of a source) and by adv_session_train's own tables at its start.
 ** States get their first values (entry `init`, and the weights that the recipe names) when they are first needed: before another entry
-** runs, before a state is read, written or exported, or weights are loaded; not behind a resume, which brings them. Back end `cuda` runs on device 0 and makes that the current one of the calling thread;
-** whoever makes another one current, or goes on in another thread, sets it back before the next call. ADV_EUNAVAILABLE (back end, or
-** no kernel under STRICT, or ever for what computes in 16 bits: the diagnostics name the recipe's lines), ADV_ENOMEM, ADV_EINVAL. */
+** runs, before a state is read, written or exported, or weights are loaded; not behind a resume, which brings them.
+** Back end `cuda` runs on device 0 and makes that the current one of the calling thread; whoever makes another one current, or goes on in
+** another thread, sets it back before the next call. ADV_EUNAVAILABLE (back end, or no kernel under STRICT, or ever for what computes in
+** 16 bits: the diagnostics name the recipe's lines), ADV_ENOMEM, ADV_EINVAL. */
 ADV_API AdvStatus adv_session_open(AdvCtx *ctx, const AdvPlan *plan, const AdvSessionOpts *opts, AdvDiags *ds,
                                    AdvSession **out_session) ADV_MUST_USE;
 
@@ -328,10 +330,10 @@ ADV_API AdvStatus adv_session_bind_rows(AdvSession *s, const char *state, int32_
 ** no data_dir or no data set in the plan. */
 ADV_API AdvStatus adv_session_bind_file(AdvSession *s, const char *path, AdvDiags *ds) ADV_MUST_USE;
 
-/* Runs one entry of the plan, e.g. "batch", "step.main"; "init" gives all states their first values once more. ADV_EINVAL: no such entry, or data is not bound.
-** ADV_ECANCELLED if a stop was asked for before it began (and has been obeyed by that). ADV_EIO: a source failed; ADV_EDATA: a class or a
-** row number is out of range. With ADV_CHECK_FINITE: ADV_ENUMERIC, with ADV_CHECK_REF: ADV_EDIFFERS, and the recipe's line. Of the
-** failures all but ADV_EIO poison the session. */
+/* Runs one entry of the plan, e.g. "batch", "step.main"; "init" gives all states their first values once more. ADV_EINVAL:
+** no such entry, or data is not bound. ADV_ECANCELLED if a stop was asked for before it began (and has been obeyed by that). ADV_EIO: a
+** source failed; ADV_EDATA: a class or a row number is out of range. With ADV_CHECK_FINITE: ADV_ENUMERIC, with ADV_CHECK_REF: ADV_EDIFFERS,
+** and the recipe's line. Of the failures all but ADV_EIO poison the session. */
 ADV_API AdvStatus adv_session_run(AdvSession *s, const char *entry, AdvDiags *ds) ADV_MUST_USE;
 
 /* The type of a state; ADV_EINVAL if there is none of that name. */

@@ -233,7 +233,8 @@ static bool optim_arg(El *el, Optim *o, const char *word, ElArg a)
         return false;
     }
     AdvDiag *d = el_diag(el, ADV_D_ARGUMENT, a.span, "`%s` has no argument `%s`", o->adam ? "adam" : "sgd", word);
-    adv_diag_help(d, "it takes `lr`, %s, `weight_decay`, `decay`, `clip`", o->adam ? "`beta1`, `beta2`, `eps`, `decoupled`" : "`momentum`, `nesterov`");
+    adv_diag_help(d, "it takes `lr`, %s, `weight_decay`, `decay`, `clip`",
+                  o->adam ? "`beta1`, `beta2`, `eps`, `decoupled`" : "`momentum`, `nesterov`");
     return false;
 }
 
@@ -311,7 +312,8 @@ static void step_adam(El *el, AdvSpan at, const Optim *o, AdvStateId s, AdvValue
     el_attr_set(op, a, "weight_decay", adv_attr_f(o->decoupled ? 0 : decay));
     AdvStateId m = moment(el, o, s, "adam_m"), v = moment(el, o, s, "adam_v");
     AdvValueId before = el_state(el, s);
-    AdvValueId in[6] = {o->decoupled && decay > 0 ? decayed(el, at, before, o->lr, decay) : before, g, el_state(el, m), el_state(el, v), el_graph(el, o->lr), t};
+    if (o->decoupled && decay > 0) before = decayed(el, at, before, o->lr, decay);
+    AdvValueId in[6] = {before, g, el_state(el, m), el_state(el, v), el_graph(el, o->lr), t};
     AdvValueId w = el_node(el, at, "adam", in, 6, a);
     if (!w.i) return;
     put(el, at, s, w);

@@ -297,8 +297,8 @@ static void change_by_hand(const char *dir, const Change *c)
         b->n_bytes = (uint64_t)c->n_rows * row;
         b->dim[0] = (int64_t)b->n_bytes / 8;
     }
-    if (adv_container_render(&a, x.blobs, x.n_blobs, x.meta, x.n_meta, NULL, &again, &m) || adv_write_file(NULL, &a, path, again, m, NULL) ||
-        adv_container_parse(&arena, again, m, "w", NULL, &y))
+    if (adv_container_render(&a, x.blobs, x.n_blobs, x.meta, x.n_meta, NULL, &again, &m) ||
+        adv_write_file(NULL, &a, path, again, m, NULL) || adv_container_parse(&arena, again, m, "w", NULL, &y))
         abort();
     snprintf(manifest, sizeof manifest, "{\"bytes\": %llu, \"xxh3_128\": \"%s\"}", (unsigned long long)m, y.digest);
     snprintf(path, sizeof path, "%s/ckpt-00000024/MANIFEST.json", dir);

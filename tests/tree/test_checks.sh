@@ -32,7 +32,7 @@ finds() {
   fi
 }
 
-for check in check_includes.sh check_methods.sh check_calls.sh; do
+for check in check_includes.sh check_methods.sh check_calls.sh check_width.sh; do
   fresh
   if "$tools/$check" "$work/tree" >"$work/said"; then n_good=$((n_good + 1)); else
     echo "$check refuses a tree with nothing to find:"
@@ -61,5 +61,6 @@ finds check_calls.sh runtime/a.c 'void f(void) { exit(1); }'
 finds check_calls.sh ops/a.c 'void f(void) { printf("x"); }'
 finds check_calls.sh compiler/a.c 'char *f(void) { return getenv ("X"); }'
 finds check_calls.sh dsl/a.re '  strcpy(a, b);'
+finds check_width.sh ops/a.cu "/* $(printf '%0140d' 0) */"
 echo "$n_good passed, $n_bad failed"
 [ "$n_bad" -eq 0 ]
