@@ -206,8 +206,8 @@ static void put_row(AdvRun *r, Json *j, int64_t row)
     put(j, ",\"dist_max\":");
     put_num(j, y->dist_max);
     if (r->n_classes) {
-        const int64_t *c = &r->tally.row_classes[row * 2 * (r->n_classes + 1)];
-        const int64_t *all = &r->tally.row_classes[(row - x->stage) * 2 * (r->n_classes + 1)];  /* the first stage saw every sample */
+        const int64_t *c = r->tally.row_classes + row * 2 * (r->n_classes + 1);
+        const int64_t *all = r->tally.row_classes + (row - x->stage) * 2 * (r->n_classes + 1); /* the first stage saw every sample */
         put(j, ",\"per_class\":[");
         for (int64_t k = 0; k < r->n_classes; k++) {
             if (k) put(j, ",");
