@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh: all tests. Installs what is missing, builds four ways, runs every suite, and ends with `N passed, N failed`.
 #
-#   tools/test.sh                        everything; under 20 minutes on 2 cores (docs/testing.md says what takes how long)
+#   tools/test.sh                        everything; about 20 minutes on 2 cores (docs/testing.md says what takes how long)
 #   FUZZ_SECONDS=3600 tools/test.sh      longer fuzzing: seconds for each fuzzed program (default: 60)
 #   FUZZ_SEED=7 tools/test.sh            other inputs: two runs with one seed begin with the same ones (default: 1)
 #
